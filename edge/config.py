@@ -1,0 +1,324 @@
+"""A gateway's configuration: ``gateway.yaml``, written by people, and ``devices.yaml`` beside it, kept by ``linli device``.
+
+Both become frozen values; everything wrong with either is said at once. Secrets stand in files of mode 0600, never in YAML.
+Paths are relative to the file that names them.
+"""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from device_profiles import Library, Profile
+from telemetry.document import nearest, parse, read
+from telemetry.errors import ConfigInvalid, Problem
+from telemetry.identity import COMMUNITY_PATTERN
+from telemetry.presence import Words
+from telemetry.reading import Name
+from telemetry.topic import DEFAULT_ROOT, is_root
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Pattern = Annotated[str, msgspec.Meta(pattern=COMMUNITY_PATTERN)]
+
+
+class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: Name
+    community: Pattern
+    name: Words = Words()
+
+
+class Broker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to reach an MQTT broker. ``mqtt://`` in the clear is for loopback alone; elsewhere ``mqtts://``."""
+
+    url: str
+    user: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    certificate_file: str = ""
+    certificate_key_file: str = ""
+    keepalive_s: Annotated[int, msgspec.Meta(ge=2, le=600)] = 10
+    protocol: Literal["3.1.1", "5"] = "3.1.1"
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or (8883 if self.tls else 1883)
+
+    @property
+    def tls(self) -> bool:
+        return urlsplit(self.url).scheme == "mqtts"
+
+
+class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the uplink goes; ``key_file`` holds the gateway's key as 64 hex characters."""
+
+    broker: Broker
+    key_file: str
+    root: str = DEFAULT_ROOT
+
+
+class Privacy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``key_file``: the community's key for hashes of plates and cards. ``clear``: kinds kept unmasked (none by default)."""
+
+    key_file: str
+    clear: tuple[Literal["plate", "credential"], ...] = ()
+
+
+class TcpBus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="modbus-tcp", tag_field="type"):
+    id: Name
+    host: str
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 502
+    timeout_s: Seconds = 1.0
+
+
+class RtuBus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="modbus-rtu", tag_field="type"):
+    id: Name
+    port: str
+    baud: Annotated[int, msgspec.Meta(ge=300, le=1_000_000)] = 9600
+    parity: Literal["N", "E", "O"] = "N"
+    stop_bits: Literal[1, 2] = 1
+    timeout_s: Seconds = 1.0
+    gap_ms: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
+
+
+BusConfig = TcpBus | RtuBus
+
+
+class DeviceBroker(Broker, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A broker that devices publish to."""
+
+    id: Name
+
+
+class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``gateway.yaml``."""
+
+    gateway: Identity
+    centre: Centre
+    privacy: Privacy
+    data: str = "data"
+    devices_file: str = "devices.yaml"
+    profiles: tuple[str, ...] = ()
+    buses: tuple[BusConfig, ...] = ()
+    brokers: tuple[DeviceBroker, ...] = ()
+    outbox_max_mb: Annotated[int, msgspec.Meta(ge=8, le=1_000_000)] = 1024
+    health_interval_s: Seconds = 10.0
+
+
+class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where a device is reached today: a unit on a bus, or the parameters of its profile's topics on a broker."""
+
+    bus: str | None = None
+    unit_id: Annotated[int, msgspec.Meta(ge=0, le=255)] | None = None
+    broker: str | None = None
+    topic: dict[str, str] = {}
+
+
+class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """One place. ``unit`` is the serial number of the hardware now there; ``interval_s`` overrides the profile's polls."""
+
+    id: Name
+    profile: str
+    address: Address
+    place: Words = Words()
+    zone: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    unit: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    interval_s: Seconds | None = None
+
+
+class Devices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``devices.yaml``."""
+
+    devices: tuple[DeviceConfig, ...] = ()
+
+
+class GatewayConfig(msgspec.Struct, frozen=True):
+    """Both files, checked against each other and the profile library."""
+
+    file: Path
+    gateway: Gateway
+    devices: tuple[DeviceConfig, ...]
+
+    def path(self, name: str) -> Path:
+        """A path of ``gateway.yaml``, seen from the file's folder."""
+        return (self.file.parent / name).resolve()
+
+    @property
+    def data_dir(self) -> Path:
+        return self.path(self.gateway.data)
+
+    @property
+    def devices_file(self) -> Path:
+        return self.path(self.gateway.devices_file)
+
+    @property
+    def control_socket(self) -> Path:
+        """Where a running agent listens for installers on this machine."""
+        return self.data_dir / "control.sock"
+
+    @property
+    def outbox_file(self) -> Path:
+        return self.data_dir / "outbox.db"
+
+
+def profile_dirs(file: Path) -> tuple[Path, ...]:
+    """The extra profile folders that ``gateway.yaml`` names; needed to load the library before the rest is checked."""
+    data = parse(_text(file), str(file))
+    names = data.get("profiles", []) if isinstance(data, dict) else []
+    return tuple(file.parent / name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
+
+
+def load(file: Path, library: Library) -> GatewayConfig:
+    """The configuration in ``file`` and its devices file. Raises ``ConfigInvalid`` with every problem of both."""
+    gateway = read(_text(file), str(file), Gateway)
+    config = GatewayConfig(file.resolve(), gateway, ())
+    problems = list(_gateway_problems(config))
+    devices: tuple[DeviceConfig, ...] = ()
+    if config.devices_file.exists():
+        try:
+            devices = read(_text(config.devices_file), str(config.devices_file), Devices).devices
+        except ConfigInvalid as error:
+            problems += error.problems
+    config = msgspec.structs.replace(config, devices=devices)
+    problems += device_problems(config, library)
+    if problems:
+        raise ConfigInvalid(problems)
+    return config
+
+
+def device_problems(config: GatewayConfig, library: Library) -> list[Problem]:
+    """Everything wrong with the devices: ids, profiles, buses, brokers, addresses, all in one pass."""
+    file = str(config.devices_file)
+    seen: dict[object, int] = {}
+    problems: list[Problem] = []
+    for number, device in enumerate(config.devices):
+        here = f"devices[{number}]"
+        for key, what in ((("id", device.id), f"{here}.id"), (("address", _place_of(device)), f"{here}.address")):
+            first = seen.setdefault(key, number)
+            if first != number:
+                problems.append(Problem(file, what, f"the same as devices[{first}] ({config.devices[first].id})", "each stands once"))
+        profile = library.profiles.get(device.profile)
+        if profile is None:
+            cure = nearest(device.profile, library.profiles)
+            problems.append(Problem(file, f"{here}.profile", f"no profile {device.profile!r}", cure))
+        else:
+            problems += (Problem(file, f"{here}.address{at}", reason, cure) for at, reason, cure in _address_faults(config, device, profile))
+    return problems
+
+
+def read_key(path: Path, what: str) -> bytes:
+    """A key of 32 bytes from a file of 64 hex characters that its owner alone can read. Raises ``ConfigInvalid``."""
+    problem = secret_problem(path, what)
+    if problem:
+        raise ConfigInvalid([problem])
+    try:
+        key = bytes.fromhex(path.read_text().strip())
+    except (ValueError, UnicodeDecodeError):
+        key = b""
+    if len(key) != 32:
+        raise ConfigInvalid([Problem(str(path), "", f"the {what} is not 64 hex characters", "make it with 'linli gateway init'")])
+    return key
+
+
+def secret_problem(path: Path, what: str) -> Problem | None:
+    """Why a secret file cannot be used, or ``None``."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return Problem(str(path), "", f"the {what} cannot be read: {error.strerror}", "make it with 'linli gateway init'")
+    if stat.S_IMODE(mode) & 0o077:
+        return Problem(str(path), "", f"the {what} can be read by others (mode {stat.S_IMODE(mode):04o})", f"chmod 600 {path}")
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def broker_problems(broker: Broker, file: str, path: str) -> Iterator[Problem]:
+    """What is wrong with a broker's address: the scheme, the port, or clear text beyond this machine."""
+    parts = urlsplit(broker.url)
+    try:
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError:
+        port_ok = False
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or not port_ok or parts.path not in ("", "/"):
+        yield Problem(file, f"{path}.url", f"{broker.url!r} is not a broker's address", "write mqtts://host:8883")
+    elif parts.username or parts.password:
+        yield Problem(file, f"{path}.url", "a user or password stands in the address", "use user and password_file")
+    elif not broker.tls and not is_loopback(broker.host):
+        yield Problem(file, f"{path}.url", f"clear text to {broker.host}", "use mqtts://; mqtt:// is for this machine alone")
+    if bool(broker.user) != bool(broker.password_file):
+        yield Problem(file, path, "user and password_file go together", "give both or neither")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigInvalid([Problem(str(file), "", f"cannot be read: {error.strerror}")]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigInvalid([Problem(str(file), "", "is not UTF-8", "save it as UTF-8")]) from error
+
+
+def _gateway_problems(config: GatewayConfig) -> Iterator[Problem]:
+    file, gateway = str(config.file), config.gateway
+    yield from broker_problems(gateway.centre.broker, file, "centre.broker")
+    if not is_root(gateway.centre.root):
+        yield Problem(file, "centre.root", f"{gateway.centre.root!r} cannot stand before a topic", f"for example {DEFAULT_ROOT}")
+    for name, what in ((gateway.centre.key_file, "gateway's key"), (gateway.privacy.key_file, "community's privacy key")):
+        try:
+            read_key(config.path(name), what)
+        except ConfigInvalid as error:
+            yield from error.problems
+    for number, broker in enumerate(gateway.brokers):
+        yield from broker_problems(broker, file, f"brokers[{number}]")
+    for name in ("buses", "brokers"):
+        ids = [item.id for item in getattr(gateway, name)]
+        for number, id_ in enumerate(ids):
+            if id_ in ids[:number]:
+                yield Problem(file, f"{name}[{number}].id", f"{id_!r} stands twice", "each bus or broker has its own id")
+    ends = [(bus.host, bus.port) if isinstance(bus, TcpBus) else bus.port for bus in gateway.buses]
+    for number, end in enumerate(ends):
+        if end in ends[:number]:
+            yield Problem(file, f"buses[{number}]", f"{end} is already another bus", "one bus has one master; put its units on one bus")
+
+
+def _place_of(device: DeviceConfig) -> object:
+    address = device.address
+    if address.bus is not None:
+        return ("bus", address.bus, address.unit_id)
+    return ("broker", address.broker, device.profile, tuple(sorted(address.topic.items())))
+
+
+def _address_faults(config: GatewayConfig, device: DeviceConfig, profile: Profile) -> Iterator[tuple[str, str, str]]:
+    address, gateway = device.address, config.gateway
+    if (address.bus is None) == (address.broker is None):
+        yield "", "names neither or both of bus and broker", "give bus and unit_id, or broker and topic"
+    elif address.bus is not None:
+        if profile.modbus is None:
+            yield ".bus", f"profile {profile.id} does not speak Modbus", "give broker and topic"
+        if address.bus not in (ids := [bus.id for bus in gateway.buses]):
+            yield ".bus", f"no bus {address.bus!r} in {config.file.name}", nearest(address.bus, ids)
+        if address.unit_id is None:
+            yield ".unit_id", "is missing", "the Modbus unit id of the device, 1 to 247"
+    else:
+        if profile.mqtt is None:
+            yield ".broker", f"profile {profile.id} does not speak MQTT", "give bus and unit_id"
+            return
+        if address.broker not in (ids := [broker.id for broker in gateway.brokers]):
+            yield ".broker", f"no broker {address.broker!r} in {config.file.name}", nearest(address.broker or "", ids)
+        wanted = profile.mqtt.parameters
+        for name in sorted(wanted - address.topic.keys()):
+            yield f".topic.{name}", "is missing", f"profile {profile.id} needs it to know the device's topics"
+        for name in sorted(address.topic.keys() - wanted):
+            yield f".topic.{name}", f"profile {profile.id} has no parameter {name!r}", nearest(name, wanted)
+        for name, value in address.topic.items():
+            if not value or set(value) & set("+#\0") or len(value) > 256:
+                yield f".topic.{name}", f"{value!r} cannot stand in a topic", "no wildcards, not empty"

@@ -1,0 +1,16 @@
+"""A batch inside the centre: decoded, in order, with its key and what was known when it came."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from telemetry.identity import Stream
+from telemetry.reading import Micros, Reading
+
+
+class Arrival(NamedTuple):
+    """``(stream, seq)`` is its key. ``received_at`` is the centre's clock, UTC microseconds."""
+
+    stream: Stream
+    seq: int
+    readings: Sequence[Reading]
+    received_at: Micros

@@ -1,0 +1,142 @@
+"""The one message of the system: a sealed batch of readings, and its bytes.
+
+JSON, readable with any MQTT client; zlib-compressed when that is smaller. The first byte tells: ``{`` or 0x78.
+Decoding is bounded: a small message cannot unpack into a large one.
+"""
+
+import zlib
+from enum import StrEnum
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+
+from telemetry.errors import BatchInvalid
+from telemetry.identity import EPOCH_PATTERN, GatewayRef, Stream
+from telemetry.reading import EARLIEST, LATEST, Name, Reading, faults_of
+
+MAX_READINGS = 1_000
+MAX_BYTES = 1 << 20
+MAX_SEQ = (1 << 63) - 1
+
+Instant = Annotated[int, msgspec.Meta(ge=EARLIEST, le=LATEST)]
+Epoch = Annotated[str, msgspec.Meta(pattern=EPOCH_PATTERN)]
+Seq = Annotated[int, msgspec.Meta(ge=1, le=MAX_SEQ)]
+
+
+class Lane(StrEnum):
+    """``urgent`` is sealed at once and sent first: access, safety and every event. ``bulk`` is the rest."""
+
+    URGENT = "urgent"
+    BULK = "bulk"
+
+
+class _Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    v: Literal[1] = 1
+    gateway: Name
+    epoch: Epoch
+    lane: Lane
+    seq: Seq
+    sealed_at: Instant
+    sent_at: Instant
+    resent: bool = False
+
+
+class Batch(_Head, frozen=True, kw_only=True, omit_defaults=True):
+    """Readings sealed together; ``(epoch, lane, seq)`` is its key, fixed before it is first sent.
+
+    ``seq`` starts at 1 in each (epoch, lane) and has no holes. ``sealed_at`` and ``sent_at`` are UTC microseconds.
+    """
+
+    readings: Annotated[list[Reading], msgspec.Meta(max_length=MAX_READINGS)]
+
+    def stream(self, ref: GatewayRef) -> Stream:
+        return Stream(ref.community, ref.gateway, self.epoch, self.lane)
+
+
+class _Lenient(_Head, frozen=True, kw_only=True, omit_defaults=True):
+    readings: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_READINGS)]
+
+
+class Poison(NamedTuple):
+    """A reading that cannot be taken: its bytes and the reason."""
+
+    body: bytes
+    reason: str
+
+
+class Decoded(NamedTuple):
+    """A batch with its sound readings, and what had to be left out of it."""
+
+    batch: Batch
+    poison: tuple[Poison, ...]
+
+
+_encoder = msgspec.json.Encoder()
+_batch = msgspec.json.Decoder(Batch)
+_lenient = msgspec.json.Decoder(_Lenient)
+_reading = msgspec.json.Decoder(Reading)
+
+
+def encode(batch: Batch) -> bytes:
+    """The message of a batch; ``decode`` is its inverse."""
+    return pack(_encoder.encode(batch))
+
+
+def pack(body: bytes) -> bytes:
+    """``body`` as it travels: deflated when that is smaller."""
+    packed = zlib.compress(body, 6)
+    return packed if len(packed) < len(body) else body
+
+
+def unpack(message: bytes) -> bytes:
+    """The JSON of a message. Raises ``BatchInvalid`` when it is neither JSON nor zlib, or too large."""
+    if not message or len(message) > MAX_BYTES:
+        raise BatchInvalid(f"a message of {len(message)} bytes; 1 to {MAX_BYTES} are taken")
+    if message[:1] == b"{":
+        return message
+    if message[:1] != b"\x78":
+        raise BatchInvalid(f"neither JSON nor zlib: it starts with 0x{message[0]:02x}")
+    inflater = zlib.decompressobj()
+    try:
+        body = inflater.decompress(message, MAX_BYTES)
+    except zlib.error as error:
+        raise BatchInvalid(f"damaged zlib: {error}") from error
+    if inflater.unconsumed_tail or not inflater.eof:
+        raise BatchInvalid(f"truncated, or larger than {MAX_BYTES} bytes when unpacked")
+    return body
+
+
+def decode(message: bytes) -> Decoded:
+    """The batch in ``message``. Unsound readings are set apart as poison; raises ``BatchInvalid`` when the rest is unusable."""
+    body = unpack(message)
+    try:
+        batch = _batch.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_leniently(body)
+    poison = tuple(
+        Poison(_encoder.encode(reading), "; ".join(faults)) for reading in batch.readings if (faults := faults_of(reading))
+    )
+    if poison:
+        batch = msgspec.structs.replace(batch, readings=[reading for reading in batch.readings if not faults_of(reading)])
+    return Decoded(batch, poison)
+
+
+def _decode_leniently(body: bytes) -> Decoded:
+    try:
+        head = _lenient.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BatchInvalid(str(error)) from error
+    sound: list[Reading] = []
+    poison: list[Poison] = []
+    for raw in head.readings:
+        try:
+            reading = _reading.decode(raw)
+            faults = faults_of(reading)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            faults = [str(error)]
+        if faults:
+            poison.append(Poison(bytes(raw), "; ".join(faults)))
+        else:
+            sound.append(reading)
+    fields = {name: getattr(head, name) for name in _Head.__struct_fields__}
+    return Decoded(Batch(**fields, readings=sound), tuple(poison))

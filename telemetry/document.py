@@ -1,0 +1,176 @@
+"""The text of a YAML document to a typed, frozen value, or to every problem in it at once.
+
+Strict: unknown and duplicate keys, wrong types, missing keys, YAML tags and anchors are all refused, each with its path
+and a cure. Reading the file is the caller's; this module only sees text.
+"""
+
+import difflib
+import types
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+import msgspec
+import yaml
+
+from telemetry.errors import ConfigInvalid, Problem
+
+MAX_TEXT = 4 << 20
+MAX_DEPTH = 40
+
+_T = TypeVar("_T")
+_Node = Any
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without aliases and with duplicate keys refused; dates and YAML 1.1 on/off stay text."""
+
+    def compose_node(self, parent: _Node, index: _Node) -> _Node:
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()
+            raise yaml.MarkedYAMLError(problem="aliases are not used here", problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: _Node, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool):
+                raise yaml.MarkedYAMLError(problem=f"{key!r} cannot be a key", problem_mark=key_node.start_mark)
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_BOOL = {"true": True, "True": True, "false": False, "False": False}
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:bool")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", __import__("re").compile(r"^(?:true|True|false|False)$"), list("tTfF"))
+
+
+def parse(text: str, file: str) -> Any:
+    """Plain data of a YAML text. Raises ``ConfigInvalid`` with the line of the first syntax error."""
+    if len(text) > MAX_TEXT:
+        raise ConfigInvalid([Problem(file, "", f"{len(text)} characters", f"at most {MAX_TEXT} are read")])
+    try:
+        return yaml.load(text.removeprefix("\ufeff"), _Loader)  # noqa: S506 - a SafeLoader with less
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        cure = "indent with spaces" if "\\t" in str(error.problem) else ""
+        raise ConfigInvalid([Problem(file, line, error.problem or "not YAML", cure)]) from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigInvalid([Problem(file, "", f"not YAML: {error}")]) from error
+
+
+def read(text: str, file: str, type_: type[_T]) -> _T:
+    """The value of ``type_`` that a YAML text says. Raises ``ConfigInvalid`` with every problem."""
+    data = parse(text, file)
+    return convert({} if data is None else data, file, type_)
+
+
+def convert(data: Any, file: str, type_: type[_T], path: str = "") -> _T:
+    """Plain data as ``type_``. Raises ``ConfigInvalid`` with every problem."""
+    problems = list(_problems(data, type_, path, file))
+    if problems:
+        raise ConfigInvalid(problems)
+    try:
+        return msgspec.convert(data, type_, strict=True)
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).partition(" - at `$")
+        raise ConfigInvalid([Problem(file, f"{path}{where.rstrip('`')}".lstrip("."), reason)]) from error
+
+
+def nearest(word: str, known: typing.Iterable[str]) -> str:
+    """The cure for a misspelt word."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(str(word), choices, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(choices[:20])}{', ...' if len(choices) > 20 else ''}" if choices else "nothing is known here"
+
+
+def _problems(data: Any, type_: Any, path: str, file: str, depth: int = 0) -> Iterator[Problem]:
+    if depth > MAX_DEPTH:
+        yield Problem(file, path, f"nested deeper than {MAX_DEPTH}")
+        return
+    type_ = _alternative(_bare(type_), data)
+    origin = get_origin(type_)
+    if isinstance(type_, type) and issubclass(type_, msgspec.Struct) and isinstance(data, dict):
+        yield from _struct_problems(data, type_, path, file, depth)
+    elif origin in (list, tuple, set, frozenset) and isinstance(data, list):
+        item = get_args(type_)[0]
+        for number, value in enumerate(data):
+            yield from _problems(value, item, f"{path}[{number}]", file, depth + 1)
+    elif origin is dict and isinstance(data, dict):
+        key_type, item = get_args(type_)
+        for key, value in data.items():
+            yield from _leaf_problems(key, key_type, f"{path}.{key}".lstrip("."), file)
+            yield from _problems(value, item, f"{path}.{key}".lstrip("."), file, depth + 1)
+    else:
+        yield from _leaf_problems(data, type_, path, file)
+
+
+def _struct_problems(data: dict[Any, Any], type_: type[msgspec.Struct], path: str, file: str, depth: int) -> Iterator[Problem]:
+    fields = {field.encode_name: field for field in msgspec.structs.fields(type_)}
+    tag = type_.__struct_config__.tag_field
+    for key, value in data.items():
+        here = f"{path}.{key}".lstrip(".")
+        if key in fields:
+            yield from _problems(value, fields[key].type, here, file, depth + 1)
+        elif key != tag:
+            yield Problem(file, here, f"unknown key {key!r}", nearest(key, fields))
+    missing = [name for name, field in fields.items() if field.required and name not in data]
+    for name in missing:
+        yield Problem(file, f"{path}.{name}".lstrip("."), "is missing", _wanted(fields[name].type))
+
+
+def _leaf_problems(data: Any, type_: Any, path: str, file: str) -> Iterator[Problem]:
+    try:
+        msgspec.convert(data, type_, strict=True)
+    except msgspec.ValidationError as error:
+        reason = str(error).partition(" - at `")[0]
+        shown = f"{data!r}"[:60]
+        yield Problem(file, path, f"{reason}; it says {shown}", _wanted(type_))
+
+
+def _bare(type_: Any) -> Any:
+    """``type_`` without its annotation when what is inside is a container to walk into."""
+    if get_origin(type_) is Annotated:
+        inner = get_args(type_)[0]
+        if get_origin(inner) in (list, tuple, dict, set, frozenset, typing.Union, types.UnionType):
+            return inner
+    return type_
+
+
+def _alternative(type_: Any, data: Any) -> Any:
+    """The branch of a union that ``data`` means: by tag, else by shape."""
+    if get_origin(type_) not in (typing.Union, types.UnionType):
+        return type_
+    branches = [branch for branch in get_args(type_) if branch is not type(None)]
+    structs = [branch for branch in branches if isinstance(branch, type) and issubclass(branch, msgspec.Struct)]
+    if isinstance(data, dict) and structs:
+        for branch in structs:
+            config = branch.__struct_config__
+            if config.tag_field and data.get(config.tag_field) == config.tag:
+                return branch
+        return structs[0] if len(structs) == 1 else type_
+    if isinstance(data, list):
+        return next((_bare(branch) for branch in branches if get_origin(_bare(branch)) in (list, tuple)), type_)
+    if isinstance(data, dict):
+        return next((_bare(branch) for branch in branches if get_origin(_bare(branch)) is dict), type_)
+    return type_
+
+
+def _wanted(type_: Any) -> str:
+    """What would be right, in words."""
+    bare = get_args(type_)[0] if get_origin(type_) is Annotated else type_
+    if get_origin(bare) is typing.Literal:
+        return "one of " + ", ".join(str(choice) for choice in get_args(bare))
+    if isinstance(bare, type) and hasattr(bare, "__members__"):
+        return "one of " + ", ".join(member.value for member in bare)  # type: ignore[attr-defined]  # an Enum
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return f"give {names[bare]}" if bare in names else ""

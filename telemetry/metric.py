@@ -1,0 +1,211 @@
+"""What may be said: for each kind of reading its metrics, each with one type and one unit for ever.
+
+Two profiles can therefore never clash on a field of the store. A metric is added here, in its canonical unit;
+a profile converts into it.
+"""
+
+import math
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Kind(StrEnum):
+    """What a reading is about; the measurement of the store."""
+
+    ACCESS = "access"
+    CAMERA = "camera"
+    PARKING = "parking"
+    ENVIRONMENT = "environment"
+    ENERGY = "energy"
+    SAFETY = "safety"
+    GATEWAY = "gateway"
+
+
+class ValueType(StrEnum):
+    FLOAT = "float"
+    INT = "int"
+    BOOL = "bool"
+    TEXT = "text"
+
+
+class Metric(NamedTuple):
+    type: ValueType
+    unit: str
+    meaning: str
+
+
+Value = bool | int | float | str
+MAX_TEXT = 256
+
+
+def _float(unit: str, meaning: str) -> Metric:
+    return Metric(ValueType.FLOAT, unit, meaning)
+
+
+def _int(unit: str, meaning: str) -> Metric:
+    return Metric(ValueType.INT, unit, meaning)
+
+
+def _bool(meaning: str) -> Metric:
+    return Metric(ValueType.BOOL, "", meaning)
+
+
+def _text(meaning: str) -> Metric:
+    return Metric(ValueType.TEXT, "", meaning)
+
+
+# What any device may say of itself, whatever its kind.
+_COMMON: dict[str, Metric] = {
+    "event": _text("what happened, a word of the kind's vocabulary"),
+    "online": _bool("the device or its bridge says it is there"),
+    "battery": _float("%", "battery charge"),
+    "battery_low": _bool("the device asks for a new battery"),
+    "supply": _float("V", "supply or battery voltage"),
+    "tamper": _bool("the case or the mounting was opened"),
+    "fault": _bool("the device reports a fault of its own"),
+    "fault_code": _int("", "the device's own fault number"),
+    "link_quality": _int("", "radio link quality, 0..255"),
+    "rssi": _float("dBm", "radio signal strength"),
+    "uptime": _float("s", "time since the device started"),
+    "device_temperature": _float("degC", "temperature inside the device"),
+}
+
+_ELECTRICAL = {
+    f"{name}{phase}": _float(unit, f"{meaning}{f', phase {phase[2:]}' if phase else ''}")
+    for name, unit, meaning in (
+        ("voltage", "V", "voltage"),
+        ("current", "A", "current"),
+        ("active_power", "W", "active power"),
+        ("apparent_power", "VA", "apparent power"),
+        ("reactive_power", "var", "reactive power"),
+        ("power_factor", "", "power factor"),
+    )
+    for phase in ("", "_l1", "_l2", "_l3")
+}
+
+_OWN: dict[Kind, dict[str, Metric]] = {
+    Kind.ACCESS: {
+        "door_open": _bool("the leaf is open"),
+        "locked": _bool("the lock is engaged"),
+        "granted": _bool("the credential was accepted"),
+        "credential": _text("credential, masked"),
+        "credential_ref": _text("credential as a keyed hash"),
+        "credential_type": _text("card, code, face, button, remote"),
+        "person_ref": _text("holder as a keyed hash"),
+        "reason": _text("why access was granted or denied"),
+        "direction": _text("in or out"),
+    },
+    Kind.CAMERA: {
+        "label": _text("class of the object: car, person, ..."),
+        "zones": _text("zones the object is in, comma separated, sorted"),
+        "score": _float("", "confidence, 0..1"),
+        "stationary": _bool("the object has stopped"),
+        "count": _int("count", "objects of this class in view"),
+        "motion": _bool("motion in view"),
+        "plate": _text("plate, masked"),
+        "plate_ref": _text("plate as a keyed hash"),
+        "plate_score": _float("", "plate confidence, 0..1"),
+    },
+    Kind.PARKING: {
+        "plate": _text("plate, masked"),
+        "plate_ref": _text("plate as a keyed hash"),
+        "plate_colour": _text("blue, green, yellow, white, black"),
+        "plate_score": _float("", "plate confidence, 0..1"),
+        "direction": _text("in or out"),
+        "late": _bool("recorded while the camera was offline"),
+        "fake_plate": _bool("the camera saw a picture of a plate"),
+        "barrier_open": _bool("the arm is up"),
+        "loop": _bool("a vehicle stands on the loop"),
+        "occupied": _bool("the bay is taken"),
+        "free": _int("count", "free bays"),
+    },
+    Kind.ENVIRONMENT: {
+        "temperature": _float("degC", "air temperature"),
+        "humidity": _float("%RH", "relative humidity"),
+        "dew_point": _float("degC", "dew point"),
+        "pressure": _float("Pa", "air or pipe pressure"),
+        "co": _float("ppm", "carbon monoxide"),
+        "co2": _float("ppm", "carbon dioxide"),
+        "tvoc": _float("ppm", "volatile organic compounds"),
+        "pm25": _float("ug/m3", "particles under 2.5 um"),
+        "pm10": _float("ug/m3", "particles under 10 um"),
+        "noise": _float("dB", "sound level"),
+        "illuminance": _float("lx", "illuminance"),
+        "wind_speed": _float("m/s", "wind speed"),
+        "wind_direction": _float("deg", "wind direction"),
+        "rain": _float("m", "accumulated rain"),
+        "level": _float("m", "water level above the sensor"),
+        "distance": _float("m", "distance"),
+        "flow": _float("m3/h", "flow"),
+        "volume": _float("m3", "metered volume"),
+        "motion": _bool("motion or presence"),
+        "running": _bool("the pump, fan or lift runs"),
+        "speed": _float("rpm", "rotation"),
+        **{f"input_{n}": _bool(f"digital input {n}") for n in range(17)},
+        **{f"output_{n}": _bool(f"digital output {n}") for n in range(17)},
+    },
+    Kind.ENERGY: {
+        **_ELECTRICAL,
+        "frequency": _float("Hz", "mains frequency"),
+        "energy_import": _float("kWh", "energy drawn"),
+        "energy_export": _float("kWh", "energy fed in"),
+        "energy_total": _float("kWh", "energy, both directions"),
+        "reactive_energy_total": _float("kvarh", "reactive energy"),
+        "residual_current": _float("A", "residual current"),
+        "closed": _bool("the breaker is closed"),
+    },
+    Kind.SAFETY: {
+        "smoke": _bool("smoke"),
+        "heat": _bool("heat detector"),
+        "test": _bool("the detector is being tested"),
+        "gas_alarm": _bool("the detector's own gas alarm"),
+        "gas": _float("%LEL", "combustible gas"),
+        "co": _float("ppm", "carbon monoxide"),
+        "water_leak": _bool("water on the floor"),
+        "valve_open": _bool("the valve is open"),
+        "sos": _bool("a help button was pressed"),
+        "temperature": _float("degC", "temperature"),
+        **{f"water_leak_{n}": _bool(f"water at probe {n}") for n in range(1, 9)},
+    },
+    Kind.GATEWAY: {
+        "oldest_unsent": _float("s", "age of the oldest reading not yet acknowledged"),
+        "unsent": _int("count", "batches not yet acknowledged"),
+        "outbox": _int("B", "bytes of the outbox file"),
+        "accepted": _int("count", "readings committed since the start"),
+        "poll_lateness": _float("s", "largest lateness of a poll since the last reading"),
+        "polls": _int("count", "polls since the start"),
+        "polls_missed": _int("count", "polls left out since the start"),
+        "timeouts": _int("count", "device time-outs since the start"),
+        "refused": _int("count", "Modbus exceptions since the start"),
+        "undecodable": _int("count", "MQTT payloads that could not be decoded since the start"),
+        "memory": _int("B", "resident memory"),
+        "clock_offset": _float("s", "centre's clock minus ours, at the last acknowledgement"),
+        "loss_device": _text("loss certificate: device"),
+        "loss_from": _int("", "loss certificate: first instant lost, UTC microseconds"),
+        "loss_to": _int("", "loss certificate: last instant lost, UTC microseconds"),
+        "loss_count": _int("count", "loss certificate: readings lost"),
+        "loss_reason": _text("loss certificate: why"),
+    },
+}
+
+METRICS: Mapping[Kind, Mapping[str, Metric]] = {kind: {**_COMMON, **own} for kind, own in _OWN.items()}
+
+
+def fault_of(kind: Kind, name: str, value: Value) -> str | None:
+    """Why this value may not be said of this metric, or ``None``. Numbers are finite; text is bounded."""
+    metric = METRICS[kind].get(name)
+    if metric is None:
+        return f"{kind} has no metric {name!r}"
+    match metric.type:
+        case ValueType.BOOL if not isinstance(value, bool):
+            return f"{kind}.{name} is a bool, not {value!r}"
+        case ValueType.TEXT if not isinstance(value, str):
+            return f"{kind}.{name} is text, not {value!r}"
+        case ValueType.TEXT if isinstance(value, str) and len(value) > MAX_TEXT:
+            return f"{kind}.{name} is longer than {MAX_TEXT} characters"
+        case ValueType.INT if isinstance(value, bool) or not isinstance(value, int):
+            return f"{kind}.{name} is an integer, not {value!r}"
+        case ValueType.FLOAT if isinstance(value, bool | str) or not math.isfinite(value):
+            return f"{kind}.{name} is a finite number, not {value!r}"
+    return None

@@ -1,0 +1,43 @@
+"""What one device said at one instant."""
+
+from typing import Annotated, NewType
+
+import msgspec
+
+from telemetry.identity import NAME_PATTERN
+from telemetry.metric import Kind, Value, fault_of
+from telemetry.quality import Quality
+
+Micros = NewType("Micros", int)
+"""An instant: integer microseconds since 1970, UTC. 16 digits until 2286, so exact in JSON everywhere."""
+
+EARLIEST = 1_000_000_000_000_000
+LATEST = 9_999_999_999_999_999
+MAX_VALUES = 256
+
+Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one device said at one instant.
+
+    ``at`` is when the device was read or spoke, UTC microseconds; never when we sent or stored it. It is unique per
+    device for ever (a tie moves by 1 us at the edge) but not increasing: histories and backward clocks are legal.
+    ``values`` maps metric to value, of the type that ``telemetry.metric`` fixes for the kind; numbers are finite.
+    ``quality`` is of the whole reading; ``faults`` tells of single metrics, as ``{"humidity": "bad: exception 2"}``;
+    the metric ``"*"`` stands for all. A discrete event carries ``event`` in its values and an ``event_id``.
+    """
+
+    device: Name
+    kind: Kind
+    at: Annotated[int, msgspec.Meta(ge=EARLIEST, le=LATEST)]
+    values: Annotated[dict[str, Value], msgspec.Meta(max_length=MAX_VALUES)]
+    quality: Quality = Quality.GOOD
+    faults: dict[str, str] | None = None
+    event_id: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+
+
+def faults_of(reading: Reading) -> list[str]:
+    """Everything that a store could not take about this reading; empty when it is sound."""
+    found = (fault_of(reading.kind, name, value) for name, value in reading.values.items())
+    return [fault for fault in found if fault]
