@@ -1,0 +1,161 @@
+"""Real servers for the tests: each on a free port of loopback, in a folder of its own, gone when the block ends.
+
+    with mosquitto(tmp_path) as broker:
+        ... broker.port, broker.url; broker.kill(); broker.start() ...
+
+1. ``start`` returns when the server answers; a restart keeps port and folder, so its clients find it again.
+2. A server that is not installed skips the test; with CI=true it fails it.
+3. Leaving the block ends the process, also after ``kill`` and ``start``.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+HOST = "127.0.0.1"
+START_S = 20.0
+STOP_S = 10.0
+
+
+class Server:
+    """One server process. ``url`` is where its clients go; ``log`` is what it wrote."""
+
+    def __init__(self, argv: Sequence[str], folder: Path, scheme: str, port: int, answers: Callable[[int], bool]) -> None:
+        self.host = HOST
+        self.port = port
+        self.url = f"{scheme}://{HOST}:{port}"
+        self.folder = folder
+        self.log = folder / "server.log"
+        self._argv = argv
+        self._answers = answers
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts the server, or starts it again on the same port and folder."""
+        assert self._process is None, "it runs already"
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(self._argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        give_up = time.monotonic() + START_S
+        while not self._answers(self.port):
+            if self._process.poll() is not None or time.monotonic() > give_up:
+                self.kill()
+                pytest.fail(f"{self._argv[0]} did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Asks it to end (SIGTERM), as a system does at shutdown."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL: it ends where it stands."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open and nothing answers. ``resume`` lets it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(STOP_S)
+        self._process = None
+
+    def __enter__(self) -> Self:
+        if self._process is None:
+            self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.kill()
+
+
+def mosquitto(folder: Path, *, port: int | None = None, settings: str = "allow_anonymous true\n") -> Server:
+    """A broker without persistence; ``settings`` are further lines of its mosquitto.conf."""
+    program, port, folder = _program("mosquitto"), port or free_port(), _folder(folder, "mosquitto")
+    conf = folder / "mosquitto.conf"
+    user = "user root\n" if os.geteuid() == 0 else ""  # else it gives up root and cannot read a folder of pytest's
+    conf.write_text(f"listener {port} {HOST}\n{user}persistence false\nlog_type all\n{settings}")
+    return Server([program, "-c", str(conf)], folder, "mqtt", port, accepts)
+
+
+def influxdb(folder: Path, *, port: int | None = None) -> Server:
+    """InfluxDB 1.x with its HTTP and RPC ends on loopback, and neither reports nor statistics of its own."""
+    program, port, folder = _program("influxd"), port or free_port(), _folder(folder, "influxdb")
+    conf = folder / "influxdb.conf"
+    conf.write_text(
+        f'reporting-disabled = true\nbind-address = "{HOST}:{free_port()}"\n'
+        f'[meta]\n  dir = "{folder}/meta"\n'
+        f'[data]\n  dir = "{folder}/data"\n  wal-dir = "{folder}/wal"\n  query-log-enabled = false\n'
+        f'[http]\n  bind-address = "{HOST}:{port}"\n  log-enabled = false\n'
+        f"[monitor]\n  store-enabled = false\n"
+    )
+    return Server([program, "-config", str(conf)], folder, "http", port, _answers_ping)
+
+
+def victoria_metrics(folder: Path, *, port: int | None = None) -> Server:
+    """VictoriaMetrics as docs/ tell to run it for Linli: long retention, equal samples deduplicated."""
+    program, port, folder = _program("victoria-metrics"), port or free_port(), _folder(folder, "victoria-metrics")
+    argv = [program, f"-httpListenAddr={HOST}:{port}", f"-storageDataPath={folder}/data", "-retentionPeriod=100y"]
+    argv += ["-dedup.minScrapeInterval=1ms", "-memory.allowedBytes=256MB", "-http.shutdownDelay=0s"]
+    return Server(argv, folder, "http", port, _answers_ping)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody has at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens on this port of loopback."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _answers_ping(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/ping", timeout=2) as answer:
+            return bool(answer.status < 300)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _program(name: str) -> str:
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if path is None:
+        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        say(f"{name} is not installed (apt install {name})")
+    return path
+
+
+def _folder(parent: Path, name: str) -> Path:
+    """A new folder, so that two servers of one kind can live in one test."""
+    number = sum(1 for _ in parent.glob(f"{name}*"))
+    folder = parent / f"{name}-{number}"
+    folder.mkdir(parents=True)
+    return folder
