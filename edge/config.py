@@ -8,11 +8,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
 from device_profiles import Library, Profile
+from telemetry.broker import Broker, broker_problems
 from telemetry.document import nearest, parse, read
 from telemetry.errors import ConfigInvalid, Problem
 from telemetry.identity import COMMUNITY_PATTERN
@@ -28,31 +28,6 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: Name
     community: Pattern
     name: Words = Words()
-
-
-class Broker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How to reach an MQTT broker. ``mqtt://`` in the clear is for loopback alone; elsewhere ``mqtts://``."""
-
-    url: str
-    user: str = ""
-    password_file: str = ""
-    ca_file: str = ""
-    certificate_file: str = ""
-    certificate_key_file: str = ""
-    keepalive_s: Annotated[int, msgspec.Meta(ge=2, le=600)] = 10
-    protocol: Literal["3.1.1", "5"] = "3.1.1"
-
-    @property
-    def host(self) -> str:
-        return urlsplit(self.url).hostname or ""
-
-    @property
-    def port(self) -> int:
-        return urlsplit(self.url).port or (8883 if self.tls else 1883)
-
-    @property
-    def tls(self) -> bool:
-        return urlsplit(self.url).scheme == "mqtts"
 
 
 class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -202,13 +177,18 @@ def device_problems(config: GatewayConfig, library: Library) -> list[Problem]:
         for key, what in ((("id", device.id), f"{here}.id"), (("address", _place_of(device)), f"{here}.address")):
             first = seen.setdefault(key, number)
             if first != number:
-                problems.append(Problem(file, what, f"the same as devices[{first}] ({config.devices[first].id})", "each stands once"))
+                problems.append(
+                    Problem(file, what, f"the same as devices[{first}] ({config.devices[first].id})", "each stands once")
+                )
         profile = library.profiles.get(device.profile)
         if profile is None:
             cure = nearest(device.profile, library.profiles)
             problems.append(Problem(file, f"{here}.profile", f"no profile {device.profile!r}", cure))
         else:
-            problems += (Problem(file, f"{here}.address{at}", reason, cure) for at, reason, cure in _address_faults(config, device, profile))
+            problems += (
+                Problem(file, f"{here}.address{at}", reason, cure)
+                for at, reason, cure in _address_faults(config, device, profile)
+            )
     return problems
 
 
@@ -235,27 +215,6 @@ def secret_problem(path: Path, what: str) -> Problem | None:
     if stat.S_IMODE(mode) & 0o077:
         return Problem(str(path), "", f"the {what} can be read by others (mode {stat.S_IMODE(mode):04o})", f"chmod 600 {path}")
     return None
-
-
-def is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
-
-
-def broker_problems(broker: Broker, file: str, path: str) -> Iterator[Problem]:
-    """What is wrong with a broker's address: the scheme, the port, or clear text beyond this machine."""
-    parts = urlsplit(broker.url)
-    try:
-        port_ok = parts.port is None or parts.port > 0
-    except ValueError:
-        port_ok = False
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or not port_ok or parts.path not in ("", "/"):
-        yield Problem(file, f"{path}.url", f"{broker.url!r} is not a broker's address", "write mqtts://host:8883")
-    elif parts.username or parts.password:
-        yield Problem(file, f"{path}.url", "a user or password stands in the address", "use user and password_file")
-    elif not broker.tls and not is_loopback(broker.host):
-        yield Problem(file, f"{path}.url", f"clear text to {broker.host}", "use mqtts://; mqtt:// is for this machine alone")
-    if bool(broker.user) != bool(broker.password_file):
-        yield Problem(file, path, "user and password_file go together", "give both or neither")
 
 
 def _text(file: Path) -> str:
@@ -287,7 +246,9 @@ def _gateway_problems(config: GatewayConfig) -> Iterator[Problem]:
     ends = [(bus.host, bus.port) if isinstance(bus, TcpBus) else bus.port for bus in gateway.buses]
     for number, end in enumerate(ends):
         if end in ends[:number]:
-            yield Problem(file, f"buses[{number}]", f"{end} is already another bus", "one bus has one master; put its units on one bus")
+            yield Problem(
+                file, f"buses[{number}]", f"{end} is already another bus", "one bus has one master; put its units on one bus"
+            )
 
 
 def _place_of(device: DeviceConfig) -> object:

@@ -12,7 +12,6 @@ import msgspec
 from telemetry.batch import Epoch, Instant, Lane, Seq
 from telemetry.errors import AckInvalid
 from telemetry.identity import GatewayRef
-from telemetry.reading import Name
 
 KEY_BYTES = 32
 MAX_BYTES = 64 * 1024

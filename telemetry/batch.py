@@ -5,6 +5,7 @@ Decoding is bounded: a small message cannot unpack into a large one.
 """
 
 import zlib
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Literal, NamedTuple
 
@@ -80,6 +81,16 @@ _reading = msgspec.json.Decoder(Reading)
 def encode(batch: Batch) -> bytes:
     """The message of a batch; ``decode`` is its inverse."""
     return pack(_encoder.encode(batch))
+
+
+def encode_readings(readings: Sequence[Reading]) -> bytes:
+    """Readings as JSON with commas between them and no brackets: what ``join`` takes, and what a gateway stores."""
+    return _encoder.encode(readings)[1:-1]
+
+
+def join(head: Batch, readings: Sequence[bytes]) -> bytes:
+    """The message of ``head``, which has no readings of its own, with readings that are already JSON."""
+    return pack(_encoder.encode(head)[:-2] + b",".join(part for part in readings if part) + b"]}")
 
 
 def pack(body: bytes) -> bytes:

@@ -1,0 +1,161 @@
+"""Acceptance: readings become durable in groups, so that a slow card is written to seldom.
+
+1. A reading is accepted when the future that ``put`` returned is done; before that a crash may lose it.
+2. Urgent readings are committed at once, bulk ones together within ``group_s``.
+3. Bounded: at most ``capacity`` readings wait; ``full`` says so before, and a caller that ignores it waits or is refused.
+4. A commit that fails is tried again until it succeeds; what waits meanwhile stays, in order.
+"""
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from edge.outbox import BATCH_READINGS, Outbox
+from telemetry.batch import Lane
+from telemetry.errors import LinliError
+from telemetry.reading import Micros, Reading
+
+log = structlog.get_logger()
+
+GROUP_S = 1.0
+CAPACITY = 20_000
+_RETRY_S = 1.0
+
+
+class OutboxFull(LinliError):
+    """Nothing more can wait for the card: the reading was not accepted."""
+
+
+class Acceptance(Protocol):
+    """Where drivers hand their readings over."""
+
+    def put(self, readings: Sequence[Reading], lane: Lane) -> asyncio.Future[None]: ...
+
+    @property
+    def full(self) -> bool: ...
+
+
+def wall_clock() -> Micros:
+    return Micros(time.time_ns() // 1000)
+
+
+class Accept:
+    """See the module. ``report`` is a file descriptor that gets a line ``device at`` for every reading committed."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        report: int | None = None,
+        group_s: float = GROUP_S,
+        capacity: int = CAPACITY,
+        clock: Callable[[], Micros] = wall_clock,
+    ) -> None:
+        self.accepted = 0
+        self._outbox = outbox
+        self._report = report
+        self._group_s = group_s
+        self._capacity = capacity
+        self._clock = clock
+        self._waiting: dict[Lane, list[tuple[Sequence[Reading], asyncio.Future[None]]]] = {lane: [] for lane in Lane}
+        self._count = 0
+        self._urgent = asyncio.Event()
+        self._failing = False
+
+    @property
+    def full(self) -> bool:
+        return self._count >= self._capacity
+
+    def put(self, readings: Sequence[Reading], lane: Lane) -> asyncio.Future[None]:
+        """Hands readings over; the future is done once they are on disk, or fails with ``OutboxFull``."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not readings:
+            future.set_result(None)
+        elif self._count + len(readings) > self._capacity * 2:
+            future.set_exception(OutboxFull(f"{self._count} readings wait for the card"))
+        else:
+            self._waiting[lane].append((readings, future))
+            self._count += len(readings)
+            if lane is Lane.URGENT or self.full:
+                self._urgent.set()
+        return future
+
+    async def run(self) -> None:
+        """Commits until cancelled; then commits once more, so that a clean stop loses nothing."""
+        next_group = time.monotonic() + self._group_s
+        try:
+            while True:
+                await self._wait(next_group)
+                await self._commit(Lane.URGENT)
+                if time.monotonic() >= next_group or self.full:
+                    await self._commit(Lane.BULK)
+                    if await self._outbox.call(self._outbox.seal, self._clock()):
+                        self._outbox.news.set()
+                    next_group = time.monotonic() + self._group_s
+        finally:
+            await asyncio.shield(self._last_commit())
+
+    async def _last_commit(self) -> None:
+        for lane in Lane:
+            await self._commit(lane, tries=1)
+
+    async def _wait(self, until: float) -> None:
+        try:
+            await asyncio.wait_for(self._urgent.wait(), max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            return
+        self._urgent.clear()
+
+    async def _commit(self, lane: Lane, tries: int | None = None) -> None:
+        waiting, self._waiting[lane] = self._waiting[lane], []
+        group: list[Reading] = []
+        done: list[asyncio.Future[None]] = []
+        for readings, future in waiting:
+            if group and len(group) + len(readings) > BATCH_READINGS:
+                await self._append(group, lane, done, tries)
+                group, done = [], []
+            group.extend(readings)
+            done.append(future)
+        if group:
+            await self._append(group, lane, done, tries)
+
+    async def _append(self, group: list[Reading], lane: Lane, done: list[asyncio.Future[None]], tries: int | None) -> None:
+        while True:
+            try:
+                sealed = await self._outbox.call(self._durable, group, lane)
+                break
+            except sqlite3.Error as error:
+                self._note_failure(error)
+                if tries is not None:
+                    return
+                await asyncio.sleep(_RETRY_S)
+        self._note_failure(None)
+        self._count -= len(group)
+        self.accepted += len(group)
+        for future in done:
+            if not future.done():
+                future.set_result(None)
+        if sealed:
+            self._outbox.news.set()
+
+    def _durable(self, group: list[Reading], lane: Lane) -> bool:
+        """On the outbox's thread: commit, and only then report."""
+        sealed = False
+        for start in range(0, len(group), BATCH_READINGS):
+            part = group[start : start + BATCH_READINGS]
+            sealed |= self._outbox.append(part, lane, self._clock())
+            if self._report is not None:
+                os.write(self._report, "".join(f"{reading.device} {reading.at}\n" for reading in part).encode())
+        return sealed
+
+    def _note_failure(self, error: sqlite3.Error | None) -> None:
+        if error is not None and not self._failing:
+            log.error("outbox cannot be written; readings wait in memory", error=str(error))
+        elif error is None and self._failing:
+            log.info("outbox can be written again")
+        self._failing = error is not None

@@ -1,0 +1,229 @@
+"""The uplink: carries sealed batches to the centre and forgets them on the centre's signed word alone.
+
+1. A batch leaves the outbox's care only by an acknowledgement that this gateway's key signed; a PUBACK means nothing.
+2. At every connect, and whenever acknowledgements are overdue, the hello tells the centre what is here.
+3. The connection comes back by itself within about two seconds of the broker's return; polling never waits for it.
+
+Decisions are in ``edge.window``; this module moves bytes.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import aiomqtt
+import structlog
+
+from edge.accept import wall_clock
+from edge.config import GatewayConfig, read_key, secret_problem
+from edge.outbox import Outbox
+from edge.window import Next, Window
+from telemetry import __version__, ack, presence, topic
+from telemetry.broker import Broker, connection
+from telemetry.errors import AckInvalid, ConfigInvalid
+from telemetry.identity import GatewayRef
+from telemetry.presence import Device, Inventory, State, inventory_hash
+from telemetry.reading import Micros
+
+log = structlog.get_logger()
+
+RECONNECT_S = (0.3, 2.0)
+PUBLISH_TIMEOUT_S = 10.0
+
+
+def client(broker: Broker, resolve: Callable[[str], Path], identifier: str, **options: object) -> aiomqtt.Client:
+    """An unconnected MQTT client for ``broker``. Raises ``ConfigInvalid`` when a secret file cannot be used."""
+    password = None
+    if broker.password_file:
+        problem = secret_problem(resolve(broker.password_file), "broker's password")
+        if problem:
+            raise ConfigInvalid([problem])
+        password = resolve(broker.password_file).read_text().strip()
+    arguments = connection(broker, lambda name: str(resolve(name)), password)
+    files = arguments.pop("tls_files", None)
+    return aiomqtt.Client(
+        **arguments,
+        identifier=identifier,
+        tls_params=aiomqtt.TLSParameters(**files) if files else None,
+        protocol=aiomqtt.ProtocolVersion.V5 if broker.protocol == "5" else aiomqtt.ProtocolVersion.V311,
+        timeout=PUBLISH_TIMEOUT_S,
+        **options,  # type: ignore[arg-type]  # passed through to aiomqtt's own named parameters
+    )
+
+
+class Uplink:
+    """See the module. ``inventory`` gives the devices as they are now; call ``announce`` when they changed."""
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        outbox: Outbox,
+        inventory: Callable[[], list[Device]],
+        *,
+        config_hash: Callable[[], str] = lambda: "",
+        clock: Callable[[], Micros] = wall_clock,
+    ) -> None:
+        gateway = config.gateway
+        self.connected = False
+        self.clock_offset_s: float | None = None
+        self.refused_acks = 0
+        self._config = config
+        self._outbox = outbox
+        self._inventory = inventory
+        self._config_hash = config_hash
+        self._clock = clock
+        self._ref = GatewayRef(gateway.gateway.community, gateway.gateway.id)
+        self._key = read_key(config.path(gateway.centre.key_file), "gateway's key")
+        self._window = Window(time.monotonic())
+        self._changed = asyncio.Event()
+        self._trouble = ""
+
+    def announce(self) -> None:
+        """The inventory or the configuration changed: tell the centre."""
+        self._changed.set()
+        self._outbox.news.set()
+
+    async def run(self) -> None:
+        """Stays connected until cancelled."""
+        while True:
+            try:
+                await self._session()
+            except aiomqtt.MqttError as error:
+                self._note(str(error))
+            finally:
+                self.connected = False
+            await asyncio.sleep(random.uniform(*RECONNECT_S))
+
+    async def _session(self) -> None:
+        will = aiomqtt.Will(self._topic(topic.Leaf.STATE), presence.encode(self._state(False, [])), qos=1, retain=True)
+        link = client(
+            self._config.gateway.centre.broker,
+            self._config.path,
+            f"linli-{self._ref.community}-{self._ref.gateway}",
+            will=will,
+            clean_session=True if self._config.gateway.centre.broker.protocol == "3.1.1" else None,
+            max_queued_incoming_messages=64,
+        )
+        async with link:
+            await link.subscribe(self._topic(topic.Leaf.ACK), qos=1)
+            self._note("")
+            self.connected = True
+            self._window.refresh(await self._outbox.call(self._outbox.spans), self._outbox.epoch, time.monotonic())
+            self._window.rewind(time.monotonic())
+            await self._say_hello(link)
+            await self._say_inventory(link)
+            try:
+                await self._exchange(link)
+            except asyncio.CancelledError:
+                await link.publish(self._topic(topic.Leaf.STATE), presence.encode(self._state(False, [])), qos=1, retain=True)
+                raise
+
+    async def _exchange(self, link: aiomqtt.Client) -> None:
+        """Sends and listens until either ends; the first error ends both."""
+        listening = asyncio.create_task(self._listen(link), name="uplink-listen")
+        try:
+            sending = asyncio.create_task(self._send(link), name="uplink-send")
+            try:
+                done, _ = await asyncio.wait({listening, sending}, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                sending.cancel()
+                await asyncio.wait({sending}, timeout=PUBLISH_TIMEOUT_S)
+        finally:
+            listening.cancel()
+            await asyncio.wait({listening}, timeout=PUBLISH_TIMEOUT_S)
+
+    async def _send(self, link: aiomqtt.Client) -> None:
+        window = self._window
+        while True:
+            self._outbox.news.clear()
+            now = time.monotonic()
+            window.refresh(await self._outbox.call(self._outbox.spans), self._outbox.epoch, now)
+            if window.is_idle():
+                window.quiet(now)
+            if self._changed.is_set():
+                self._changed.clear()
+                await self._say_inventory(link)
+                await self._say_hello(link)
+            if window.resend(now):
+                await self._say_hello(link)
+            upcoming = window.choose(now)
+            if upcoming:
+                await self._publish(link, upcoming)
+                continue
+            try:
+                await asyncio.wait_for(self._outbox.news.wait(), window.delay(now))
+            except TimeoutError:
+                continue
+
+    async def _publish(self, link: aiomqtt.Client, upcoming: Next) -> None:
+        for sealed in await self._outbox.call(self._outbox.batches, *upcoming):
+            again = self._window.sent(sealed.epoch, sealed.lane, sealed.seq)
+            await link.publish(self._topic(topic.Leaf.UP), sealed.message(self._clock(), again), qos=1)
+            if self._outbox.news.is_set():
+                return
+
+    async def _listen(self, link: aiomqtt.Client) -> None:
+        async for message in link.messages:
+            if isinstance(message.payload, bytes):
+                await self._take_ack(message.payload, retained=bool(message.retain))
+                self._outbox.news.set()
+
+    async def _take_ack(self, payload: bytes, *, retained: bool) -> None:
+        try:
+            word = ack.decode(payload, self._ref, self._key)
+        except AckInvalid as error:
+            self.refused_acks += 1
+            log.warning("acknowledgement refused", reason=str(error), refused=self.refused_acks)
+            return
+        now = time.monotonic()
+        progress = 0
+        for mark in word.marks:
+            try:
+                progress += await self._outbox.call(self._outbox.acknowledge, mark.epoch, mark.lane, mark.seq, self._clock())
+            except ValueError:
+                continue  # the centre also marks epochs that are no longer, or not yet, ours
+            self._window.acknowledged(mark.epoch, mark.lane, mark.seq, now)
+        if retained:
+            return
+        self.clock_offset_s = (word.at - self._clock()) / 1e6
+        if self._window.heard(word.credit, now):
+            log.info("contact with the centre again; the backlog drains apart", epoch=await self._outbox.call(self._outbox.roll))
+        if not progress:
+            self._window.rewind(now)
+
+    async def _say_hello(self, link: aiomqtt.Client) -> None:
+        spans = await self._outbox.call(self._outbox.spans)
+        await link.publish(self._topic(topic.Leaf.STATE), presence.encode(self._state(True, spans)), qos=1, retain=True)
+
+    async def _say_inventory(self, link: aiomqtt.Client) -> None:
+        devices = self._inventory()
+        inventory = Inventory(at=self._clock(), hash=inventory_hash(devices), devices=devices)
+        await link.publish(self._topic(topic.Leaf.INVENTORY), presence.encode(inventory), qos=1, retain=True)
+
+    def _state(self, online: bool, hello: list[presence.Span]) -> State:
+        return State(
+            online=online,
+            at=self._clock(),
+            software=f"linli {__version__}",
+            config_hash=self._config_hash(),
+            inventory_hash=inventory_hash(self._inventory()),
+            hello=hello,
+        )
+
+    def _topic(self, leaf: topic.Leaf) -> str:
+        return topic.build(self._config.gateway.centre.root, self._ref, leaf)
+
+    def _note(self, trouble: str) -> None:
+        """Logs changes of the connection, not each try."""
+        broker = self._config.gateway.centre.broker.url
+        if trouble and not self._trouble:
+            log.warning("centre's broker cannot be reached; readings stay in the outbox", broker=broker, error=trouble)
+        elif not trouble and self._trouble:
+            log.info("centre's broker is back", broker=broker)
+        elif not trouble:
+            log.info("connected to the centre's broker", broker=broker)
+        self._trouble = trouble
