@@ -27,7 +27,7 @@ import msgspec
 
 from telemetry.batch import Batch, Lane, encode_readings, join
 from telemetry.errors import LinliError
-from telemetry.metric import Kind
+from telemetry.metric import Kind, Value
 from telemetry.presence import Span
 from telemetry.reading import Micros, Reading
 
@@ -36,6 +36,8 @@ BATCH_BYTES = 64 * 1024
 BATCH_AGE_US = 10_000_000
 REPLAY_US = 24 * 3600 * 1_000_000
 SCHEMA = 1
+
+_LOWEST = "(SELECT min(seq) FROM batch WHERE epoch=? AND lane=?)"
 
 _T = TypeVar("_T")
 _readings = msgspec.json.Decoder(list[Reading])
@@ -65,7 +67,7 @@ class Sealed(NamedTuple):
     epoch: str
     lane: Lane
     seq: int
-    count: int
+    readings: int
     message: Callable[[Micros, bool], bytes]
 
 
@@ -222,7 +224,8 @@ class Outbox:
         if n is None:
             return []
         rows = self._db.execute(
-            "SELECT seq, first, last, count, sealed_at, certificates FROM batch WHERE epoch=? AND lane=? AND seq>? ORDER BY seq LIMIT ?",
+            "SELECT seq, first, last, count, sealed_at, certificates FROM batch "
+            "WHERE epoch=? AND lane=? AND seq>? ORDER BY seq LIMIT ?",
             (n, lane, after, limit),
         ).fetchall()
         return [self._sealed(epoch, lane, *row) for row in rows]
@@ -271,7 +274,7 @@ class Outbox:
     # Inside
 
     def _one(self, question: str, *arguments: object) -> int:
-        return self._db.execute(question, arguments).fetchone()[0] or 0
+        return int(self._db.execute(question, arguments).fetchone()[0] or 0)
 
     def _number(self, epoch: str) -> int | None:
         return next((n for n, identity in self._epochs.items() if identity == epoch), None)
@@ -317,23 +320,11 @@ class Outbox:
     def _sealed(
         self, epoch: str, lane: Lane, seq: int, first: int, last: int, count: int, sealed_at: int, certificates: bytes | None
     ) -> Sealed:
-        if certificates is not None:
-            parts = [certificates]
-        else:
-            parts = self._parts(lane, first, last, sealed_at)
+        parts = [certificates] if certificates is not None else self._parts(lane, first, last, sealed_at)
+        head = Batch(gateway=self.gateway, epoch=epoch, lane=lane, seq=seq, sealed_at=sealed_at, sent_at=sealed_at, readings=[])
 
         def message(sent_at: Micros, resent: bool) -> bytes:
-            head = Batch(
-                gateway=self.gateway,
-                epoch=epoch,
-                lane=lane,
-                seq=seq,
-                sealed_at=sealed_at,
-                sent_at=sent_at,
-                resent=resent,
-                readings=[],
-            )
-            return join(head, parts)
+            return join(msgspec.structs.replace(head, sent_at=sent_at, resent=resent), parts)
 
         return Sealed(epoch, lane, seq, count, message)
 
@@ -362,10 +353,8 @@ class Outbox:
     def _forget(self, before: int) -> None:
         """Drops acknowledged batches sealed before an instant, and epochs that have none left."""
         for (n, lane), seq in list(self._marks.items()):
-            oldest = self._db.execute(
-                "SELECT sealed_at FROM batch WHERE epoch=? AND lane=? ORDER BY seq LIMIT 1", (n, lane)
-            ).fetchone()
-            if oldest is None or oldest[0] >= before:
+            oldest = "SELECT coalesce(min(sealed_at), ?) FROM batch WHERE epoch=? AND lane=? AND seq=" + _LOWEST
+            if self._one(oldest, before, n, lane, n, lane) >= before:
                 continue
             row = self._db.execute(
                 "SELECT max(seq), max(last), sum(stored) FROM batch WHERE epoch=? AND lane=? AND seq<=? AND sealed_at<?",
@@ -432,7 +421,7 @@ class Outbox:
         self.evicted += sum(map(len, lost.values()))
 
     def _certificate(self, device: str, first: int, last: int, count: int, reason: str, at: int) -> Reading:
-        values = {
+        values: dict[str, Value] = {
             "event": "loss",
             "loss_device": device,
             "loss_from": first,

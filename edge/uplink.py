@@ -151,20 +151,22 @@ class Uplink:
             if window.resend(now):
                 await self._say_hello(link)
             upcoming = window.choose(now)
-            if upcoming:
-                await self._publish(link, upcoming)
+            if upcoming and await self._publish(link, upcoming):
                 continue
             try:
                 await asyncio.wait_for(self._outbox.news.wait(), window.delay(now))
             except TimeoutError:
                 continue
 
-    async def _publish(self, link: aiomqtt.Client, upcoming: Next) -> None:
-        for sealed in await self._outbox.call(self._outbox.batches, *upcoming):
+    async def _publish(self, link: aiomqtt.Client, upcoming: Next) -> int:
+        """Sends the batches, until something new may be more pressing; how many there were."""
+        batches = await self._outbox.call(self._outbox.batches, *upcoming)
+        for sealed in batches:
             again = self._window.sent(sealed.epoch, sealed.lane, sealed.seq)
             await link.publish(self._topic(topic.Leaf.UP), sealed.message(self._clock(), again), qos=1)
             if self._outbox.news.is_set():
-                return
+                break
+        return len(batches)
 
     async def _listen(self, link: aiomqtt.Client) -> None:
         async for message in link.messages:
@@ -180,10 +182,9 @@ class Uplink:
             log.warning("acknowledgement refused", reason=str(error), refused=self.refused_acks)
             return
         now = time.monotonic()
-        progress = 0
         for mark in word.marks:
             try:
-                progress += await self._outbox.call(self._outbox.acknowledge, mark.epoch, mark.lane, mark.seq, self._clock())
+                await self._outbox.call(self._outbox.acknowledge, mark.epoch, mark.lane, mark.seq, self._clock())
             except ValueError:
                 continue  # the centre also marks epochs that are no longer, or not yet, ours
             self._window.acknowledged(mark.epoch, mark.lane, mark.seq, now)
@@ -192,8 +193,6 @@ class Uplink:
         self.clock_offset_s = (word.at - self._clock()) / 1e6
         if self._window.heard(word.credit, now):
             log.info("contact with the centre again; the backlog drains apart", epoch=await self._outbox.call(self._outbox.roll))
-        if not progress:
-            self._window.rewind(now)
 
     async def _say_hello(self, link: aiomqtt.Client) -> None:
         spans = await self._outbox.call(self._outbox.spans)

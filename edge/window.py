@@ -92,11 +92,16 @@ class Window:
         flow.deadline = now + RESEND_S
 
     def heard(self, credit: float, now: float) -> bool:
-        """The centre spoke: true when that ends an outage, after which a new epoch separates live data from the backlog."""
-        outage = now - self._contact > OUTAGE_S
+        """The centre spoke; after a silence everything unacknowledged goes out again at once.
+
+        True when that ends an outage, after which a new epoch separates live data from the backlog.
+        """
+        silence = now - self._contact
         self._contact = now
         self._credit = credit
-        return outage
+        if silence > RESEND_S:
+            self.rewind(now)
+        return silence > OUTAGE_S
 
     def quiet(self, now: float) -> None:
         """Nothing waits for the centre, so its silence is no outage."""
@@ -115,7 +120,7 @@ class Window:
         return bool(overdue)
 
     def rewind(self, now: float) -> None:
-        """A new connection, or a centre that started anew: everything unacknowledged goes out again."""
+        """A new connection: everything unacknowledged goes out again."""
         for flow in self._flows.values():
             flow.sent = flow.mark
             flow.wait = RESEND_S
