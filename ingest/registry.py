@@ -1,0 +1,183 @@
+"""What exists: the gateways with what they last said of themselves, their devices, and when each was last heard.
+
+1. A gateway's word is durable when ``take_state`` or ``take_inventory`` returns; after a restart it is known again.
+2. ``find`` and ``zone_of`` answer from memory and may be asked from any thread: a gateway's devices are replaced as a whole.
+3. When a device was last heard, and a gateway's health, live in memory alone and are bounded: ``MAX_HEARD`` devices a gateway.
+4. Nothing outside a scope leaves ``devices`` and ``gateways``.
+
+Whether a gateway is registered is decided before its word comes here.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import sqlalchemy as sa
+import structlog
+
+from ingest.arrival import Arrival
+from ingest.database import Database, metadata
+from telemetry.errors import BatchInvalid
+from telemetry.identity import GatewayRef, Scope
+from telemetry.metric import Kind, Value
+from telemetry.presence import Device, Inventory, State, decode_inventory, decode_state, encode
+from telemetry.quality import Quality
+from telemetry.reading import Micros, Reading
+
+log = structlog.get_logger()
+
+MAX_HEARD = 10_000
+
+_presence = sa.Table(
+    "gateway_presence",
+    metadata,
+    sa.Column("community", sa.Text, primary_key=True),
+    sa.Column("gateway", sa.Text, primary_key=True),
+    sa.Column("leaf", sa.Text, primary_key=True),
+    sa.Column("taken_at", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+
+class Heard(NamedTuple):
+    """The newest word of one device, and when it last said a value.
+
+    ``silent``: its gateway reports that it did not answer. ``online`` is what it or its bridge says of itself, if ever.
+    """
+
+    at: Micros
+    spoke_at: Micros | None
+    silent: bool
+    online: bool | None
+
+
+class DeviceSeen(NamedTuple):
+    """A device of the inventory. ``online`` is ``None`` while nothing was heard from it since the centre started."""
+
+    ref: GatewayRef
+    device: Device
+    online: bool | None
+    last_seen: Micros | None
+
+
+class GatewaySeen(NamedTuple):
+    """A gateway as the centre sees it; ``health`` holds the newest value of each metric it said of itself."""
+
+    ref: GatewayRef
+    online: bool
+    since: Micros
+    software: str
+    last_seen: Micros | None
+    devices: int
+    health: Mapping[str, Value]
+
+
+class Registry:
+    """Implements ``ingest.alerts.Directory``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._states: dict[GatewayRef, tuple[Micros, State]] = {}
+        self._devices: dict[GatewayRef, dict[str, Device]] = {}
+        self._heard: dict[GatewayRef, dict[str, Heard]] = {}
+        self._health: dict[GatewayRef, dict[str, Value]] = {}
+
+    async def open(self) -> None:
+        """Recalls what was known before the restart."""
+        for row in await self._database.read(lambda connection: connection.execute(sa.select(_presence)).all()):
+            ref = GatewayRef(row.community, row.gateway)
+            try:
+                if row.leaf == "state":
+                    self._states[ref] = (Micros(row.taken_at), decode_state(row.body))
+                else:
+                    self._devices[ref] = _by_id(decode_inventory(row.body))
+            except BatchInvalid as error:
+                log.warning("stored presence left out", gateway=str(ref), leaf=row.leaf, reason=str(error))
+
+    async def take_state(self, ref: GatewayRef, state: State, at: int) -> None:
+        """``at`` is when it came, UTC microseconds. A retained state that comes again is no news."""
+        known = self._states.get(ref)
+        if known and known[1] == state:
+            return
+        await self._keep(ref, "state", encode(state), at)
+        self._states[ref] = (Micros(at), state)
+        if known is None or known[1].online != state.online:
+            log.info("gateway state changed", gateway=str(ref), online=state.online)
+
+    async def take_inventory(self, ref: GatewayRef, inventory: Inventory) -> None:
+        """The gateway's devices are now these and no others."""
+        devices = _by_id(inventory)
+        if self._devices.get(ref) == devices:
+            return
+        await self._keep(ref, "inventory", encode(inventory), inventory.at)
+        self._devices[ref] = devices
+        log.info("inventory taken", gateway=str(ref), devices=len(devices))
+
+    def seen(self, arrivals: Iterable[Arrival]) -> None:
+        """Remembers when each device was last heard. A clock that runs ahead is not believed beyond the arrival."""
+        for arrival in arrivals:
+            heard = self._heard.setdefault(arrival.stream.ref, {})
+            for reading in arrival.readings:
+                self._hear(arrival, reading, heard)
+
+    def find(self, ref: GatewayRef, device: str) -> Device | None:
+        return self._devices.get(ref, {}).get(device)
+
+    def zone_of(self, ref: GatewayRef, device: str) -> str:
+        """``""`` when unknown."""
+        found = self.find(ref, device)
+        return found.zone if found else ""
+
+    def devices(self, scope: Scope) -> list[DeviceSeen]:
+        """Sorted by community, gateway and id."""
+        return [
+            self._device_seen(ref, device)
+            for ref in self._refs(scope)
+            for _, device in sorted(self._devices.get(ref, {}).items())
+        ]
+
+    def gateways(self, scope: Scope) -> list[GatewaySeen]:
+        """Sorted by community and id."""
+        return [self._gateway_seen(ref) for ref in self._refs(scope)]
+
+    def _refs(self, scope: Scope) -> list[GatewayRef]:
+        return sorted(ref for ref in {*self._states, *self._devices, *self._heard} if scope.covers(ref.community))
+
+    def _gateway_seen(self, ref: GatewayRef) -> GatewaySeen:
+        since, state = self._states.get(ref, (Micros(0), State(online=False, at=Micros(0))))
+        heard = self._heard.get(ref, {}).values()
+        last_seen = max((word.spoke_at for word in heard if word.spoke_at), default=None)
+        health = self._health.get(ref, {})
+        return GatewaySeen(ref, state.online, since, state.software, last_seen, len(self._devices.get(ref, {})), health)
+
+    def _device_seen(self, ref: GatewayRef, device: Device) -> DeviceSeen:
+        word = self._heard.get(ref, {}).get(device.id)
+        known = self._states.get(ref)
+        if known is not None and not known[1].online:
+            online: bool | None = False
+        else:
+            online = None if word is None else word.online is not False and not word.silent
+        return DeviceSeen(ref, device, online, word.spoke_at if word else None)
+
+    def _hear(self, arrival: Arrival, reading: Reading, heard: dict[str, Heard]) -> None:
+        at = Micros(min(reading.at, arrival.received_at))
+        known = heard.get(reading.device)
+        if (known is None and len(heard) >= MAX_HEARD) or (known is not None and at < known.at):
+            return
+        silent = reading.quality is Quality.BAD and not reading.values
+        said = reading.values.get("online")
+        heard[reading.device] = Heard(
+            at,
+            spoke_at=(known.spoke_at if known else None) if silent else at,
+            silent=silent,
+            online=said if isinstance(said, bool) else known.online if known else None,
+        )
+        if reading.kind is Kind.GATEWAY and not reading.event_id:
+            self._health.setdefault(arrival.stream.ref, {}).update(reading.values)
+
+    async def _keep(self, ref: GatewayRef, leaf: str, body: bytes, at: int) -> None:
+        row = {"community": ref.community, "gateway": ref.gateway, "leaf": leaf, "taken_at": at, "body": body}
+        await self._database.write(lambda connection: connection.execute(sa.insert(_presence).prefix_with("OR REPLACE"), row))
+
+
+def _by_id(inventory: Inventory) -> dict[str, Device]:
+    return {device.id: device for device in inventory.devices}

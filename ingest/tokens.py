@@ -1,0 +1,159 @@
+"""Bearer tokens: who may see which communities through the API, and who may act.
+
+1. Only the SHA-256 of a token is kept; the token itself is shown once, when it is made.
+2. A token is looked up in constant time: every entry is compared, whether one matched or not.
+3. Outside its scope a token sees nothing; past its expiry it is none.
+4. The file is of mode 0600; adding or removing a token takes effect without a restart.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import msgspec
+import yaml
+
+from ingest import instant
+from ingest.secret_file import Watched, changing, read_secret, write_secret
+from telemetry.document import read
+from telemetry.errors import ConfigInvalid, IdentityInvalid, Problem
+from telemetry.identity import Scope
+from telemetry.reading import Micros
+
+PREFIX = "linli_"
+WHAT = "the tokens file"
+Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+
+
+class Role(StrEnum):
+    """A ``viewer`` reads; a ``handler`` also acknowledges."""
+
+    VIEWER = "viewer"
+    HANDLER = "handler"
+
+
+class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """One token of the file. ``expires`` is an RFC 3339 instant."""
+
+    name: Label
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    scope: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=64)]
+    role: Role = Role.VIEWER
+    expires: str | None = None
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    tokens: tuple[TokenEntry, ...] = ()
+
+
+class Grant(NamedTuple):
+    """What a presented token allows. ``digest`` finds it again; it opens nothing."""
+
+    name: str
+    scope: Scope
+    role: Role
+    expires_at: Micros | None
+    digest: str
+
+
+class Tokens:
+    """The tokens of a file and, for tests alone, one given in the clear that sees and may do everything in ``ALL``."""
+
+    def __init__(self, file: Path | None, extra: Sequence[str] = ()) -> None:
+        """Raises ``ConfigInvalid`` when the file is bad; a file that is not there yet holds no token."""
+        nobody: tuple[Grant, ...] = ()
+        self._file = Watched(file, load_grants, nobody) if file else None
+        self._extra = tuple(Grant("command line", Scope(ALL), Role.HANDLER, None, digest(token)) for token in extra)
+
+    def find(self, presented: str, now: int) -> Grant | None:
+        """The grant of a token, or ``None``; ``now`` is UTC microseconds."""
+        return self.still(digest(presented), now)
+
+    def still(self, wanted: str, now: int) -> Grant | None:
+        """The grant with this digest, if it is still given at ``now``."""
+        found = None
+        for grant in (*(self._file.value() if self._file else ()), *self._extra):
+            if hmac.compare_digest(grant.digest, wanted):
+                found = grant
+        if found is None or (found.expires_at is not None and now >= found.expires_at):
+            return None
+        return found
+
+
+ALL = tuple(f"{province:02}" for province in range(10, 100))
+"""Every province there can be: the scope of a token given on the command line."""
+
+
+def digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def load_entries(file: Path) -> tuple[TokenEntry, ...]:
+    """The entries of a tokens file. Raises ``ConfigInvalid`` with every problem."""
+    entries = read(read_secret(file, WHAT), str(file), _File).tokens
+    problems = list(_problems(entries, str(file)))
+    if problems:
+        raise ConfigInvalid(problems)
+    return entries
+
+
+def load_grants(file: Path) -> tuple[Grant, ...]:
+    """What a tokens file allows. Raises ``ConfigInvalid`` with every problem."""
+    return tuple(
+        Grant(entry.name, Scope(entry.scope), entry.role, instant.parse(entry.expires) if entry.expires else None, entry.sha256)
+        for entry in load_entries(file)
+    )
+
+
+def add(file: Path, name: str, scope: Sequence[str], role: Role = Role.VIEWER, expires: str | None = None) -> str:
+    """A new token, written to the file by its hash alone. Raises ``ConfigInvalid``, also when the name is taken."""
+    token = PREFIX + secrets.token_urlsafe(32)
+    entry = TokenEntry(name=name, sha256=digest(token), scope=tuple(scope), role=role, expires=expires)
+    with changing(file):
+        _write(file, (*_present(file), entry))
+    return token
+
+
+def remove(file: Path, name: str) -> bool:
+    """Whether there was one of this name; it opens nothing from now on. Raises ``ConfigInvalid``."""
+    with changing(file):
+        entries = _present(file)
+        kept = tuple(entry for entry in entries if entry.name != name)
+        if len(kept) < len(entries):
+            _write(file, kept)
+    return len(kept) < len(entries)
+
+
+def _present(file: Path) -> tuple[TokenEntry, ...]:
+    return load_entries(file) if file.exists() else ()
+
+
+def _write(file: Path, entries: tuple[TokenEntry, ...]) -> None:
+    written = yaml.safe_dump(msgspec.to_builtins(_File(entries)), sort_keys=False, allow_unicode=True)
+    problems = list(_problems(read(written, str(file), _File).tokens, str(file)))
+    if problems:
+        raise ConfigInvalid(problems)
+    write_secret(file, written)
+
+
+def _problems(entries: Sequence[TokenEntry], file: str) -> Iterator[Problem]:
+    names = [entry.name for entry in entries]
+    hashes = [entry.sha256 for entry in entries]
+    for number, entry in enumerate(entries):
+        here = f"tokens[{number}]"
+        if entry.name in names[:number]:
+            yield Problem(file, f"{here}.name", f"{entry.name!r} stands twice", "choose another name, or remove the old token")
+        if entry.sha256 in hashes[:number]:
+            yield Problem(file, f"{here}.sha256", "is that of another token", "make each token with 'linli ingest token add'")
+        try:
+            Scope(entry.scope)
+        except IdentityInvalid as error:
+            yield Problem(file, f"{here}.scope", str(error), "for example 4112 for a city, 411202002001 for a community")
+        try:
+            instant.parse(entry.expires or "2026-01-01T00:00:00Z")
+        except ValueError as error:
+            yield Problem(file, f"{here}.expires", str(error))
