@@ -162,7 +162,7 @@ class Uplink:
         """Sends the batches, until something new may be more pressing; how many there were."""
         batches = await self._outbox.call(self._outbox.batches, *upcoming)
         for sealed in batches:
-            again = self._window.sent(sealed.epoch, sealed.lane, sealed.seq)
+            again = self._window.sent(sealed.epoch, sealed.lane, sealed.seq, time.monotonic())
             await link.publish(self._topic(topic.Leaf.UP), sealed.message(self._clock(), again), qos=1)
             if self._outbox.news.is_set():
                 break

@@ -3,6 +3,7 @@
 1. Urgent before bulk, live before backfill: the current epoch's urgent lane, older urgent lanes, the current bulk
    lane, older bulk lanes from the oldest epoch on.
 2. At most ``WINDOW`` batches of a stream are on their way unacknowledged; backfill goes no faster than the centre's credit.
+   The urgent window is wide: rules at the centre see smoke while its telemetry store is down and nothing is acknowledged.
 3. A stream that gets no acknowledgement is sent again from its first unacknowledged batch, later each time.
 """
 
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from telemetry.batch import Lane
 from telemetry.presence import Span
 
-WINDOW = {Lane.URGENT: 64, Lane.BULK: 16}
+WINDOW = {Lane.URGENT: 1_000, Lane.BULK: 64}
 RESEND_S = 5.0
 RESEND_MAX_S = 60.0
 OUTAGE_S = 30.0
@@ -55,8 +56,6 @@ class Window:
         self._flows = {key: flow for key, flow in self._flows.items() if key in seen}
         for key, span in seen.items():
             flow = self._flows.setdefault(key, _Flow(span.first - 1, now))
-            if flow.sent <= flow.mark and flow.last <= flow.mark:
-                flow.deadline = now + flow.wait
             flow.last = span.last
 
     def choose(self, now: float) -> Next | None:
@@ -71,9 +70,11 @@ class Window:
                 return Next(epoch, lane, flow.sent, min(room, 8))
         return None
 
-    def sent(self, epoch: str, lane: Lane, seq: int) -> bool:
-        """Notes that a batch went out; true when it had gone out before."""
+    def sent(self, epoch: str, lane: Lane, seq: int, now: float) -> bool:
+        """Notes that a batch goes out; true when it had gone out before."""
         flow = self._flows[(epoch, lane)]
+        if flow.sent <= flow.mark:
+            flow.deadline = now + flow.wait
         again = seq <= flow.highest
         flow.sent, flow.highest = seq, max(seq, flow.highest)
         if lane is Lane.BULK and epoch != self._current:

@@ -31,7 +31,9 @@ class Lane(StrEnum):
     BULK = "bulk"
 
 
-class _Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything of a batch but its readings."""
+
     v: Literal[1] = 1
     gateway: Name
     epoch: Epoch
@@ -42,7 +44,7 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     resent: bool = False
 
 
-class Batch(_Head, frozen=True, kw_only=True, omit_defaults=True):
+class Batch(Head, frozen=True, kw_only=True, omit_defaults=True):
     """Readings sealed together; ``(epoch, lane, seq)`` is its key, fixed before it is first sent.
 
     ``seq`` starts at 1 in each (epoch, lane) and has no holes. ``sealed_at`` and ``sent_at`` are UTC microseconds.
@@ -54,7 +56,7 @@ class Batch(_Head, frozen=True, kw_only=True, omit_defaults=True):
         return Stream(ref.community, ref.gateway, self.epoch, self.lane)
 
 
-class _Lenient(_Head, frozen=True, kw_only=True, omit_defaults=True):
+class _Lenient(Head, frozen=True, kw_only=True, omit_defaults=True):
     readings: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_READINGS)]
 
 
@@ -74,6 +76,7 @@ class Decoded(NamedTuple):
 
 _encoder = msgspec.json.Encoder()
 _batch = msgspec.json.Decoder(Batch)
+_head = msgspec.json.Decoder(Head)
 _lenient = msgspec.json.Decoder(_Lenient)
 _reading = msgspec.json.Decoder(Reading)
 
@@ -132,6 +135,14 @@ def decode(message: bytes) -> Decoded:
     return Decoded(batch, poison)
 
 
+def head_of(message: bytes) -> Head | None:
+    """The key of a batch whose readings cannot be taken, so that it can be rejected by name; ``None`` when it has none."""
+    try:
+        return _head.decode(unpack(message))
+    except (BatchInvalid, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def _decode_leniently(body: bytes) -> Decoded:
     try:
         head = _lenient.decode(body)
@@ -149,5 +160,5 @@ def _decode_leniently(body: bytes) -> Decoded:
             poison.append(Poison(bytes(raw), "; ".join(faults)))
         else:
             sound.append(reading)
-    fields = {name: getattr(head, name) for name in _Head.__struct_fields__}
+    fields = {name: getattr(head, name) for name in Head.__struct_fields__}
     return Decoded(Batch(**fields, readings=sound), tuple(poison))

@@ -97,6 +97,7 @@ _OWN: dict[Kind, dict[str, Metric]] = {
         "direction": _text("in or out"),
     },
     Kind.CAMERA: {
+        "object": _text("the camera's own id of one tracked object"),
         "label": _text("class of the object: car, person, ..."),
         "zones": _text("zones the object is in, comma separated, sorted"),
         "score": _float("", "confidence, 0..1"),

@@ -1,0 +1,24 @@
+"""The centre's connection to its broker."""
+
+import aiomqtt
+
+from ingest.config import CentreConfig
+from ingest.secret_file import read_secret
+from telemetry.broker import connection
+
+
+def client(config: CentreConfig, identifier: str, *, max_queued_incoming_messages: int) -> aiomqtt.Client:
+    """An unconnected client. Raises ``ConfigInvalid`` when a secret file cannot be used."""
+    broker = config.centre.broker
+    password = read_secret(config.path(broker.password_file), "the broker's password").strip() if broker.password_file else None
+    arguments = connection(broker, lambda name: str(config.path(name)), password)
+    files = arguments.pop("tls_files", None)
+    return aiomqtt.Client(
+        **arguments,
+        identifier=identifier,
+        tls_params=aiomqtt.TLSParameters(**files) if files else None,
+        protocol=aiomqtt.ProtocolVersion.V5 if broker.protocol == "5" else aiomqtt.ProtocolVersion.V311,
+        clean_session=True if broker.protocol == "3.1.1" else None,
+        timeout=10.0,
+        max_queued_incoming_messages=max_queued_incoming_messages,
+    )

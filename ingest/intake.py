@@ -1,0 +1,185 @@
+"""Intake: from MQTT messages to two durable sinks, and back to the gateway the signed word of what is durable.
+
+1. A batch is acknowledged when the telemetry store *and* the alert transaction hold it: the lower of the two watermarks.
+2. Duplicates change nothing; order is restored per stream; each sink skips what it has.
+3. Poison is set aside with bytes and reason, acknowledged as rejected, and never blocks what follows.
+4. What an unregistered gateway sends is counted and not taken.
+
+``Intake`` decides and hands over; ``run`` is its MQTT shell. Lost messages, full queues and kills need no care here: what is
+not acknowledged comes again.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import aiomqtt
+import structlog
+
+from ingest.acknowledger import Acknowledger
+from ingest.arrival import Arrival
+from ingest.broker import client
+from ingest.config import CentreConfig
+from ingest.deadletter import DeadLetter
+from ingest.metrics import Stats
+from ingest.registry import Registry
+from ingest.sequencer import Verdict
+from ingest.sink import Sink
+from telemetry import batch, presence, topic
+from telemetry.errors import BatchInvalid, TopicInvalid
+from telemetry.identity import GatewayRef, Stream
+from telemetry.reading import Micros
+
+log = structlog.get_logger()
+
+QUEUE = 2_000
+_RECONNECT_S = (0.3, 2.0)
+
+
+class Known(Protocol):
+    """Who is registered."""
+
+    def key(self, ref: GatewayRef) -> bytes | None: ...
+
+
+def wall_clock() -> Micros:
+    return Micros(time.time_ns() // 1000)
+
+
+class Intake:
+    """Takes messages one by one; ``sinks`` are the two durable places."""
+
+    def __init__(
+        self,
+        sinks: tuple[Sink, ...],
+        acknowledger: Acknowledger,
+        gateways: Known,
+        registry: Registry,
+        stats: Stats,
+        poison: Callable[[DeadLetter], None],
+        root: str,
+        clock: Callable[[], Micros] = wall_clock,
+    ) -> None:
+        self._sinks = sinks
+        self._acknowledger = acknowledger
+        self._gateways = gateways
+        self._registry = registry
+        self._stats = stats
+        self._poison = poison
+        self._root = root
+        self._clock = clock
+        self._strangers: set[GatewayRef] = set()
+
+    async def take(self, name: str, payload: bytes) -> None:
+        """One message, whatever it holds; never raises for what a gateway may send."""
+        try:
+            ref, leaf = topic.parse(self._root, name)
+        except TopicInvalid:
+            return
+        if self._gateways.key(ref) is None:
+            self._refuse_stranger(ref)
+            return
+        try:
+            match leaf:
+                case topic.Leaf.UP:
+                    self._take_batch(ref, name, payload)
+                case topic.Leaf.STATE:
+                    await self._take_state(ref, presence.decode_state(payload))
+                case topic.Leaf.INVENTORY:
+                    await self._registry.take_inventory(ref, presence.decode_inventory(payload))
+        except BatchInvalid as error:
+            self._set_aside(name, str(error), payload)
+
+    def _take_batch(self, ref: GatewayRef, name: str, payload: bytes) -> None:
+        try:
+            decoded = batch.decode(payload)
+            if decoded.batch.gateway != ref.gateway:
+                raise BatchInvalid(f"a batch of gateway {decoded.batch.gateway!r}")
+        except BatchInvalid as error:
+            self._set_aside(name, str(error), payload)
+            head = batch.head_of(payload)
+            if head is None or head.gateway != ref.gateway:
+                return
+            stream = Stream(ref.community, ref.gateway, head.epoch, head.lane)
+            self._acknowledger.reject(stream, head.seq, str(error))
+            self._push(Arrival(stream, head.seq, (), self._clock()))
+            return
+        stream = decoded.batch.stream(ref)
+        arrival = Arrival(stream, decoded.batch.seq, decoded.batch.readings, self._clock())
+        if self._push(arrival):
+            for poison in decoded.poison:
+                self._set_aside(name, poison.reason, poison.body)
+
+    def _push(self, arrival: Arrival) -> bool:
+        """Hands a batch to every sink; true when it was new to one of them."""
+        verdicts = {sink.push(arrival) for sink in self._sinks}
+        self._acknowledger.touch(arrival.stream)
+        if verdicts == {Verdict.DUPLICATE}:
+            self._stats.duplicates += 1
+            return False
+        self._stats.out_of_order += Verdict.HELD in verdicts
+        if Verdict.NEW in verdicts:
+            self._stats.batches += 1
+            for reading in arrival.readings:
+                self._stats.readings[reading.kind] += 1
+            self._registry.seen([arrival])
+        return True
+
+    async def _take_state(self, ref: GatewayRef, state: presence.State) -> None:
+        await self._registry.take_state(ref, state, self._clock())
+        for sink in self._sinks:
+            for gap in sink.hello(ref, state.hello):
+                log.warning("gap in a stream", store=sink.name, gateway=str(ref), **gap._asdict() | {"stream": gap.stream.lane})
+        for span in state.hello:
+            self._acknowledger.touch(Stream(ref.community, ref.gateway, span.epoch, span.lane))
+
+    def _set_aside(self, origin: str, reason: str, body: bytes) -> None:
+        self._stats.dead_letters += 1
+        self._poison(DeadLetter(origin, reason, body))
+
+    def _refuse_stranger(self, ref: GatewayRef) -> None:
+        if ref not in self._strangers and len(self._strangers) < 10_000:
+            self._strangers.add(ref)
+            log.warning("gateway is not registered; nothing of it is taken", gateway=str(ref), cure="linli ingest gateway add")
+
+
+async def run(config: CentreConfig, intake: Intake, acknowledger: Acknowledger) -> None:
+    """Receives and acknowledges until cancelled; reconnects by itself."""
+    trouble: str | None = None
+    while True:
+        try:
+            link = client(config, "linli-ingest", max_queued_incoming_messages=QUEUE)
+            async with link:
+                log.info("connected to the broker", broker=config.centre.broker.url)
+                trouble = None
+                await _session(config, link, intake, acknowledger)
+        except aiomqtt.MqttError as error:
+            if trouble is None:
+                log.warning(
+                    "broker cannot be reached; gateways keep their readings", broker=config.centre.broker.url, error=str(error)
+                )
+            trouble = str(error)
+        await asyncio.sleep(random.uniform(*_RECONNECT_S))
+
+
+async def _session(config: CentreConfig, link: aiomqtt.Client, intake: Intake, acknowledger: Acknowledger) -> None:
+    root = config.centre.root
+    for leaf in (topic.Leaf.STATE, topic.Leaf.INVENTORY, topic.Leaf.UP):
+        await link.subscribe(topic.everyone(root, leaf), qos=1)
+    acknowledger.greet()
+
+    async def publish(ref: GatewayRef, message: bytes) -> None:
+        await link.publish(topic.build(root, ref, topic.Leaf.ACK), message, qos=1, retain=True)
+
+    speaking = asyncio.create_task(acknowledger.run(publish), name="acknowledge")
+    try:
+        async for message in link.messages:
+            if speaking.done():
+                speaking.result()
+            if isinstance(message.payload, bytes):
+                await intake.take(str(message.topic), message.payload)
+    finally:
+        speaking.cancel()
+        await asyncio.wait({speaking})

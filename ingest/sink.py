@@ -1,0 +1,117 @@
+"""A durable sink: takes ordered batches, writes them in groups, and knows what is durable.
+
+1. ``durable`` only says what the sink confirmed; it never runs ahead.
+2. Bounded: past ``CAPACITY`` readings it takes no more; the gateway sends them again, because they are not acknowledged.
+3. A sink that is down holds up nobody but itself.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import structlog
+
+from ingest.arrival import Arrival
+from ingest.sequencer import UNKNOWN, Gap, Sequencer, Verdict
+from telemetry.errors import StoreUnavailable
+from telemetry.identity import GatewayRef, Stream
+from telemetry.presence import Span
+
+log = structlog.get_logger()
+
+CAPACITY = 200_000
+GROUP = 20_000
+_BACKOFF_S = (0.5, 30.0)
+
+
+class Sink:
+    """``write`` makes arrivals durable or raises ``StoreUnavailable``; ``confirmed`` is called with what became durable."""
+
+    def __init__(
+        self,
+        name: str,
+        write: Callable[[Sequence[Arrival]], Awaitable[None]],
+        watermarks: Mapping[Stream, int],
+        confirmed: Callable[[Sequence[Arrival]], None],
+        gather_s: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.durable = dict(watermarks)
+        self.errors = 0
+        self.failing = ""
+        self._write = write
+        self._confirmed = confirmed
+        self._gather_s = gather_s
+        self._sequencer = Sequencer(watermarks)
+        self._waiting: list[Arrival] = []
+        self._size = 0
+        self._some = asyncio.Event()
+
+    def push(self, arrival: Arrival) -> Verdict:
+        """Takes a batch, in whatever order it comes."""
+        verdict, ready = self._sequencer.push(arrival)
+        return verdict if self._queue(ready) else Verdict.DROPPED
+
+    def hello(self, ref: GatewayRef, spans: Sequence[Span]) -> list[Gap]:
+        gaps, ready = self._sequencer.hello(ref, spans)
+        self._queue(ready)
+        for gap in gaps:
+            if gap.reason == UNKNOWN:
+                self.durable[gap.stream] = max(self.durable.get(gap.stream, 0), gap.last)
+        return gaps
+
+    async def run(self) -> None:
+        """Writes until cancelled."""
+        backoff = _BACKOFF_S[0]
+        while True:
+            await self._some.wait()
+            if self._gather_s:
+                await asyncio.sleep(self._gather_s)
+            group = self._group()
+            try:
+                await self._write(group)
+            except StoreUnavailable as error:
+                self._note(str(error))
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, _BACKOFF_S[1])
+                continue
+            backoff = _BACKOFF_S[0]
+            self._note("")
+            self._taken(group)
+
+    def _queue(self, ready: Sequence[Arrival]) -> bool:
+        for arrival in ready:
+            if self._size > CAPACITY:
+                self._sequencer.unpush(arrival)
+                return False
+            self._waiting.append(arrival)
+            self._size += len(arrival.readings) + 1
+            self._some.set()
+        return True
+
+    def _group(self) -> list[Arrival]:
+        size = 0
+        group: list[Arrival] = []
+        for arrival in self._waiting:
+            size += len(arrival.readings) + 1
+            if group and size > GROUP:
+                break
+            group.append(arrival)
+        return group
+
+    def _taken(self, group: list[Arrival]) -> None:
+        del self._waiting[: len(group)]
+        self._size -= sum(len(arrival.readings) + 1 for arrival in group)
+        if not self._waiting:
+            self._some.clear()
+        for arrival in group:
+            self.durable[arrival.stream] = max(self.durable.get(arrival.stream, 0), arrival.seq)
+        self._confirmed(group)
+
+    def _note(self, trouble: str) -> None:
+        if trouble:
+            self.errors += 1
+        if trouble and not self.failing:
+            log.error("store does not take readings; gateways keep theirs", store=self.name, error=trouble)
+        elif self.failing and not trouble:
+            log.info("store takes readings again", store=self.name)
+        self.failing = trouble
