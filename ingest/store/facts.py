@@ -1,0 +1,118 @@
+"""A reading taken apart into what a store keeps of each metric, and put in order again: pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from ingest.store.protocol import WHOLE, Query, Row
+from telemetry.identity import is_name
+from telemetry.metric import METRICS, Kind, Value, ValueType
+from telemetry.quality import Quality
+from telemetry.reading import Reading, faults_of
+
+MAX_REASON = 256
+INT64 = range(-(1 << 63), 1 << 63)
+
+_QUALITIES = frozenset(map(str, Quality))
+_encoder = msgspec.json.Encoder()
+
+
+class Fact(NamedTuple):
+    """What is known of one metric of one reading."""
+
+    metric: str
+    value: Value | None
+    quality: Quality
+    reason: str
+
+
+def facts(values: Mapping[str, Value], quality: Quality, faults: Mapping[str, str] | None) -> Iterator[Fact]:
+    """Each metric with its own quality: its fault's, else that of the fault of all (``"*"``), else the reading's.
+
+    A reading without any value is one fact of ``"*"``, so that it leaves a trace.
+    """
+    if not faults:
+        for metric, value in values.items():
+            yield Fact(metric, value, quality, "")
+        if not values:
+            yield Fact(WHOLE, None, quality, "")
+        return
+    for metric in (*values, *(metric for metric in faults if metric not in values and metric != WHOLE)):
+        yield Fact(metric, values.get(metric), *judgement(faults.get(metric) or faults.get(WHOLE), quality))
+    if not values and WHOLE in faults:
+        yield Fact(WHOLE, None, *judgement(faults[WHOLE], quality))
+
+
+def judgement(fault: str | None, otherwise: Quality) -> tuple[Quality, str]:
+    """Quality and reason of a fault such as ``"stale: no answer"``; a fault that names no quality is bad."""
+    if not fault:
+        return otherwise, ""
+    word, _, reason = fault.partition(": ")
+    if word in _QUALITIES:
+        return Quality(word), reason[:MAX_REASON]
+    return Quality.BAD, fault[:MAX_REASON]
+
+
+def why_unsound(reading: Reading) -> str:
+    """Why no store may take this reading; ``""`` when it is sound."""
+    if not is_name(reading.device):
+        return f"the device id {reading.device[:80]!r} is malformed"
+    try:
+        found = faults_of(reading)
+        if not found:
+            metrics = METRICS[reading.kind]
+            found = [
+                f"{reading.kind}.{name} is beyond 64 bits"
+                for name, value in reading.values.items()
+                if type(value) is int and value not in INT64 and metrics[name].type is ValueType.INT
+            ]
+        _encoder.encode(reading)
+    except OverflowError:
+        found = ["a number is beyond the range of floats"]
+    except UnicodeEncodeError:
+        found = ["a text is not Unicode"]
+    return "; ".join(found)
+
+
+def body_of(reading: Reading) -> bytes:
+    """The JSON of a reading, for the dead letters; of one that JSON cannot say, its Python."""
+    try:
+        return _encoder.encode(reading)
+    except UnicodeEncodeError:
+        return repr(reading).encode(errors="backslashreplace")
+
+
+def typed(kind: Kind, metric: str, number: Value) -> Value:
+    """``number`` as a store gave it back, in the type that the vocabulary fixes for the metric."""
+    declared = METRICS[kind].get(metric)
+    match declared and declared.type:
+        case ValueType.BOOL:
+            return bool(number)
+        case ValueType.INT if isinstance(number, int | float):
+            return int(number)
+        case ValueType.FLOAT if isinstance(number, int | float):
+            return float(number)
+        case _:
+            return number
+
+
+def ordered(rows: Iterable[Row], query: Query) -> list[Row]:
+    """``rows`` as ``query`` wants them: ordered, limited, the last instant whole."""
+    found = sorted(rows, key=_place)
+    if query.newest_first:
+        found.sort(key=_at, reverse=True)
+    else:
+        found.sort(key=_at)
+    end = query.limit
+    while end < len(found) and found[end].at == found[end - 1].at:
+        end += 1
+    return found[:end]
+
+
+def _place(row: Row) -> tuple[str, str, str, str]:
+    return row.community, row.gateway, row.device, row.metric
+
+
+def _at(row: Row) -> int:
+    return row.at

@@ -1,0 +1,108 @@
+"""What the centre asks of a telemetry store, whichever it is.
+
+1. Durable: what ``write`` returned for survives a crash, with its watermark.
+2. Once: what the watermark has seen is skipped, and what a crash cut in half may be written again without a trace.
+3. Poison never blocks: a reading that the store will never take comes back as a ``Refusal``; the rest is stored.
+4. Nothing is skipped by accident: an arrival beyond a gap is not taken, and the watermark says so.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from ingest.arrival import Arrival
+from telemetry.identity import Stream
+from telemetry.metric import Kind, Value
+from telemetry.quality import Quality
+
+WHOLE = "*"
+"""The metric of a row that speaks of the whole reading, because the reading holds no value."""
+
+MAX_ROWS = 50_000
+"""No answer is longer than about this, whatever the limit of the query."""
+
+
+class Refusal(NamedTuple):
+    """One reading that the store will never take: ``body`` is its JSON. The rest of its batch is stored."""
+
+    stream: Stream
+    seq: int
+    body: bytes
+    reason: str
+
+
+class Row(NamedTuple):
+    """One metric of one reading. ``at`` is UTC microseconds.
+
+    ``value`` is ``None`` where only a fault is known, and ``reason`` then says which; a reading without any value is one
+    row of the metric ``"*"``. ``quality`` is of this metric.
+    """
+
+    community: str
+    gateway: str
+    device: str
+    kind: Kind
+    metric: str
+    at: int
+    value: Value | None
+    quality: Quality
+    reason: str = ""
+    event_id: str | None = None
+
+
+class Query(msgspec.Struct, frozen=True):
+    """Which rows: ``communities`` are the prefixes of a scope (none: no rows), ``start`` <= at < ``end`` in microseconds.
+
+    Rows come ordered by instant, then by device and metric. ``limit`` counts rows, but an instant is never split: all rows
+    of the last one come, so that the next page is ``end=rows[-1].at`` (newest first) or ``start=rows[-1].at + 1``.
+    """
+
+    communities: tuple[str, ...]
+    device: str | None = None
+    kind: Kind | None = None
+    metric: str | None = None
+    start: int | None = None
+    end: int | None = None
+    limit: int = 1_000
+    newest_first: bool = True
+    gateway: str | None = None
+
+
+class Limits(NamedTuple):
+    """What a store cannot keep. ``resolution_us`` is its finest step of time; without ``text`` it keeps numbers only,
+    as floats, and no event id or reason; not ``durable``: what it confirmed last may be lost when its machine fails."""
+
+    resolution_us: int = 1
+    text: bool = True
+    durable: bool = True
+
+
+class PointStore(Protocol):
+    """One process opens a store; all methods are of one event loop and none blocks it."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    async def open(self) -> None:
+        """Raises ``StoreUnavailable`` when it cannot be opened at all; a server that is down is tried again at each write."""
+
+    async def close(self) -> None: ...
+
+    async def write(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
+        """Stores the readings of ``arrivals`` that are new, in one step; durable when it returns, refusals included.
+
+        Raises ``StoreUnavailable`` (nothing has moved: write the same again later).
+        """
+
+    async def watermarks(self) -> Mapping[Stream, int]:
+        """The highest ``seq`` of each stream up to which everything is durable here."""
+
+    async def read(self, query: Query) -> list[Row]:
+        """Raises ``StoreUnavailable``, or ``IdentityInvalid`` for a malformed prefix."""
+
+    async def advance(self, stream: Stream, seq: int) -> None:
+        """Declares everything of ``stream`` up to ``seq`` settled without being stored: poison, tombstones, a known gap.
+
+        Durable when it returns; never moves a watermark back.
+        """
