@@ -1,0 +1,96 @@
+"""``linli tap``: what passes between gateways and the centre, decoded, as it passes."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import aiomqtt
+import click
+import msgspec
+
+from simulators.publisher import BrokerUrl, broker_url
+from telemetry import batch, presence, topic
+from telemetry.errors import BatchInvalid, BrokerUnavailable, TopicInvalid
+from telemetry.reading import Reading
+from telemetry.topic import Leaf, Topic
+
+
+@click.command()
+@click.option("--broker", default="mqtt://127.0.0.1:1883", show_default=True, help="The broker's address. 消息服务器地址。")
+@click.option("--root", default=topic.DEFAULT_ROOT, show_default=True, help="What stands before the topics. 主题前缀。")
+@click.option("--all", "everything", is_flag=True, help="Also acknowledgements, states, inventories. 同时显示确认、状态与清单。")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line. 每行一个 JSON 对象。")
+def tap(broker: str, root: str, everything: bool, as_json: bool) -> None:
+    """Print decoded batches as they pass; changes nothing. 实时显示经过的数据批次(只读)。"""
+    if not topic.is_root(root):
+        raise click.BadParameter(f"{root!r} cannot stand before a topic", param_hint="--root")
+    leaves = tuple(Leaf) if everything else (Leaf.UP,)
+    asyncio.run(_listen(broker_url(broker), root, leaves, as_json))
+
+
+async def _listen(broker: BrokerUrl, root: str, leaves: tuple[Leaf, ...], as_json: bool) -> None:
+    tls = aiomqtt.TLSParameters() if broker.tls else None
+    try:
+        async with aiomqtt.Client(broker.host, broker.port, timeout=5.0, tls_params=tls) as client:
+            for leaf in leaves:
+                await client.subscribe(topic.everyone(root, leaf), qos=0)
+            async for message in client.messages:
+                for line in lines_of(root, str(message.topic), bytes(message.payload), as_json):
+                    click.echo(line)
+    except aiomqtt.MqttError as error:
+        raise BrokerUnavailable(f"{broker.host}:{broker.port}: {error}") from error
+
+
+def lines_of(root: str, name: str, payload: bytes, as_json: bool) -> Iterator[str]:
+    """What to print of one message; a message that cannot be decoded is told as such."""
+    try:
+        where = topic.parse(root, name)
+        content = _content(where, payload)
+    except (TopicInvalid, BatchInvalid) as error:
+        yield json.dumps({"topic": name, "error": str(error)}, ensure_ascii=False) if as_json else f"{name}: {error}"
+        return
+    if as_json:
+        place = {"community": where.ref.community, "gateway": where.ref.gateway, "leaf": str(where.leaf)}
+        yield json.dumps({**place, "message": msgspec.to_builtins(content)}, ensure_ascii=False)
+    elif isinstance(content, batch.Batch):
+        yield from _batch_lines(where, content)
+    else:
+        yield f"{where.ref.gateway} {where.leaf} {json.dumps(msgspec.to_builtins(content), ensure_ascii=False)}"
+
+
+def _content(where: Topic, payload: bytes) -> Any:
+    match where.leaf:
+        case Leaf.UP:
+            return batch.decode(payload).batch
+        case Leaf.STATE:
+            return presence.decode_state(payload)
+        case Leaf.INVENTORY:
+            return presence.decode_inventory(payload)
+    try:
+        return msgspec.json.decode(payload)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BatchInvalid(str(error)) from error
+
+
+def _batch_lines(where: Topic, content: batch.Batch) -> Iterator[str]:
+    again = " resent" if content.resent else ""
+    count = len(content.readings)
+    yield f"{_clock(content.sealed_at)} {where.ref.gateway} {content.lane} #{content.seq} ({content.epoch[:4]}) {count} readings{again}"
+    yield from (_reading_line(reading) for reading in content.readings)
+
+
+def _reading_line(reading: Reading) -> str:
+    values = " ".join(f"{name}={_short(value)}" for name, value in reading.values.items())
+    quality = "" if reading.quality == "good" else f" [{reading.quality}]"
+    faults = f" {reading.faults}" if reading.faults else ""
+    return f"  {_clock(reading.at)} {reading.device} ({reading.kind}){quality} {values}{faults}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _clock(at: int) -> str:
+    return datetime.fromtimestamp(at / 1e6).astimezone().strftime("%H:%M:%S.%f")[:-3]

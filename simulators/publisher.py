@@ -1,0 +1,151 @@
+"""The MQTT connection of one simulated product.
+
+1. What the product says while the broker is away waits in order, at QoS 1; at QoS 0 it is lost, as with the real thing.
+   At most ``MAX_WAITING`` wait; the oldest goes first, and the truth says so.
+2. The truth has a message before it is sent and again after the broker's word.
+3. It connects again by itself, with back-off, for ever; one log line when the broker goes and one when it is back.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import aiomqtt
+import structlog
+
+from simulators.products import Moment, Post, Product
+from simulators.truth import TruthLog, spoken
+from telemetry.errors import ConfigInvalid, Problem
+
+MAX_WAITING = 10_000
+TIMEOUT_S = 5.0
+KEEPALIVE_S = 10
+LONGEST_PAUSE_S = 15.0
+
+log = structlog.get_logger()
+
+
+class BrokerUrl(NamedTuple):
+    host: str
+    port: int
+    tls: bool
+
+
+class Queued(NamedTuple):
+    id: str
+    virtual: float
+    post: Post
+
+
+def broker_url(url: str) -> BrokerUrl:
+    """``mqtt://host:port`` or ``mqtts://host:port``, read. Raises ``ConfigInvalid``."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or port == -1:
+        raise ConfigInvalid([Problem("--broker", "", f"{url!r} is not a broker's address", "write mqtt://127.0.0.1:1883")])
+    tls = parts.scheme == "mqtts"
+    return BrokerUrl(parts.hostname, port or (8883 if tls else 1883), tls)
+
+
+class Publisher:
+    """``moment`` tells the time; ``chance`` spreads the reconnects of many products."""
+
+    def __init__(self, product: Product, broker: BrokerUrl, truth: TruthLog, moment: Callable[[], Moment], chance: random.Random) -> None:
+        self._product = product
+        self._broker = broker
+        self._truth = truth
+        self._moment = moment
+        self._chance = chance
+        self._waiting: deque[Queued] = deque()
+        self._filled = asyncio.Event()
+        self._connected = False
+        self._count = 0
+
+    def say(self, *posts: Post) -> None:
+        """Sends them as soon as the broker is there; at once returns."""
+        for post in posts:
+            queued = self._queued(post)
+            if post.qos == 0 and not self._connected:
+                self._note(queued, "dropped")
+            else:
+                self._waiting.append(queued)
+        while len(self._waiting) > MAX_WAITING:
+            self._note(self._waiting.popleft(), "dropped")
+        if self._waiting:
+            self._filled.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        pause, was_there = 0.5, True
+        while True:
+            try:
+                async with self._client() as client:
+                    log.info("simulated product connected", product=self._product.name)
+                    pause, was_there, self._connected = 0.5, True, True
+                    for post in self._product.greet(self._moment()):
+                        await self._send(client, self._queued(post))
+                    await self._drain(client)
+            except (aiomqtt.MqttError, OSError) as error:
+                if (task := asyncio.current_task()) and task.cancelling():
+                    raise asyncio.CancelledError from error  # the goodbye failed while we were told to end
+                if was_there:
+                    log.warning("simulated product has no broker", product=self._product.name, reason=str(error))
+                was_there = False
+            finally:
+                self._connected = False
+            await asyncio.sleep(pause * self._chance.uniform(0.5, 1.0))
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def _drain(self, client: aiomqtt.Client) -> None:
+        while True:
+            while self._waiting:
+                await self._send(client, self._waiting[0])
+                self._waiting.popleft()
+            self._filled.clear()
+            await self._woken(client)
+
+    async def _woken(self, client: aiomqtt.Client) -> None:
+        """Returns when there is something to send; raises ``MqttError`` when the connection ends first."""
+        filled = asyncio.ensure_future(self._filled.wait())
+        gone = asyncio.ensure_future(anext(aiter(client.messages)))  # nothing is subscribed: it ends with the connection
+        try:
+            await asyncio.wait((filled, gone), return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                gone.result()
+        finally:
+            filled.cancel()
+            gone.cancel()
+
+    async def _send(self, client: aiomqtt.Client, queued: Queued) -> None:
+        post = queued.post
+        self._note(queued, "sending")
+        await client.publish(post.topic, post.payload, qos=post.qos, retain=post.retain, timeout=TIMEOUT_S)
+        self._note(queued, "sent")
+
+    def _queued(self, post: Post) -> Queued:
+        moment = self._moment()
+        self._count += 1
+        return Queued(f"{moment.wall}-{self._count}", moment.virtual, post)
+
+    def _note(self, queued: Queued, phase: str) -> None:
+        said = queued.post.said
+        if said is not None:
+            self._truth.write(spoken(self._moment().wall, queued.virtual, queued.id, phase, said, queued.post.qos))
+
+    def _client(self) -> aiomqtt.Client:
+        will = self._product.will()
+        return aiomqtt.Client(
+            self._broker.host,
+            self._broker.port,
+            identifier=self._product.name,
+            will=aiomqtt.Will(will.topic, will.payload, will.qos, will.retain) if will else None,
+            keepalive=KEEPALIVE_S,
+            timeout=TIMEOUT_S,
+            tls_params=aiomqtt.TLSParameters() if self._broker.tls else None,
+        )
