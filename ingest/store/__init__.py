@@ -1,6 +1,21 @@
-"""The centre's telemetry store: one protocol, an embedded file or an InfluxDB server behind it."""
+"""The centre's telemetry store: one protocol, an embedded file or a server of line protocol behind it."""
 
 from ingest.store.embedded import EmbeddedStore
-from ingest.store.protocol import WHOLE, Limits, PointStore, Query, Refusal, Row
+from ingest.store.influx import InfluxStore
+from ingest.store.line_server import Address
+from ingest.store.protocol import MAX_ROWS, WHOLE, Limits, PointStore, Query, Refusal, Row
+from ingest.store.spec import open_store
 
-__all__ = ["WHOLE", "EmbeddedStore", "Limits", "PointStore", "Query", "Refusal", "Row"]
+__all__ = [
+    "MAX_ROWS",
+    "WHOLE",
+    "Address",
+    "EmbeddedStore",
+    "InfluxStore",
+    "Limits",
+    "PointStore",
+    "Query",
+    "Refusal",
+    "Row",
+    "open_store",
+]

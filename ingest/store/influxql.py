@@ -1,5 +1,6 @@
 """InfluxQL that reads readings back, and its answers as rows: pure."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -7,10 +8,10 @@ import msgspec
 
 from ingest.store.facts import facts, typed
 from ingest.store.line_protocol import EVENT_ID, FAULTS, QUALITY
-from ingest.store.protocol import Query, Row
+from ingest.store.protocol import WHOLE, Query, Row
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import Scope
-from telemetry.metric import METRICS, Kind, Value
+from telemetry.metric import METRICS, Kind, Value, ValueType
 from telemetry.quality import Quality
 
 _OWN = frozenset({"time", "community", "gateway", "device", QUALITY, FAULTS, EVENT_ID})
@@ -51,6 +52,8 @@ def select(scope: Scope, query: Query, kind: Kind, limit: int) -> str:
         conditions.append(f"time >= {query.start * 1000}")
     if query.end is not None:
         conditions.append(f"time < {query.end * 1000}")
+    if query.metric is not None and query.metric != WHOLE:
+        conditions.append(_speaks_of(kind, query.metric))
     order = "DESC" if query.newest_first else "ASC"
     return f'SELECT * FROM "{kind}" WHERE {" AND ".join(conditions)} ORDER BY time {order} LIMIT {limit}'  # noqa: S608 - escaped
 
@@ -88,6 +91,21 @@ def _rows(point: dict[str, Any], kind: Kind) -> Iterator[Row]:
             point["community"], point["gateway"], point["device"], kind, fact.metric, point["time"] // 1000,
             fact.value, fact.quality, fact.reason, point.get(EVENT_ID),
         )  # fmt: skip
+
+
+def _speaks_of(kind: Kind, metric: str) -> str:
+    """The condition that a reading holds a value of the metric, or a fault. It may let others through."""
+    field = f'"{metric}"' if metric in METRICS[kind] else ""
+    faulty = f'"{FAULTS}" =~ /{re.escape(metric).replace("/", chr(92) + "/")}/'
+    match field and METRICS[kind][metric].type:
+        case ValueType.FLOAT | ValueType.INT:
+            return f"({field} >= 0 OR {field} < 0 OR {faulty})"
+        case ValueType.BOOL:
+            return f"({field} = true OR {field} = false OR {faulty})"
+        case ValueType.TEXT:
+            return f"({field} =~ /.*/ OR {faulty})"
+        case _:
+            return faulty
 
 
 def _quoted(text: str) -> str:

@@ -1,5 +1,6 @@
 """VictoriaMetrics' export of readings, and its lines as rows: pure. It keeps milliseconds and numbers, see ``Limits``."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -36,7 +37,7 @@ def selector(scope: Scope, query: Query, db: str) -> dict[str, str]:
     labels = [f"db={_quoted(db)}", f"community=~{_quoted('|'.join(f'{prefix}.*' for prefix in scope.prefixes))}"]
     labels += [f"{tag}={_quoted(value)}" for tag, value in (("gateway", query.gateway), ("device", query.device)) if value]
     kinds = [query.kind] if query.kind else list(Kind)
-    fields = ".*" if query.metric is None else f"({query.metric}|{QUALITY})"
+    fields = ".*" if query.metric is None else f"({re.escape(query.metric)}|{QUALITY})"
     labels.append(f"__name__=~{_quoted('|'.join(f'{kind}_{fields}' for kind in kinds))}")
     parameters = {"match[]": f"{{{','.join(labels)}}}", "start": "0"}
     if query.start is not None:

@@ -1,0 +1,196 @@
+"""The telemetry store in InfluxDB, or in VictoriaMetrics: the ``PointStore`` over line protocol.
+
+1. The server has no transactions: writing is idempotent (series and timestamp), and the watermark moves after it confirmed.
+2. The watermark stands in the centre's own database, so a crash between the two writes the same lines once more.
+3. A bad line is found by halving; it is refused and the others are stored. Nothing else is ever given up.
+4. A server that is down, at its limit or refuses us costs nothing: the write raises and is repeated later.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.dialects.sqlite import insert
+
+from ingest.arrival import Arrival
+from ingest.database import Database, metadata
+from ingest.store import influxql, line_protocol, victoria
+from ingest.store.facts import body_of, ordered, why_unsound
+from ingest.store.line_server import Address, Dialect, LineServer
+from ingest.store.protocol import MAX_ROWS, Limits, Query, Refusal, Row
+from ingest.store.watermark import fresh
+from telemetry.errors import StoreUnavailable
+from telemetry.identity import Scope, Stream
+from telemetry.metric import Kind
+from telemetry.reading import Reading
+
+log = structlog.get_logger()
+
+MAX_LINES = 5_000
+MAX_CHARACTERS = 2_000_000
+MAX_PAGES = 200
+MAX_SAMPLES = 2_000_000
+
+_LIMITS = {Dialect.INFLUX: Limits(), Dialect.VICTORIA: Limits(resolution_us=1000, text=False, durable=False)}
+
+watermark = sa.Table(
+    "store_watermark",
+    metadata,
+    *(sa.Column(name, sa.String, primary_key=True) for name in Stream._fields),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+)
+
+
+class Line(NamedTuple):
+    text: str
+    stream: Stream
+    seq: int
+    reading: Reading
+
+
+class InfluxStore:
+    """A ``PointStore`` on the server at ``address``, its watermark in ``database``."""
+
+    def __init__(self, address: Address, database: Database) -> None:
+        self._address = address
+        self._server = LineServer(address)
+        self._database = database
+        self._dialect: Dialect | None = None
+        self._marks: Mapping[Stream, int] = {}
+        self._writing = asyncio.Lock()
+
+    @property
+    def limits(self) -> Limits:
+        return _LIMITS[self._dialect or Dialect.INFLUX]
+
+    async def open(self) -> None:
+        self._marks = await self._database.read(_marks)
+        try:
+            await self._prepared()
+        except StoreUnavailable as error:
+            log.warning("telemetry store is not there yet", store=repr(self._address), reason=str(error))
+
+    async def close(self) -> None:
+        await self._server.close()
+
+    async def watermarks(self) -> Mapping[Stream, int]:
+        return self._marks
+
+    async def advance(self, stream: Stream, seq: int) -> None:
+        async with self._writing:
+            if seq > self._marks.get(stream, 0):
+                await self._move({stream: seq})
+
+    async def write(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
+        async with self._writing:
+            new, marks = fresh(arrivals, self._marks)
+            if not new:
+                return []
+            dialect = await self._prepared()
+            refusals: list[Refusal] = []
+            lines = _lines(new, dialect, refusals)
+            while block := await asyncio.to_thread(_block, lines):
+                refusals += await self._store(block)
+            await self._move(marks)
+            return refusals
+
+    async def read(self, query: Query) -> list[Row]:
+        scope = Scope(query.communities)
+        query = msgspec.structs.replace(query, limit=min(query.limit, MAX_ROWS))
+        if not scope.prefixes:
+            return []
+        if await self._prepared() is Dialect.VICTORIA:
+            return ordered(await self._exported(scope, query), query)
+        kinds = [query.kind] if query.kind else list(Kind)
+        return ordered([row for kind in kinds for row in await self._selected(scope, query, kind)], query)
+
+    async def _store(self, lines: Sequence[Line]) -> list[Refusal]:
+        """Writes the lines, and finds by halving those that the server will never take."""
+        reason = await self._post(lines)
+        if not reason:
+            return []
+        if len(lines) == 1:
+            return [Refusal(lines[0].stream, lines[0].seq, body_of(lines[0].reading), reason)]
+        middle = len(lines) // 2
+        return await self._store(lines[:middle]) + await self._store(lines[middle:])
+
+    async def _post(self, lines: Sequence[Line]) -> str:
+        try:
+            return await self._server.write([line.text for line in lines])
+        except StoreUnavailable:
+            self._dialect = None  # it may come back as another server, or without its database
+            raise
+
+    async def _prepared(self) -> Dialect:
+        if self._dialect is None:
+            self._dialect = await self._server.prepare()
+        return self._dialect
+
+    async def _move(self, marks: Mapping[Stream, int]) -> None:
+        await self._database.write(lambda connection: _put(connection, marks))
+        self._marks = {**self._marks, **marks}
+
+    async def _selected(self, scope: Scope, query: Query, kind: Kind) -> list[Row]:
+        """At least as many rows as the query wants, if there are; of each instant all or none."""
+        rows: list[Row] = []
+        size = max(query.limit, 500)
+        for _ in range(MAX_PAGES):
+            page = influxql.page(await self._server.query(influxql.select(scope, query, kind, size)), kind, query)
+            if len(page.instants) < size:
+                return rows + page.rows
+            last = page.instants[-1]
+            rows += [row for row in page.rows if row.at != last]
+            if len(rows) >= query.limit:
+                return rows
+            if page.instants[0] == last:
+                size *= 2
+            query = msgspec.structs.replace(query, **({"end": last + 1} if query.newest_first else {"start": last}))
+        raise StoreUnavailable(f"{self._address}: too much to look through; ask for a shorter time or one device")
+
+    async def _exported(self, scope: Scope, query: Query) -> list[Row]:
+        lines: list[str] = []
+        size = 0
+        async for line in self._server.export(victoria.selector(scope, query, self._address.db)):
+            size += line.count(",")
+            if size > MAX_SAMPLES:
+                raise StoreUnavailable(f"{self._address}: too much to look through; ask for a shorter time or one device")
+            lines.append(line)
+        return list(victoria.rows(lines, query))
+
+
+def _lines(arrivals: Iterable[Arrival], dialect: Dialect, refusals: list[Refusal]) -> Iterator[Line]:
+    """The lines of all sound readings; the others go to ``refusals``."""
+    encode = line_protocol.line if dialect is Dialect.INFLUX else line_protocol.numeric_line
+    for stream, seq, readings, _ in arrivals:
+        for reading in readings:
+            if reason := why_unsound(reading):
+                refusals.append(Refusal(stream, seq, body_of(reading), reason))
+            else:
+                yield Line(encode(stream.ref, reading), stream, seq, reading)
+
+
+def _block(lines: Iterator[Line]) -> list[Line]:
+    """The next lines of one request: bounded in number and size."""
+    block: list[Line] = []
+    size = 0
+    for line in islice(lines, MAX_LINES):
+        block.append(line)
+        size += len(line.text)
+        if size > MAX_CHARACTERS:
+            break
+    return block
+
+
+def _marks(connection: sa.Connection) -> dict[Stream, int]:
+    return {Stream(*row[:4]): row.seq for row in connection.execute(sa.select(watermark))}
+
+
+def _put(connection: sa.Connection, marks: Mapping[Stream, int]) -> None:
+    rows = [{**stream._asdict(), "lane": str(stream.lane), "seq": seq} for stream, seq in marks.items()]
+    statement = insert(watermark)
+    larger = sa.func.max(watermark.c.seq, statement.excluded.seq)
+    connection.execute(statement.on_conflict_do_update(index_elements=list(Stream._fields), set_={"seq": larger}), rows)
