@@ -7,6 +7,7 @@ from typing import Any
 
 from simulators.products.post import Moment, Post, Said, compact
 from simulators.scenario import TRACK_ENTERS_S, TRACK_STOPS_S, Cue, Track
+from telemetry.metric import Value
 
 _EVENTS = {"new": "appeared", "enters": "updated", "stops": "updated", "end": "gone"}
 _TYPES = {"new": "new", "enters": "update", "stops": "update", "end": "end"}
@@ -37,8 +38,10 @@ class Frigate:
         assert isinstance(track, Track)
         before = self._object(cue, track, cue.at - 0.2 - cue.began, moment, ended=False)
         after = self._object(cue, track, cue.at - cue.began, moment, ended=cue.phase == "end")
-        values = {"event": _EVENTS[cue.phase], "object": str(after["id"]), "label": track.label}
-        said = Said(track.device, dict(values), event=True, at=moment.wall)
+        values: dict[str, Value] = {"event": _EVENTS[cue.phase], "object": str(after["id"]), "label": track.label}
+        if after["current_zones"]:
+            values["zones"] = track.zone
+        said = Said(track.device, values, event=True, at=moment.wall)
         return (Post(f"{self._prefix}/events", compact({"type": _TYPES[cue.phase], "before": before, "after": after}), said=said),)
 
     def _object(self, cue: Cue, track: Track, age_s: float, moment: Moment, ended: bool) -> dict[str, Any]:
