@@ -24,12 +24,16 @@ _BACKOFF_S = (0.5, 30.0)
 
 
 class Sink:
-    """``write`` makes arrivals durable or raises ``StoreUnavailable``; ``confirmed`` is called with what became durable."""
+    """``write`` makes arrivals durable or raises ``StoreUnavailable``; ``advance`` settles a stream up to a seq without storing.
+
+    ``confirmed`` is called with what became durable.
+    """
 
     def __init__(
         self,
         name: str,
         write: Callable[[Sequence[Arrival]], Awaitable[None]],
+        advance: Callable[[Stream, int], Awaitable[None]],
         watermarks: Mapping[Stream, int],
         confirmed: Callable[[Sequence[Arrival]], None],
         gather_s: float = 0.0,
@@ -39,6 +43,8 @@ class Sink:
         self.errors = 0
         self.failing = ""
         self._write = write
+        self._advance = advance
+        self._skips: dict[Stream, int] = {}
         self._confirmed = confirmed
         self._gather_s = gather_s
         self._sequencer = Sequencer(watermarks)
@@ -52,11 +58,13 @@ class Sink:
         return verdict if self._queue(ready) else Verdict.DROPPED
 
     def hello(self, ref: GatewayRef, spans: Sequence[Span]) -> list[Gap]:
+        """Takes what a gateway says it holds; the gaps that this reveals."""
         gaps, ready = self._sequencer.hello(ref, spans)
-        self._queue(ready)
         for gap in gaps:
             if gap.reason == UNKNOWN:
-                self.durable[gap.stream] = max(self.durable.get(gap.stream, 0), gap.last)
+                self._skips[gap.stream] = gap.last
+                self._some.set()
+        self._queue(ready)
         return gaps
 
     async def run(self) -> None:
@@ -68,7 +76,9 @@ class Sink:
                 await asyncio.sleep(self._gather_s)
             group = self._group()
             try:
-                await self._write(group)
+                await self._skip()
+                if group:
+                    await self._write(group)
             except StoreUnavailable as error:
                 self._note(str(error))
                 await asyncio.sleep(backoff)
@@ -77,6 +87,13 @@ class Sink:
             backoff = _BACKOFF_S[0]
             self._note("")
             self._taken(group)
+
+    async def _skip(self) -> None:
+        while self._skips:
+            stream, seq = next(iter(self._skips.items()))
+            await self._advance(stream, seq)
+            self._skips.pop(stream, None)
+            self.durable[stream] = max(self.durable.get(stream, 0), seq)
 
     def _queue(self, ready: Sequence[Arrival]) -> bool:
         for arrival in ready:
@@ -101,7 +118,7 @@ class Sink:
     def _taken(self, group: list[Arrival]) -> None:
         del self._waiting[: len(group)]
         self._size -= sum(len(arrival.readings) + 1 for arrival in group)
-        if not self._waiting:
+        if not self._waiting and not self._skips:
             self._some.clear()
         for arrival in group:
             self.durable[arrival.stream] = max(self.durable.get(arrival.stream, 0), arrival.seq)

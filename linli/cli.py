@@ -6,14 +6,9 @@ Each module in ``linli.commands`` holds one click command or group under the ver
 import sys
 from importlib import import_module
 
-sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # structlog would load it for a renderer we do not use: 7 MB
-import structlog  # noqa: F401  # loaded here, while rich is hidden
-
-if sys.modules["rich"] is None:
-    del sys.modules["rich"]
-
 import click
 
+import linli.lean  # noqa: F401  # before anything that logs
 from linli.report import failure
 from telemetry import __version__
 from telemetry.errors import LinliError
@@ -47,9 +42,9 @@ class _Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(cls=_Verbs, name="linli", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="linli")
-def linli() -> None:
+def command_line() -> None:
     """Linli 邻里: edge gateway and telemetry for residential communities.
 
     智慧社区边缘网关与遥测接入系统。
@@ -60,7 +55,7 @@ def main() -> None:
     """The entry point: an error of ours is said in plain lines, never as a traceback; its exit status is 2 for bad
     configuration and 1 for anything else that did not work."""
     try:
-        linli()
+        command_line()
     except LinliError as error:
         sys.exit(failure(error))
     except KeyboardInterrupt:

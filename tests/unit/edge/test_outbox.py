@@ -179,7 +179,7 @@ def test_a_file_of_a_newer_version_is_refused_with_the_cure(tmp_path: Path) -> N
     opened(tmp_path).close()
     with sqlite3.connect(tmp_path / "outbox.db") as other:
         other.execute("PRAGMA user_version=99")
-    with pytest.raises(OutboxUnusable, match="version 99.*upgrade"):
+    with pytest.raises(OutboxUnusable, match=r"version 99.*upgrade"):
         opened(tmp_path)
 
 

@@ -1,0 +1,145 @@
+"""Lays out everything that ``linli up`` needs in one folder: keys, tokens, configurations, ports.
+
+What belongs to the installation (keys, tokens, devices, ports) is made once and kept; what follows from the command
+line is written anew at each start.
+"""
+
+import json
+import os
+import secrets
+import socket
+import string
+from pathlib import Path
+from typing import NamedTuple
+
+from ingest import gateways, tokens
+from linli.embedded_broker import toml
+from linli.paths import config_dir
+from telemetry.errors import ConfigInvalid, Problem
+from telemetry.identity import GatewayRef
+
+DEMO = GatewayRef("411202002001", "gw-jianye-1")
+_PREFERRED = {"broker": 1883, "broker_v5": 1884, "meters": 5020}
+
+
+class Options(NamedTuple):
+    """What the command line of ``linli up`` says."""
+
+    data: Path
+    port: int
+    broker: str | None
+    store: str
+    scenario: Path | None
+    simulate: bool
+
+
+class Layout(NamedTuple):
+    """Where everything is."""
+
+    data: Path
+    broker_url: str
+    embedded: bool
+    scenario: Path
+
+    @property
+    def gateway_file(self) -> Path:
+        return self.data / "gateway" / "gateway.yaml"
+
+    @property
+    def centre_file(self) -> Path:
+        return self.data / "centre" / "centre.yaml"
+
+    @property
+    def broker_file(self) -> Path:
+        return self.data / "broker.toml"
+
+    @property
+    def token_file(self) -> Path:
+        return self.data / "token"
+
+    @property
+    def run_dir(self) -> Path:
+        return self.data / "run"
+
+    @property
+    def world_file(self) -> Path:
+        return self.data / "world.yaml"
+
+    @property
+    def truth_file(self) -> Path:
+        return self.data / "truth.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        return self.data / "logs"
+
+
+def lay_out(options: Options) -> Layout:
+    """Makes what is missing and refreshes what follows from ``options``."""
+    data = options.data.resolve()
+    for folder in ("gateway/keys", "centre", "run", "logs"):
+        (data / folder).mkdir(parents=True, exist_ok=True)
+    data.chmod(0o700)
+    ports = _ports(data / "ports.json")
+    url = options.broker or f"mqtt://127.0.0.1:{ports['broker']}"
+    scenario = options.scenario.resolve() if options.scenario else config_dir() / "demo" / "scenario.yaml"
+    layout = Layout(data, url, options.broker is None, scenario)
+    words = {"BROKER": url, "METERS_PORT": str(ports["meters"]), "RUN": str(layout.run_dir), "API_PORT": str(options.port)}
+    words |= {"STORE": options.store, "RULES": str(config_dir() / "demo" / "rules")}
+    layout.broker_file.write_text(toml(ports["broker"], ports["broker_v5"]))
+    _fill("gateway.yaml", layout.gateway_file, words)
+    _fill("centre.yaml", layout.centre_file, words)
+    _fill("world.yaml", layout.world_file, words)
+    if not (devices := layout.gateway_file.parent / "devices.yaml").exists():
+        _fill("devices.yaml", devices, words)
+    _register(layout)
+    return layout
+
+
+def free_port(preferred: int) -> int:
+    """``preferred`` on loopback, or another that is free."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ConfigInvalid([Problem("127.0.0.1", "", "no port is free")])
+
+
+def _ports(file: Path) -> dict[str, int]:
+    if file.exists():
+        known = json.loads(file.read_text())
+        return {name: int(known[name]) for name in _PREFERRED}
+    ports = {name: free_port(preferred) for name, preferred in _PREFERRED.items()}
+    file.write_text(json.dumps(ports))
+    return ports
+
+
+def _fill(name: str, target: Path, words: dict[str, str]) -> None:
+    template = string.Template((config_dir() / "demo" / name).read_text(encoding="utf-8"))
+    target.write_text(template.substitute(words), encoding="utf-8")
+
+
+def _register(layout: Layout) -> None:
+    """The gateway's and the community's keys on both sides, and a token to try the API with."""
+    keys = layout.gateway_file.parent / "keys"
+    key, site_key = (_secret(keys / name, secrets.token_hex(32)) for name in ("gateway.key", "site.key"))
+    entry = gateways.GatewayEntry(community=DEMO.community, id=DEMO.gateway, key=key, site_key=site_key)
+    gateways.add(layout.centre_file.parent / "gateways.yaml", entry)
+    tokens_file = layout.centre_file.parent / "tokens.yaml"
+    if not layout.token_file.exists():
+        if tokens_file.exists():
+            tokens.remove(tokens_file, "demo")
+        _secret(layout.token_file, tokens.add(tokens_file, "demo", ["41"], tokens.Role.HANDLER))
+
+
+def _secret(path: Path, text: str) -> str:
+    """What a secret file says, made with ``text`` when it is not there."""
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text + "\n")
+    return path.read_text().strip()

@@ -1,0 +1,169 @@
+"""Runs the whole community: broker, centre, gateway and simulators as processes of their own, which talk by MQTT alone."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import httpx
+
+from linli import live
+from linli.child import Child
+from linli.demo import Layout, Options, lay_out
+from telemetry.errors import ConfigInvalid, LinliError, Problem
+
+REFRESH_S = 1.0
+LINE_S = 5.0
+
+
+def check_all(options: Options) -> None:
+    """Validates every file that ``up`` would run with, starting nothing and leaving nothing. Raises ``ConfigInvalid``."""
+    from device_profiles import load_library
+    from edge import config as gateway
+    from ingest import service
+    from simulators import load_world
+
+    with tempfile.TemporaryDirectory() as folder:
+        layout = lay_out(options._replace(data=Path(folder)) if not (options.data / "ports.json").exists() else options)
+        problems: list[Problem] = []
+        for look in (
+            lambda: gateway.load(layout.gateway_file, load_library(gateway.profile_dirs(layout.gateway_file))),
+            lambda: service.check(layout.centre_file),
+            lambda: load_world(layout.world_file, layout.scenario),
+        ):
+            try:
+                look()
+            except ConfigInvalid as error:
+                problems += error.problems
+    if problems:
+        raise ConfigInvalid(problems)
+
+
+async def run(options: Options, token: str | None, report_fd: int | None) -> None:
+    """Until Ctrl-C or SIGTERM. Raises ``ConfigInvalid`` or ``ChildFailed`` when it cannot start."""
+    check_all(options)
+    _port_must_be_free(options.port)
+    layout = lay_out(options)
+    if token:
+        os.environ["LINLI_TOKEN"] = token
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    children = _children(layout, options, report_fd)
+    watching: list[asyncio.Task[None]] = []
+    try:
+        for child in children:
+            await child.start()
+            watching.append(asyncio.create_task(child.watch(), name=child.name))
+        showing = asyncio.create_task(_show(layout, options, token or layout.token_file.read_text().strip()), name="live table")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait({*watching, showing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await _end(showing, stopping)
+    finally:
+        await _stop_all(children)
+        failed = [task.exception() for task in watching if task.done() and not task.cancelled() and task.exception()]
+        await _end(*watching)
+    for error in failed:
+        if error is not None:
+            raise error
+    click.echo("stopped; started again it goes on from here 已停止")
+
+
+async def _end(*tasks: asyncio.Task[object] | asyncio.Task[None]) -> None:
+    """Cancels and waits; an error of a part that was only showing things is told."""
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError, LinliError):
+            await task
+
+
+def _children(layout: Layout, options: Options, report_fd: int | None) -> list[Child]:
+    """In the order of starting."""
+    linli = [sys.executable, "-m", "linli"]
+    logs = layout.logs
+    report = ["--report-fd", str(report_fd)] if report_fd is not None else []
+    edge = [*linli, "edge", "run", "--config", str(layout.gateway_file), *report]
+    simulators = [*linli, "sim", "run", str(layout.world_file), "--scenario", str(layout.scenario), "--broker", layout.broker_url]
+    simulators += ["--run-dir", str(layout.run_dir), "--truth", str(layout.truth_file)]
+    broker = [sys.executable, "-m", "linli.embedded_broker", str(layout.broker_file)]
+    children = [Child("broker", broker, logs / "broker.log")] if layout.embedded else []
+    children.append(Child("centre", [*linli, "ingest", "run", "--config", str(layout.centre_file)], logs / "ingest.log"))
+    if options.simulate:
+        children.append(Child("simulators", simulators, logs / "simulators.log"))
+    children.append(Child("gateway", edge, logs / "edge.log", [report_fd] if report_fd is not None else []))
+    return children
+
+
+async def _stop_all(children: list[Child]) -> None:
+    """The sources first, the broker last, all within five seconds."""
+    names = {child.name: child for child in children}
+    first = [child for name, child in names.items() if name in ("simulators", "gateway")]
+    for group, within_s in ((first, 2.0), ([names["centre"]], 2.0), ([names["broker"]] if "broker" in names else [], 0.5)):
+        async with asyncio.TaskGroup() as stopping:
+            for child in group:
+                stopping.create_task(child.stop(within_s), name=f"stop {child.name}")
+
+
+def _port_must_be_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            problem = Problem("--port", str(port), f"cannot listen on 127.0.0.1: {error.strerror}", "choose another with --port")
+            raise ConfigInvalid([problem]) from error
+
+
+async def _show(layout: Layout, options: Options, token: str) -> None:
+    url = f"http://127.0.0.1:{options.port}"
+    hints = _hints(layout, url)
+    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=2.0) as http:
+        if sys.stdout.isatty():
+            await _show_table(http, hints)
+        else:
+            await _show_lines(http, hints)
+
+
+async def _show_table(http: httpx.AsyncClient, hints: list[str]) -> None:
+    from rich.live import Live
+
+    before: live.Snapshot | None = None
+    with Live(live.table(None, None, hints), auto_refresh=False) as screen:
+        while True:
+            now = await live.look(http)
+            if now is not None:
+                screen.update(live.table(now, before or now, hints), refresh=True)
+                before = now if before is None or now.at - before.at > LINE_S else before
+            await asyncio.sleep(REFRESH_S)
+
+
+async def _show_lines(http: httpx.AsyncClient, hints: list[str]) -> None:
+    click.echo("\n".join(hints))
+    before: live.Snapshot | None = None
+    while True:
+        now = await live.look(http)
+        if now is not None:
+            click.echo(f"{time.strftime('%H:%M:%S')} {live.line(now, before or now)}")
+            before = now
+        await asyncio.sleep(LINE_S if before else REFRESH_S)
+
+
+def _hints(layout: Layout, url: str) -> list[str]:
+    port = layout.broker_url.rsplit(":", 1)[-1]
+    return [
+        "try next 接下来可以试:",
+        f'  curl -H "Authorization: Bearer $(cat {layout.token_file})" {url}/api/v1/alerts',
+        f"  mosquitto_sub -p {port} -t 'zigbee2mqtt/#' -v",
+        f"  linli tap --broker {layout.broker_url}",
+        f"  linli device list --config {layout.gateway_file}",
+        f"  {url}/docs",
+        "Ctrl-C ends it all 结束",
+    ]
