@@ -1,0 +1,201 @@
+"""The gateway agent: every part is made and joined here, and all of them end as one.
+
+1. One agent a data folder.
+2. A bus, a broker or the centre that cannot be reached stops none of the others.
+3. At a stop the sources end first, what they said is committed, then the outbox closes: within five seconds.
+4. The devices may be replaced while it runs; those that stay the same notice nothing.
+"""
+
+import asyncio
+import hashlib
+import random
+import secrets
+from collections.abc import Collection, Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from device_profiles import Keys, Library, Observation, load_library
+from edge.accept import Accept, wall_clock
+from edge.config import DeviceConfig, GatewayConfig, device_problems, load, profile_dirs, read_key
+from edge.control import ControlServer
+from edge.drivers.modbus import Bus, open_bus
+from edge.drivers.mqtt import DeviceBrokerLink, overhear
+from edge.drivers.routes import Listener
+from edge.health import Health, Tally
+from edge.lock import sole_user
+from edge.logbook import Logbook
+from edge.outbox import Outbox
+from edge.poller import Poller, Unit
+from edge.uplink import Uplink
+from telemetry.errors import ConfigInvalid
+from telemetry.presence import Device
+
+PATIENCE_S = 1.5
+"""How long a part may take to end before it is told again, at a stop."""
+
+log = structlog.get_logger()
+
+
+async def run(config_file: Path, *, report_fd: int | None = None, stop: asyncio.Event) -> None:
+    """Runs the gateway of ``config_file`` until ``stop`` is set.
+
+    ``report_fd`` gets a line ``device at`` for each reading committed. Raises ``ConfigInvalid``, ``GatewayBusy`` or
+    ``OutboxUnusable`` before anything starts.
+    """
+    library = load_library(profile_dirs(config_file))
+    config = load(config_file, library)
+    keys = Keys(
+        read_key(config.path(config.gateway.privacy.key_file), "community's privacy key"), frozenset(config.gateway.privacy.clear)
+    )
+    with sole_user(config.data_dir):
+        outbox = Outbox.open(
+            config.outbox_file,
+            gateway=config.gateway.gateway.id,
+            now=wall_clock(),
+            max_bytes=config.gateway.outbox_max_mb << 20,
+        )
+        try:
+            await Agent(config, library, keys, outbox, report_fd).run(stop)
+        finally:
+            outbox.close()
+
+
+class Agent:
+    """The running gateway; the installers' verbs see it as their ``Site``."""
+
+    def __init__(self, config: GatewayConfig, library: Library, keys: Keys, outbox: Outbox, report_fd: int | None) -> None:
+        gateway = config.gateway
+        self._config = config
+        self._library = library
+        self._keys = keys
+        self._name = f"linli-{gateway.gateway.community}-{gateway.gateway.id}"
+        self._accept = Accept(outbox, report=report_fd)
+        self._logbook = Logbook(self._accept, outbox.recent_ats())
+        self._uplink = Uplink(config, outbox, self._inventory, config_hash=lambda: self._config_hash)
+        tally = Tally()
+        self._health = Health(gateway.gateway.id, tally, self._logbook, outbox, self._accept, self._uplink)
+        self._buses = {bus.id: open_bus(bus) for bus in gateway.buses}
+        self._pollers = {id: Poller(bus, self._logbook, tally) for id, bus in self._buses.items()}
+        self._links = {
+            broker.id: DeviceBrokerLink(
+                broker, config.path, f"{self._name}-{broker.id}", self._logbook, tally, keys, random.Random(secrets.randbits(64))
+            )
+            for broker in gateway.brokers
+        }
+        self._open: dict[str, DeviceConfig] = {}
+        self._take_up(config)
+
+    @property
+    def config(self) -> GatewayConfig:
+        return self._config
+
+    @property
+    def library(self) -> Library:
+        return self._library
+
+    def bus(self, id: str) -> Bus:
+        """A bus to read from between the polls."""
+        return self._buses[id]
+
+    async def probe_topics(self, device: DeviceConfig, seconds: float) -> list[Observation]:
+        """What a device, configured or not, says on its broker. Raises ``BrokerUnavailable`` and ``PayloadInvalid``."""
+        broker = next(broker for broker in self._config.gateway.brokers if broker.id == device.address.broker)
+        name = f"{self._name}-probe-{secrets.token_hex(4)}"
+        return await overhear(broker, self._config.path, name, self._listener(device), self._keys, seconds, wall_clock)
+
+    async def replace_devices(self, devices: tuple[DeviceConfig, ...]) -> None:
+        """Works with these devices from now on and tells the centre. Raises ``ConfigInvalid`` and changes nothing."""
+        config = msgspec.structs.replace(self._config, devices=devices)
+        problems = device_problems(config, self._library)
+        if problems:
+            raise ConfigInvalid(problems)
+        self._take_up(config)
+        self._uplink.announce()
+        log.info("devices replaced", devices=len(devices))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        gateway = self._config.gateway.gateway
+        log.info("gateway runs", community=gateway.community, gateway=gateway.id, devices=len(self._config.devices))
+        async with asyncio.TaskGroup() as group:
+            accept = group.create_task(self._accept.run(), name="accept")
+            uplink = group.create_task(self._uplink.run(), name="uplink")
+            try:
+                await self._listen(stop)
+            finally:
+                await _end([accept])
+                await _end([uplink])
+                for bus in self._buses.values():
+                    await bus.close()
+        log.info("gateway ended")
+
+    async def _listen(self, stop: asyncio.Event) -> None:
+        """Everything that brings readings in, until ``stop``."""
+        interval_s = self._config.gateway.health_interval_s
+        sources: dict[str, Coroutine[Any, Any, None]] = {
+            "health": self._health.run(interval_s),
+            "control": ControlServer(self).run(),
+            **{f"bus-{id}": poller.run() for id, poller in self._pollers.items()},
+            **{f"broker-{id}": link.run() for id, link in self._links.items()},
+        }
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(source, name=name) for name, source in sources.items()]
+            await stop.wait()
+            await _end(tasks)
+
+    def _take_up(self, config: GatewayConfig) -> None:
+        wanted = {device.id: device for device in config.devices}
+        for id in [id for id, device in self._open.items() if wanted.get(id) != device]:
+            self._logbook.close(id)
+            del self._open[id]
+        for device in config.devices:
+            if device.id not in self._open:
+                self._logbook.open(device.id, self._library.profiles[device.profile])
+                self._open[device.id] = device
+        self._config = config
+        self._config_hash = _hash_of(config)
+        for bus in config.gateway.buses:
+            units = [self._unit(device, bus.timeout_s) for device in config.devices if device.address.bus == bus.id]
+            self._pollers[bus.id].replace(units)
+        for broker_id, link in self._links.items():
+            link.replace(self._listener(device) for device in config.devices if device.address.broker == broker_id)
+
+    def _unit(self, device: DeviceConfig, timeout_s: float) -> Unit:
+        return Unit(device.id, self._library.profiles[device.profile], device.address.unit_id or 0, device.interval_s, timeout_s)
+
+    def _listener(self, device: DeviceConfig) -> Listener:
+        return Listener(device.id, self._library.profiles[device.profile], device.address.topic)
+
+    def _inventory(self) -> list[Device]:
+        return [inventory_entry(device, self._library) for device in self._config.devices]
+
+
+def inventory_entry(device: DeviceConfig, library: Library) -> Device:
+    """What the centre is told of a device."""
+    profile = library.profiles[device.profile]
+    polled = min((point.interval_s for point in profile.points.values() if point.metric and point.interval_s), default=None)
+    return Device(
+        id=device.id,
+        kind=profile.kind,
+        profile=profile.id,
+        profile_version=profile.version,
+        place=device.place,
+        zone=device.zone,
+        unit=device.unit,
+        metrics=dict(profile.metrics),
+        interval_s=device.interval_s or polled,
+    )
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancels tasks and waits until they have ended; what lingers over its farewell is told again."""
+    for _ in range(2):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=PATIENCE_S)
+
+
+def _hash_of(config: GatewayConfig) -> str:
+    return hashlib.sha256(msgspec.json.encode((config.gateway, config.devices))).hexdigest()[:16]
