@@ -1,1 +1,26 @@
-"""..."""
+"""Alerts: rules judge readings, and what they raise becomes episodes that people acknowledge.
+
+``load_rules`` reads the YAML, ``AlertEngine`` runs the rules over what arrives, ``Alerts`` is what people read and do.
+The rule machines (``hold``, ``sequence``, ``occurrence``, ``absence``) are pure: event time is their only time.
+"""
+
+from ingest.alerts.alerts import AlertFilter, Alerts, Cursor
+from ingest.alerts.engine import AlertEngine, Directory
+from ingest.alerts.episode import Alert, AlertState
+from ingest.alerts.loading import load_rules
+from ingest.alerts.rule import Colour, Family
+from ingest.alerts.rules import Rules
+
+__all__ = [
+    "Alert",
+    "AlertEngine",
+    "AlertFilter",
+    "AlertState",
+    "Alerts",
+    "Colour",
+    "Cursor",
+    "Directory",
+    "Family",
+    "Rules",
+    "load_rules",
+]

@@ -1,0 +1,162 @@
+"""The alert tables, and rows to values and back."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from ingest.alerts.episode import Alert, AlertState, Episode, Key
+from ingest.alerts.rule import Colour, Family
+from ingest.database import metadata
+from telemetry.identity import Stream
+from telemetry.metric import Value
+from telemetry.presence import Words
+
+alert = sa.Table(
+    "alert",
+    metadata,
+    sa.Column("id", sa.String(20), primary_key=True),
+    sa.Column("seq", sa.Integer, nullable=False, unique=True),
+    sa.Column("rule", sa.String(64), nullable=False),
+    sa.Column("community", sa.String(15), nullable=False),
+    sa.Column("subject", sa.String(160), nullable=False),
+    sa.Column("discriminator", sa.String(256), nullable=False),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("family", sa.String(16), nullable=False),
+    sa.Column("colour", sa.String(8), nullable=False),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("latch", sa.Boolean, nullable=False),
+    sa.Column("title_zh", sa.Text, nullable=False),
+    sa.Column("title_en", sa.Text, nullable=False),
+    sa.Column("text_zh", sa.Text, nullable=False),
+    sa.Column("text_en", sa.Text, nullable=False),
+    sa.Column("gateway", sa.String(64), nullable=False),
+    sa.Column("device", sa.String(64), nullable=False),
+    sa.Column("place_zh", sa.Text, nullable=False),
+    sa.Column("place_en", sa.Text, nullable=False),
+    sa.Column("zone", sa.String(64), nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("limit", sa.Text, nullable=False),
+    sa.Column("metric", sa.String(64)),
+    sa.Column("unit", sa.String(16), nullable=False),
+    sa.Column("opened_at", sa.BigInteger, nullable=False),
+    sa.Column("over_at", sa.BigInteger),
+    sa.Column("cleared_at", sa.BigInteger),
+    sa.Column("closed_at", sa.BigInteger),
+    sa.Column("acked_at", sa.BigInteger),
+    sa.Column("acked_by", sa.String(128)),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Index("alert_newest", "opened_at", "id"),
+    sa.Index("alert_subject", "rule", "community", "subject", "discriminator", "opened_at"),
+    sa.Index("alert_state", "state", "opened_at"),
+)
+
+journal = sa.Table(
+    "alert_journal",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("alert", sa.String(20), nullable=False, index=True),
+    sa.Column("transition", sa.String(16), nullable=False),
+    sa.Column("event_at", sa.BigInteger, nullable=False),
+    sa.Column("known_at", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.String(128), nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+rule_state = sa.Table(
+    "alert_rule_state",
+    metadata,
+    sa.Column("rule", sa.String(64), primary_key=True),
+    sa.Column("community", sa.String(15), primary_key=True),
+    sa.Column("subject", sa.String(160), primary_key=True),
+    sa.Column("discriminator", sa.String(256), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("gateway", sa.String(64), nullable=False),
+    sa.Column("lane", sa.String(8), nullable=False),
+    sa.Column("device", sa.String(64), nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+watermark = sa.Table(
+    "alert_watermark",
+    metadata,
+    sa.Column("community", sa.String(15), primary_key=True),
+    sa.Column("gateway", sa.String(64), primary_key=True),
+    sa.Column("epoch", sa.String(16), primary_key=True),
+    sa.Column("lane", sa.String(8), primary_key=True),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+)
+
+_value = msgspec.json.Decoder(Value | None)
+_WORDS = ("title", "text", "place")
+_PLAIN = tuple(name for name in Alert.__struct_fields__ if name not in (*_WORDS, "value", "limit", "seq"))
+
+
+def said(value: Value | None) -> str:
+    """A value as JSON text, so that 1, 1.0 and true stay what they are."""
+    return msgspec.json.encode(value).decode()
+
+
+def row_of(key: Key, episode: Episode) -> dict[str, Any]:
+    """The row of an episode, without its ``seq``."""
+    it = episode.alert
+    words = {f"{name}_{language}": getattr(getattr(it, name), language) for name in _WORDS for language in ("zh", "en")}
+    plain = {name: getattr(it, name) for name in _PLAIN}
+    own = {"subject": key.subject, "discriminator": key.discriminator, "latch": episode.latch, "over_at": episode.over_at}
+    return {**plain, **words, **own, "value": said(it.value), "limit": said(it.limit)}
+
+
+def alert_of(row: sa.RowMapping) -> Alert:
+    fields = {name: row[name] for name in (*_PLAIN, "seq")}
+    fields |= {name: Words(row[f"{name}_zh"], row[f"{name}_en"]) for name in _WORDS}
+    fields |= {"family": Family(row["family"]), "colour": Colour(row["colour"]), "state": AlertState(row["state"])}
+    return Alert(**fields, value=_value.decode(row["value"]), limit=_value.decode(row["limit"]))
+
+
+def episode_of(row: sa.RowMapping) -> tuple[Key, Episode]:
+    key = Key(row["rule"], row["community"], row["subject"], row["discriminator"])
+    return key, Episode(alert_of(row), row["latch"], row["over_at"])
+
+
+def record(
+    connection: sa.Connection,
+    key: Key,
+    episode: Episode,
+    transition: str,
+    event_at: int,
+    known_at: int,
+    actor: str,
+    note: str = "",
+) -> int:
+    """Writes an episode and the journal's line of what changed it; the change's ``seq``, which is never used again."""
+    line = {"alert": episode.alert.id, "transition": transition, "event_at": event_at, "known_at": known_at}
+    line |= {"actor": actor, "note": note, "value": said(episode.alert.value)}
+    seq = int(connection.execute(journal.insert().values(line)).inserted_primary_key[0])  # type: ignore[index]  # one insert has one
+    row = {**row_of(key, episode), "seq": seq}
+    connection.execute(sqlite.insert(alert).values(row).on_conflict_do_update(index_elements=["id"], set_=row))
+    return seq
+
+
+def upsert(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Inserts rows, or overwrites those with the same primary key."""
+    found = list(rows)
+    if found:
+        keys = [column.name for column in table.primary_key]
+        insert = sqlite.insert(table)
+        changed = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
+        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), found)
+
+
+def save_watermarks(connection: sa.Connection, marks: Mapping[Stream, int]) -> None:
+    upsert(connection, watermark, ({**stream._asdict(), "seq": seq} for stream, seq in marks.items()))
+
+
+def load_watermarks(connection: sa.Connection) -> dict[Stream, int]:
+    rows = connection.execute(sa.select(watermark)).mappings()
+    return {Stream(row["community"], row["gateway"], row["epoch"], row["lane"]): row["seq"] for row in rows}
