@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ingest.alerts import AlertState, Colour
 from ingest.registry import GatewaySeen
 from telemetry.metric import Kind
 
@@ -39,7 +40,7 @@ class Family(NamedTuple):
     samples: Sequence[Sample]
 
 
-def families(stats: Stats, alerts: Mapping[tuple[str, str], int], gateways: Iterable[GatewaySeen]) -> Iterator[Family]:
+def families(stats: Stats, alerts: Mapping[tuple[Colour, AlertState], int], gateways: Iterable[GatewaySeen]) -> Iterator[Family]:
     """Everything ``/metrics`` says. ``alerts`` counts by colour and state."""
     for name, value, help_ in (
         ("batches", stats.batches, "Batches received that were new."),

@@ -1,3 +1,4 @@
+from ingest.alerts import AlertState, Colour
 from ingest.metrics import Family, Sample, Stats, families, render
 from ingest.registry import GatewaySeen
 from telemetry.identity import GatewayRef
@@ -23,7 +24,7 @@ def test_large_counters_lose_no_digit() -> None:
 def test_everything_counted_is_said() -> None:
     stats = Stats(batches=7, duplicates=1, dead_letters=2, out_of_order=3, store_errors=4)
     stats.readings[Kind.ACCESS] = 5
-    lines = render(families(stats, {("red", "open"): 1}, [GATEWAY])).splitlines()
+    lines = render(families(stats, {(Colour.RED, AlertState.OPEN): 1}, [GATEWAY])).splitlines()
     where = '{community="411202002001",gateway="gw-jianye-1"}'
     for line in (
         "linli_batches_total 7",

@@ -1,0 +1,215 @@
+"""``/api/v1/alerts``: read, acknowledge and follow alerts."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Header, Query, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from ingest.alerts import Alert, AlertFilter, AlertState, Colour, Cursor, Family
+from ingest.api import cursor as cursors
+from ingest.api.auth import Handler, Viewer
+from ingest.api.fields import Asked, Community, Instant, Name, Said, WordsView, said
+from ingest.api.parts import Wired
+from ingest.api.problems import RESPONSES
+from ingest.api.stream import AlertStream
+from telemetry.metric import Value
+
+router = APIRouter(tags=["alerts"], responses=RESPONSES)
+
+NO_CONTROLS = r"^[^\x00-\x09\x0b-\x1f\x7f]*$"
+NOT_HERE = "There is no such alert in the token's scope."
+
+
+class AlertView(BaseModel):
+    """One episode of one rule at one place.
+
+    `state`: open while its condition holds, cleared when that is over, closed when a person has acknowledged it as well.
+    `seq` grows at every change of any alert. `count` is how often the condition came back within this episode.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "6f0e5a41c2b7d9a08e13",
+                    "seq": 42,
+                    "rule": "b3-sump-high",
+                    "kind": "sump_high",
+                    "family": "environment",
+                    "colour": "yellow",
+                    "state": "open",
+                    "title": {"zh": "集水井水位高", "en": "High water in the sump"},
+                    "text": {"zh": "水位 1.62 m，上限 1.5 m", "en": "Level 1.62 m, limit 1.5 m"},
+                    "device": "b3-pump-level",
+                    "gateway": "gw-jianye-1",
+                    "community": "411202002001",
+                    "place": {"zh": "3号楼水泵房", "en": "Building 3 pump room"},
+                    "zone": "b3-pump-room",
+                    "value": 1.62,
+                    "limit": 1.5,
+                    "metric": "level",
+                    "unit": "m",
+                    "opened_at": "2026-11-23T08:00:00.123456Z",
+                    "cleared_at": None,
+                    "closed_at": None,
+                    "acked_at": None,
+                    "acked_by": None,
+                    "note": "",
+                    "count": 1,
+                }
+            ]
+        }
+    )
+
+    id: str
+    seq: int
+    rule: str
+    kind: str
+    family: Family
+    colour: Colour
+    state: AlertState
+    title: WordsView
+    text: WordsView
+    device: str
+    gateway: str
+    community: str
+    place: WordsView
+    zone: str
+    value: Value | None
+    limit: Value | None
+    metric: str | None
+    unit: str
+    opened_at: Said
+    cleared_at: Said | None
+    closed_at: Said | None
+    acked_at: Said | None
+    acked_by: str | None
+    note: str
+    count: int
+
+
+class AlertsPage(BaseModel):
+    """Newest first. ``next`` is the ``cursor`` of the page after; null when this was the last."""
+
+    items: list[AlertView]
+    next: str | None
+
+
+class AlertsAsked(Asked):
+    state: AlertState | None = None
+    colour: Colour | None = None
+    family: Family | None = None
+    kind: Annotated[str, Field(max_length=64)] | None = None
+    device: Name | None = None
+    community: Community | None = None
+    since: Annotated[Instant | None, Field(description="Opened at this instant or later.")] = None
+    until: Annotated[Instant | None, Field(description="Opened before this instant.")] = None
+    cursor: Annotated[
+        Cursor | None,
+        BeforeValidator(cursors.read, json_schema_input_type=str),
+        Field(description="The `next` of the page before."),
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+
+
+class AckAsked(Asked):
+    """Who takes note of an alert, and what they say of it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"by": "王师傅", "note": "已到现场 / on my way"}]})
+
+    by: Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS)] | None = None
+    note: Annotated[str, Field(max_length=500, pattern=NO_CONTROLS)] = ""
+
+
+@router.get("/api/v1/alerts")
+async def alerts(parts: Wired, grant: Viewer, asked: Annotated[AlertsAsked, Query()]) -> AlertsPage:
+    """Alerts, newest first, those of the token's communities alone."""
+    wanted = AlertFilter(
+        state=asked.state,
+        colour=asked.colour,
+        family=asked.family,
+        kind=asked.kind,
+        device=asked.device,
+        community=asked.community,
+        since=asked.since,
+        until=asked.until,
+    )
+    found, after = await parts.alerts.page(grant.scope, wanted, asked.cursor, asked.limit)
+    return AlertsPage(items=[view(alert) for alert in found], next=cursors.write(after) if after else None)
+
+
+@router.get("/api/v1/alerts/stream", response_class=StreamingResponse)
+async def stream(
+    request: Request,
+    parts: Wired,
+    grant: Viewer,
+    _asked: Annotated[Asked, Query()],
+    last_event_id: Annotated[str | None, Header(pattern="^[0-9]{1,18}$")] = None,
+) -> Response:
+    """Changes of alerts as they come (server-sent events): `id` is the alert's `seq`, `event` is `alert`, `data` the alert.
+
+    Without `Last-Event-ID` it starts with the next change; with it, with the first change after that one. An event `reset`
+    says that the id is not of this centre: read `/api/v1/alerts` again. A comment comes at least every 15 s.
+    """
+    newest = await parts.alerts.newest_seq()
+    wanted = newest if last_event_id is None else int(last_event_id)
+    return AlertStream(request, parts, grant, after=min(wanted, newest), reset=wanted > newest, view=view)
+
+
+@router.get("/api/v1/alerts/{id}")
+async def alert(id: str, parts: Wired, grant: Viewer, _asked: Annotated[Asked, Query()]) -> AlertView:
+    """One alert; 404 also when it is outside the token's scope."""
+    return _there(await parts.alerts.get(grant.scope, id))
+
+
+@router.post("/api/v1/alerts/{id}/ack")
+async def acknowledge(
+    id: str, parts: Wired, grant: Handler, _asked: Annotated[Asked, Query()], body: Annotated[AckAsked | None, Body()] = None
+) -> AlertView:
+    """A person takes note of the alert. Once is enough: the first acknowledgement stands, another one changes nothing.
+
+    `by` is the token's name unless given. An acknowledged alert is closed as soon as its condition is over.
+    """
+    asked = body or AckAsked()
+    found = await parts.alerts.ack(grant.scope, id, asked.by or grant.name, asked.note, parts.clock())
+    parts.feed.beat()
+    return _there(found)
+
+
+def view(alert: Alert) -> AlertView:
+    return AlertView(
+        id=alert.id,
+        seq=alert.seq,
+        rule=alert.rule,
+        kind=alert.kind,
+        family=alert.family,
+        colour=alert.colour,
+        state=alert.state,
+        title=WordsView.of(alert.title),
+        text=WordsView.of(alert.text),
+        device=alert.device,
+        gateway=alert.gateway,
+        community=alert.community,
+        place=WordsView.of(alert.place),
+        zone=alert.zone,
+        value=alert.value,
+        limit=alert.limit,
+        metric=alert.metric,
+        unit=alert.unit,
+        opened_at=said(alert.opened_at) or "",
+        cleared_at=said(alert.cleared_at),
+        closed_at=said(alert.closed_at),
+        acked_at=said(alert.acked_at),
+        acked_by=alert.acked_by,
+        note=alert.note,
+        count=alert.count,
+    )
+
+
+def _there(found: Alert | None) -> AlertView:
+    if found is None:
+        raise HTTPException(404, NOT_HERE)
+    return view(found)

@@ -1,0 +1,32 @@
+"""The application: its routes, what stands before them, and how it describes itself."""
+
+from fastapi import FastAPI
+
+from ingest.api import alerts, presence, problems, readings, status
+from ingest.api.parts import Parts
+from ingest.api.shield import Shield
+from telemetry import __version__
+
+DESCRIPTION = """Alerts, readings and devices of residential communities. 小区的告警、读数与设备。
+
+Every request carries a token: Authorization: Bearer linli_... It sees its own communities and nothing else; what lies outside
+is "not found". Instants are RFC 3339 in UTC with microseconds. Errors are application/problem+json (RFC 9457).
+An unknown parameter is refused, never ignored."""
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """The API over ``parts``; it holds nothing else and starts nothing."""
+    app = FastAPI(
+        title="Linli 邻里",
+        description=DESCRIPTION,
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.parts = parts
+    app.add_middleware(Shield)
+    problems.install(app)
+    for room in (alerts, readings, presence, status):
+        app.include_router(room.router)
+    return app

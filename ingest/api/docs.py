@@ -1,0 +1,72 @@
+"""The page ``/docs``: the OpenAPI description as plain HTML, readable without a network, without scripts."""
+
+import json
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+_HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width"><style>
+body{{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}}
+pre{{background:#f4f4f4;padding:.7rem;overflow:auto;font-size:14px}}
+h2{{border-top:1px solid #ccc;padding-top:1rem;font-size:1.1rem}}
+td,th{{text-align:left;vertical-align:top;padding:.1rem .8rem .1rem 0}} code{{background:#f4f4f4}}</style>
+<h1>{title} {version}</h1>"""
+
+
+def page(openapi: Mapping[str, Any]) -> str:
+    """One section for each operation: what it does, its parameters, an example of its answer."""
+    title, version = escape(openapi["info"]["title"]), escape(openapi["info"]["version"])
+    intro = "".join(f"<p>{escape(paragraph)}" for paragraph in openapi["info"].get("description", "").split("\n\n"))
+    link = '<p>For programs: <a href="/openapi.json">openapi.json</a>'
+    sections = (
+        "".join(_section(openapi, method, path, operation))
+        for path, operations in openapi["paths"].items()
+        for method, operation in operations.items()
+    )
+    return "\n".join((_HEAD.format(title=title, version=version), intro, link, *sections))
+
+
+def _section(openapi: Mapping[str, Any], method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str]:
+    yield f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation.get('description', ''))}"
+    parameters = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] != "cookie"]
+    if parameters:
+        yield "<table>"
+        yield from (_row(parameter) for parameter in parameters)
+        yield "</table>"
+    answer = operation.get("responses", {}).get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    example = _example(openapi, answer)
+    if example is not None:
+        yield f"<pre>{escape(json.dumps(example, indent=2, ensure_ascii=False))}</pre>"
+
+
+def _row(parameter: Mapping[str, Any]) -> str:
+    schema = parameter.get("schema", {})
+    choices = _choices(schema)
+    said = parameter.get("description") or schema.get("description") or ""
+    return f"<tr><th><code>{escape(parameter['name'])}</code><td>{escape(' | '.join(choices))}<td>{escape(said)}</tr>"
+
+
+def _choices(schema: Mapping[str, Any]) -> list[str]:
+    """What a parameter may be: its words, or its type."""
+    branches = schema.get("anyOf", [schema])
+    found = [word for branch in branches for word in branch.get("enum", ())]
+    return [str(word) for word in found] or [
+        str(branch.get("format") or branch["type"]) for branch in branches if branch.get("type") not in (None, "null")
+    ]
+
+
+def _example(openapi: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
+    """The example of a schema, put together from those of its parts; ``None`` when it has none."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return _example(openapi, openapi["components"]["schemas"][name])
+    if schema.get("examples"):
+        return schema["examples"][0]
+    if schema.get("type") == "array":
+        inner = _example(openapi, schema.get("items", {}))
+        return None if inner is None else [inner]
+    if "properties" in schema:
+        found = {name: _example(openapi, inner) for name, inner in schema["properties"].items()}
+        return found if any(value is not None for value in found.values()) else None
+    return None

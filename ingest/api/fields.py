@@ -1,0 +1,43 @@
+"""The types of fields that many routes share."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from ingest import instant
+from telemetry.identity import COMMUNITY_PATTERN, NAME_PATTERN
+from telemetry.presence import Words
+
+EXAMPLE = "2026-11-23T08:00:00.123456Z"
+
+Instant = Annotated[
+    int,
+    BeforeValidator(instant.parse),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": [EXAMPLE]}),
+]
+"""An instant of a query: RFC 3339 with an offset, or 16 digits of microseconds."""
+
+Said = Annotated[str, Field(json_schema_extra={"format": "date-time", "examples": [EXAMPLE]})]
+"""An instant of an answer: RFC 3339, UTC, microseconds."""
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN.replace("\\Z", "$"))]
+Community = Annotated[str, Field(pattern=COMMUNITY_PATTERN.replace("\\Z", "$"))]
+
+
+class Asked(BaseModel):
+    """The query of a route: an unknown parameter is refused, because a filter that is ignored shows too much."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class WordsView(BaseModel):
+    zh: str
+    en: str
+
+    @classmethod
+    def of(cls, words: Words) -> "WordsView":
+        return cls(zh=words.zh, en=words.en)
+
+
+def said(at: int | None) -> str | None:
+    return None if at is None else instant.text(at)

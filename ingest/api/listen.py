@@ -1,0 +1,74 @@
+"""The API on a socket: opened first, so that a port in use is said before anything starts; served until told to stop.
+
+Signals are the program's own: the server installs no handlers.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from ingest.api.feed import Feed
+from telemetry.errors import LinliError
+
+CONNECTIONS = 512
+GRACE_S = 2
+
+
+class ListenRefused(LinliError):
+    """The address cannot be listened on: choose another, or end the program that has it."""
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises ``ListenRefused``."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except OSError as error:
+        raise ListenRefused(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; is another program using the port?"
+        ) from error
+
+
+async def serve(
+    app: FastAPI, feed: Feed, listener: socket.socket, stop: asyncio.Event, certificate: tuple[str, str] | None = None
+) -> None:
+    """Answers on ``listener`` until ``stop``; streams end first, requests under way get ``GRACE_S``.
+
+    ``certificate``: the paths of a certificate chain and its key. Raises ``ListenRefused`` when it cannot be used.
+    """
+    chain, key = certificate or (None, None)
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=GRACE_S,
+        ssl_certfile=chain,
+        ssl_keyfile=key,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise ListenRefused(f"the certificate {chain} cannot be used: {error}") from error
+    server = _Server(config)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve([listener]), name="api")
+        await stop.wait()
+        feed.close()
+        server.should_exit = True

@@ -1,0 +1,40 @@
+"""What the API stands on, handed to it whole, and how a route reaches it."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from ingest.alerts import Alerts
+from ingest.api.feed import Feed
+from ingest.metrics import Stats
+from ingest.registry import Registry
+from ingest.store import PointStore
+from ingest.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class Parts:
+    """``clock`` is UTC microseconds. ``failing`` names the parts of the centre that do not work now.
+
+    ``open_metrics``: ``/metrics`` needs no token, because the API is bound to loopback alone.
+    """
+
+    alerts: Alerts
+    registry: Registry
+    store: PointStore
+    tokens: Tokens
+    clock: Callable[[], int]
+    stats: Stats = field(default_factory=Stats)
+    feed: Feed = field(default_factory=Feed)
+    failing: Callable[[], Collection[str]] = tuple
+    open_metrics: bool = False
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+Wired = Annotated[Parts, Depends(_parts)]

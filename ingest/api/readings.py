@@ -1,0 +1,110 @@
+"""``/api/v1/readings``: what devices said, one row a metric."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from ingest import store
+from ingest.api.auth import Viewer
+from ingest.api.fields import Asked, Community, Instant, Name, Said, said
+from ingest.api.parts import Wired
+from ingest.api.problems import RESPONSES
+from ingest.store import Row
+from telemetry.identity import Scope
+from telemetry.metric import Kind, Value
+
+router = APIRouter(tags=["readings"], responses=RESPONSES)
+
+
+class ReadingsAsked(Asked):
+    community: Community | None = None
+    gateway: Name | None = None
+    device: Name | None = None
+    kind: Kind | None = None
+    metric: Annotated[str, Field(pattern="^[a-z0-9_*]{1,64}$")] | None = None
+    start: Annotated[Instant | None, Field(alias="from", description="This instant and later.")] = None
+    end: Annotated[Instant | None, Field(alias="to", description="Before this instant.")] = None
+    limit: Annotated[int, Field(ge=1, le=5_000)] = 500
+
+
+class ReadingView(BaseModel):
+    """One metric of one reading. ``value`` is null when only the fault is known; ``reason`` then says which."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "community": "411202002001",
+                    "gateway": "gw-jianye-1",
+                    "device": "b3-pump-level",
+                    "kind": "environment",
+                    "metric": "level",
+                    "at": "2026-11-23T08:00:00.123456Z",
+                    "value": 0.42,
+                    "quality": "good",
+                    "reason": "",
+                    "event_id": None,
+                }
+            ]
+        }
+    )
+
+    community: str
+    gateway: str
+    device: str
+    kind: str
+    metric: str
+    at: Said
+    value: Value | None
+    quality: str
+    reason: str
+    event_id: str | None
+
+
+class ReadingsPage(BaseModel):
+    """Newest first. ``next`` is the ``to`` of the page before; null when this was the last."""
+
+    items: list[ReadingView]
+    next: Said | None
+
+
+@router.get("/api/v1/readings")
+async def readings(parts: Wired, grant: Viewer, asked: Annotated[ReadingsAsked, Query()]) -> ReadingsPage:
+    """What devices said, newest first. An instant is never split between pages, so a page may be a little longer than `limit`."""
+    query = store.Query(
+        communities=narrowed(grant.scope, asked.community),
+        gateway=asked.gateway,
+        device=asked.device,
+        kind=asked.kind,
+        metric=asked.metric,
+        start=asked.start,
+        end=asked.end,
+        limit=asked.limit,
+        newest_first=True,
+    )
+    rows = await parts.store.read(query) if query.communities else []
+    more = len(rows) >= asked.limit
+    return ReadingsPage(items=[_view(row) for row in rows], next=said(rows[-1].at) if more else None)
+
+
+def narrowed(scope: Scope, community: str | None) -> tuple[str, ...]:
+    """The prefixes of ``scope``, or the one community asked for, if it is inside."""
+    if community is None:
+        return scope.prefixes
+    return (community,) if scope.covers(community) else ()
+
+
+def _view(row: Row) -> ReadingView:
+    return ReadingView(
+        community=row.community,
+        gateway=row.gateway,
+        device=row.device,
+        kind=row.kind,
+        metric=row.metric,
+        at=said(row.at) or "",
+        value=row.value,
+        quality=row.quality,
+        reason=row.reason,
+        event_id=row.event_id,
+    )

@@ -1,0 +1,46 @@
+"""``/healthz``, ``/metrics`` and ``/docs``: how the centre itself does, for programs and people who run it."""
+
+import re
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+
+from ingest import metrics
+from ingest.api import docs
+from ingest.api.auth import Presented, grant_of
+from ingest.api.parts import Wired
+from ingest.api.problems import RESPONSES
+from ingest.tokens import ALL
+from telemetry.identity import Scope
+
+router = APIRouter(tags=["status"])
+
+_PORT = re.compile(r":[0-9]+\Z")
+
+
+@router.get("/healthz", responses={503: {"description": "A part of the centre does not work."}})
+async def healthz(parts: Wired) -> JSONResponse:
+    """200 while everything works, 503 with the names of the parts that do not."""
+    failing = sorted(parts.failing())
+    if failing:
+        return JSONResponse({"status": "failing", "failing": failing}, 503)
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/metrics", response_class=PlainTextResponse, responses=RESPONSES)
+async def prometheus(request: Request, parts: Wired, presented: Presented) -> PlainTextResponse:
+    """Prometheus text of the centre, as far as the token sees. On loopback no token is needed."""
+    open_here = parts.open_metrics and _asked_on_loopback(request)
+    scope = Scope(ALL) if open_here else grant_of(parts, presented).scope
+    families = metrics.families(parts.stats, await parts.alerts.counts(scope), parts.registry.gateways(scope))
+    return PlainTextResponse(metrics.render(families), media_type=metrics.CONTENT_TYPE)
+
+
+@router.get("/docs", include_in_schema=False)
+async def documentation(request: Request) -> HTMLResponse:
+    return HTMLResponse(docs.page(request.app.openapi()))
+
+
+def _asked_on_loopback(request: Request) -> bool:
+    """Whether the client named this machine: behind a proxy, or tricked by DNS, it did not."""
+    return _PORT.sub("", request.headers.get("host", "")).lower() in ("localhost", "127.0.0.1", "[::1]")
