@@ -1,0 +1,114 @@
+"""Acceptance: what is done is on disk, and nothing waits without bound."""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edge.accept import Accept, OutboxFull
+from edge.outbox import Outbox
+from telemetry.batch import Lane
+from telemetry.metric import Kind
+from telemetry.reading import Micros, Reading
+
+T0 = Micros(1_700_000_000_000_000)
+
+
+def reading(n: int) -> Reading:
+    return Reading(device="b3-meter", kind=Kind.ENERGY, at=T0 + n, values={"voltage": 230.0})
+
+
+def on_disk(path: Path) -> set[int]:
+    return {at for _, at in Outbox.open(path, gateway="gw-other", now=T0).recent_ats()}
+
+
+@contextlib.asynccontextmanager
+async def running(accept: Accept) -> AsyncIterator[None]:
+    task = asyncio.create_task(accept.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Outbox:
+    return Outbox.open(tmp_path / "outbox.db", gateway="gw-test", now=T0)
+
+
+async def test_a_future_that_is_done_means_the_reading_is_on_disk(outbox: Outbox) -> None:
+    accept = Accept(outbox, group_s=0.01, clock=lambda: T0)
+    async with running(accept):
+        await asyncio.wait_for(accept.put([reading(1)], Lane.BULK), 5)
+        assert on_disk(outbox.path) == {T0 + 1}
+
+
+async def test_urgent_does_not_wait_for_the_group(outbox: Outbox) -> None:
+    accept = Accept(outbox, group_s=3600, clock=lambda: T0)
+    async with running(accept):
+        bulk = accept.put([reading(1)], Lane.BULK)
+        await asyncio.wait_for(accept.put([reading(2)], Lane.URGENT), 5)
+        assert not bulk.done()
+        assert outbox.news.is_set()
+
+
+async def test_a_clean_stop_commits_what_waits(outbox: Outbox) -> None:
+    accept = Accept(outbox, group_s=3600, clock=lambda: T0)
+    async with running(accept):
+        waiting = accept.put([reading(1), reading(2)], Lane.BULK)
+        await asyncio.sleep(0)
+    assert waiting.done()
+    assert on_disk(outbox.path) == {T0 + 1, T0 + 2}
+
+
+async def test_a_large_hand_over_is_split_into_chunks_of_a_batch(outbox: Outbox) -> None:
+    accept = Accept(outbox, group_s=0.01, clock=lambda: T0)
+    async with running(accept):
+        await asyncio.wait_for(accept.put([reading(n) for n in range(1200)], Lane.BULK), 5)
+    outbox.seal(T0, force=True)
+    assert [sealed.readings for sealed in outbox.batches(outbox.epoch, Lane.BULK, 0, 10)] == [500, 500, 200]
+
+
+async def test_past_the_capacity_it_says_full_and_past_twice_that_it_refuses(outbox: Outbox) -> None:
+    accept = Accept(outbox, capacity=10)
+    accept.put([reading(n) for n in range(9)], Lane.BULK)
+    assert not accept.full
+    accept.put([reading(9)], Lane.BULK)
+    assert accept.full
+    accept.put([reading(n) for n in range(10, 20)], Lane.BULK)
+    with pytest.raises(OutboxFull):
+        await accept.put([reading(20)], Lane.BULK)
+
+
+async def test_each_committed_key_is_reported_once(outbox: Outbox) -> None:
+    readable, writable = os.pipe()
+    accept = Accept(outbox, report=writable, group_s=0.01, clock=lambda: T0)
+    async with running(accept):
+        await asyncio.wait_for(accept.put([reading(1), reading(2)], Lane.BULK), 5)
+    os.close(writable)
+    with os.fdopen(readable) as lines:
+        assert lines.read().splitlines() == [f"b3-meter {T0 + 1}", f"b3-meter {T0 + 2}"]
+
+
+async def test_a_commit_that_fails_is_tried_again_and_nothing_is_accepted_before(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.accept._RETRY_S", 0.01)
+    accept = Accept(outbox, group_s=0.01, clock=lambda: T0)
+    blocker = sqlite3.connect(outbox.path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")  # another writer holds the file: commits fail for real
+    outbox._db.execute("PRAGMA busy_timeout=10")
+    async with running(accept):
+        waiting = accept.put([reading(1)], Lane.URGENT)
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        assert accept.accepted == 0
+        blocker.execute("ROLLBACK")
+        await asyncio.wait_for(waiting, 5)
+    assert on_disk(outbox.path) == {T0 + 1}

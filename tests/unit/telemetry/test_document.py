@@ -1,0 +1,90 @@
+"""Documents: every problem in one pass, each with its path and cure; nothing slips through."""
+
+import enum
+
+import msgspec
+import pytest
+
+from telemetry.document import parse, read
+from telemetry.errors import ConfigInvalid
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Wheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="wheel", tag_field="type"):
+    radius: float
+
+
+class Skid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="skid", tag_field="type"):
+    length: int
+
+
+class Cart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    colour: Colour = Colour.RED
+    feet: tuple[Wheel | Skid, ...] = ()
+    notes: dict[str, str] = {}
+    axle: Wheel | None = None
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigInvalid) as caught:
+        read(text, "cart.yaml", Cart)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_a_sound_document_becomes_its_value() -> None:
+    cart = read("name: a\ncolour: blue\nfeet: [{type: wheel, radius: 1}, {type: skid, length: 2}]\nnotes: {a: b}\n", "f", Cart)
+    assert cart == Cart("a", Colour.BLUE, (Wheel(1.0), Skid(2)), {"a": "b"})
+
+
+def test_every_problem_is_said_in_one_pass_with_path_and_cure() -> None:
+    found = problems("nam: a\ncolour: bleu\nfeet: [{type: wheel, radius: x}, {type: skid, lenght: 2}]\nnotes: {a: 1}\n")
+    assert [line.split(": ")[1] for line in found] == [
+        "nam",
+        "colour",
+        "feet[0].radius",
+        "feet[1].lenght",
+        "feet[1].length",
+        "notes.a",
+        "name",
+    ]
+    assert "did you mean 'name'?" in found[0]
+    assert "one of red, blue" in found[1]
+    assert "did you mean 'length'?" in found[3]
+
+
+def test_an_unknown_tag_is_said() -> None:
+    assert "feet[0]" in problems("name: a\nfeet: [{type: wing}]\n")[0]
+
+
+def test_a_problem_inside_an_optional_part_has_its_path() -> None:
+    assert problems("name: a\naxle: {type: wheel}\n")[0].startswith("cart.yaml: axle.radius: is missing")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("name: a\nname: b\n", "line 2, column 1: the key 'name' stands twice"),
+        ("name: &x a\nother: *x\n", "aliases are not used here"),
+        ("name: !!python/object:os.system a\n", "could not determine a constructor"),
+        ("name:\n\t- a\n", "indent with spaces"),
+        ("a: [1, 2\n", "line"),
+        ("{[1]: 2}", "line 1"),
+    ],
+)
+def test_yaml_that_is_not_plain_is_refused_with_its_line(text: str, reason: str) -> None:
+    assert reason in problems(text)[0]
+
+
+def test_only_true_and_false_are_truth_values_and_dates_stay_text() -> None:
+    assert parse("a: on\nb: yes\nc: true\nd: 2026-11-23\n", "f") == {"a": "on", "b": "yes", "c": True, "d": "2026-11-23"}
+
+
+def test_an_anchor_bomb_and_a_deep_document_are_refused_quickly() -> None:
+    bomb = "a: &a [x,x]\nb: &b [*a,*a]\n"
+    assert problems(bomb)
+    assert problems("[" * 5_000)
