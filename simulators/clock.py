@@ -8,7 +8,7 @@
 ``Anchor`` is pure; ``Journal`` keeps it in a file.
 """
 
-import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +20,11 @@ from telemetry.reading import EARLIEST, LATEST
 
 Wall = Callable[[], int]
 """UTC microseconds."""
+
+
+def wall_clock() -> int:
+    return time.time_ns() // 1000
+
 
 _Micros = Annotated[int, msgspec.Meta(ge=EARLIEST, le=LATEST)]
 
@@ -39,10 +44,6 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     def virtual_at(self, wall: int) -> float:
         """Virtual seconds at a wall instant, never before what was played."""
         return max(self.virtual + (wall - self.wall) / 1e6 * self.speed, self.played)
-
-    def wall_at(self, virtual: float) -> int:
-        """The wall instant (UTC microseconds) at which it is ``virtual`` seconds."""
-        return self.wall + round((virtual - self.virtual) / self.speed * 1e6)
 
     def at_speed(self, speed: float, wall: int) -> "Anchor":
         """The same virtual second, from here on at another speed."""
@@ -64,12 +65,14 @@ class Journal:
         except FileNotFoundError:
             anchor = Anchor(born=wall, wall=wall, speed=speed)
         except msgspec.DecodeError as error:
-            raise ConfigInvalid([Problem(str(self._path), "", f"damaged: {error}", "remove it to start the story anew")]) from error
+            cure = "remove it to start the story anew"
+            raise ConfigInvalid([Problem(str(self._path), "", f"damaged: {error}", cure)]) from error
         self.keep(anchor)
         return anchor
 
     def keep(self, anchor: Anchor) -> None:
-        """Not forced to disk: a power cut may repeat a part of the story, a kill may not."""
+        """Makes the folder too. Not forced to disk: a power cut may repeat a part of the story, a kill may not."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         draft = self._path.with_suffix(".new")
         draft.write_bytes(msgspec.json.encode(anchor))
-        os.replace(draft, self._path)
+        draft.replace(self._path)

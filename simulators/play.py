@@ -7,7 +7,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import msgspec
 import structlog
 
 from simulators import scenario
-from simulators.clock import Anchor, Journal, Wall
+from simulators.clock import Anchor, Journal, Wall, wall_clock
 from simulators.ends import End, SerialEnd, TcpEnd
 from simulators.products import EspRfid, Frigate, Moment, Product, Sensor, Vzenith, Zigbee2Mqtt
 from simulators.publisher import Publisher, broker_url
@@ -47,10 +46,11 @@ async def run(
     Serial lines appear in ``run_dir``, where the clock is kept too. Raises ``BusUnavailable`` when a port is in use and
     ``ConfigInvalid`` for a bad broker address; an absent broker is waited for.
     """
-    run_dir.mkdir(parents=True, exist_ok=True)
     url = broker_url(broker)
     with TruthLog(truth) as ledger:
-        play = Play(stage, stage.world.seed if seed is None else seed, speed or stage.world.speed, Journal(run_dir / JOURNAL), ledger)
+        play = Play(
+            stage, stage.world.seed if seed is None else seed, speed or stage.world.speed, Journal(run_dir / JOURNAL), ledger
+        )
         ends = play.ends(run_dir, ports or {})
         publishers = {
             product.name: Publisher(product, url, ledger, play.moment, random.Random(f"{play.seed}/{product.name}"))
@@ -73,12 +73,12 @@ async def run(
 class Play:
     """The state of a world at play; everything but ``run`` is free of waiting. ``wall`` tells UTC microseconds."""
 
-    def __init__(self, stage: Stage, seed: int, speed: float, journal: Journal, truth: TruthLog, wall: Wall | None = None) -> None:
+    def __init__(self, stage: Stage, seed: int, speed: float, journal: Journal, truth: TruthLog, wall: Wall = wall_clock) -> None:
         self.seed = seed
         self._stage = stage
         self._journal = journal
         self._truth = truth
-        self._wall: Wall = wall or (lambda: time.time_ns() // 1000)
+        self._wall = wall
         self._anchor: Anchor = journal.open(speed, self._wall())
         self.units = {
             device.id: RegisterUnit(device.id, stage.library.profiles[device.profile], device.end.points, stage.story, seed)

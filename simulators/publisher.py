@@ -56,7 +56,9 @@ def broker_url(url: str) -> BrokerUrl:
 class Publisher:
     """``moment`` tells the time; ``chance`` spreads the reconnects of many products."""
 
-    def __init__(self, product: Product, broker: BrokerUrl, truth: TruthLog, moment: Callable[[], Moment], chance: random.Random) -> None:
+    def __init__(
+        self, product: Product, broker: BrokerUrl, truth: TruthLog, moment: Callable[[], Moment], chance: random.Random
+    ) -> None:
         self._product = product
         self._broker = broker
         self._truth = truth

@@ -78,7 +78,13 @@ class RegisterUnit:
 
 def _unused(profile: Profile) -> Iterator[tuple[Table, int]]:
     """Addresses without a point that a request of this profile may still read across."""
-    spans = sorted({(point.register.table, point.register.address, point.register.count) for point in profile.points.values() if point.register})
+    spans = sorted(
+        {
+            (point.register.table, point.register.address, point.register.count)
+            for point in profile.points.values()
+            if point.register
+        }
+    )
     holes = profile.modbus.holes if profile.modbus else ()
     gap = profile.modbus.max_gap if profile.modbus else 0
     for (table, address, count), (next_table, next_address, _) in pairwise(spans):

@@ -22,7 +22,7 @@ class _Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     device: Name
 
 
-class Bend(_Step, frozen=True, tag="bend"):
+class Bend(_Step, frozen=True, kw_only=True, tag="bend"):
     """A point leaves its signal for ``to``: over ``rise_s``, for ``for_s``, and back over ``fall_s``."""
 
     point: str
@@ -32,26 +32,26 @@ class Bend(_Step, frozen=True, tag="bend"):
     fall_s: Second = 0.0
 
 
-class Silence(_Step, frozen=True, tag="silence"):
+class Silence(_Step, frozen=True, kw_only=True, tag="silence"):
     """A Modbus unit answers nothing; others on its line go on."""
 
     for_s: Second
 
 
-class Refuse(_Step, frozen=True, tag="refuse"):
+class Refuse(_Step, frozen=True, kw_only=True, tag="refuse"):
     """A Modbus unit answers every read with an exception; 4 is a fault of the device, 6 busy."""
 
     for_s: Second
     code: Annotated[int, msgspec.Meta(ge=1, le=11)] = 4
 
 
-class Report(_Step, frozen=True, tag="report"):
+class Report(_Step, frozen=True, kw_only=True, tag="report"):
     """A Zigbee sensor's fields change and it reports all of them."""
 
     fields: Annotated[dict[str, Value], msgspec.Meta(min_length=1)]
 
 
-class Swipe(_Step, frozen=True, tag="swipe"):
+class Swipe(_Step, frozen=True, kw_only=True, tag="swipe"):
     """A credential is held to an esp-rfid reader; ``access`` is the product's word, such as Always, Denied or Expired."""
 
     uid: Text
@@ -60,7 +60,7 @@ class Swipe(_Step, frozen=True, tag="swipe"):
     known: bool = True
 
 
-class Track(_Step, frozen=True, tag="track"):
+class Track(_Step, frozen=True, kw_only=True, tag="track"):
     """Frigate sees an object arrive, enter ``zone``, stop there and leave after ``for_s``."""
 
     label: Text = "car"
@@ -68,7 +68,7 @@ class Track(_Step, frozen=True, tag="track"):
     for_s: Annotated[float, msgspec.Meta(ge=8, le=86_400)]
 
 
-class Plate(_Step, frozen=True, tag="plate"):
+class Plate(_Step, frozen=True, kw_only=True, tag="plate"):
     """A plate camera reads a plate; ``direction`` is its number for the movement in the picture, 3 up, 4 down."""
 
     plate: Text
@@ -139,7 +139,9 @@ def fault(scenario: Scenario, device: str, at: float) -> Fault | None:
 def reported(scenario: Scenario, device: str, at: float) -> dict[str, Value]:
     """The fields of a Zigbee sensor that the story has changed by ``at``, with their last values."""
     fields: dict[str, Value] = {}
-    reports = sorted((step for step in scenario.steps if isinstance(step, Report) and step.device == device), key=lambda step: step.at_s)
+    reports = sorted(
+        (step for step in scenario.steps if isinstance(step, Report) and step.device == device), key=lambda step: step.at_s
+    )
     turn, second = _place(scenario, at)
     for step in reports if turn else ():
         fields |= step.fields

@@ -1,7 +1,8 @@
 """The answering side of Modbus without any connection: requests in, answers out, for RTU and TCP framing.
 
 1. Reads only (functions 1 to 4): any other function is answered with exception 1, and nothing is ever changed.
-2. A frame with a wrong checksum, for a unit that is not there, for everybody (unit 0 on a line) or for a silent unit gets no answer.
+2. A frame with a wrong checksum, for a unit that is not there, for everybody (unit 0 on a line) or for a silent unit
+   gets no answer.
 3. What is buffered is bounded: noise that never becomes a frame is thrown away.
 """
 

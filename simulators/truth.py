@@ -136,7 +136,9 @@ class Truth:
         try:
             raw = path.read_bytes().split(b"\n")
         except OSError as error:
-            raise ConfigInvalid([Problem(str(path), "", f"cannot be read: {error.strerror}", "name the file given to 'linli sim run --truth'")]) from error
+            raise ConfigInvalid(
+                [Problem(str(path), "", f"cannot be read: {error.strerror}", "name the file given to 'linli sim run --truth'")]
+            ) from error
         lines: list[Line] = []
         for number, text in enumerate(raw, 1):
             try:
@@ -169,7 +171,9 @@ class Truth:
 
     def events(self, device: str) -> list[Event]:
         """The messages of a device in the order of their sending, those dropped for want of a broker left out."""
-        found = [_event(parts) for parts in self._spoken.get(device, {}).values() if all(part.phase != "dropped" for part in parts)]
+        found = [
+            _event(parts) for parts in self._spoken.get(device, {}).values() if all(part.phase != "dropped" for part in parts)
+        ]
         return sorted(found, key=lambda event: event.first)
 
 

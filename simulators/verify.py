@@ -124,7 +124,9 @@ def _groups(rows: Iterable[Stored]) -> Iterator[_Group]:
 def _match(device: str, events: Sequence[Event], groups: Sequence[_Group], span: Span) -> tuple[int, list[Difference]]:
     """Pairs each event with a stored reading, nearest in time first; what is left over on either side differs."""
     pairs = sorted(
-        (abs(groups[place].at - event.at), number, place) for number, event in enumerate(events) for place in _fitting(event, groups)
+        (abs(groups[place].at - event.at), number, place)
+        for number, event in enumerate(events)
+        for place in _fitting(event, groups)
     )
     paired_events: set[int] = set()
     paired_groups: set[int] = set()

@@ -149,7 +149,9 @@ def _world_problems(world: World, file: Path, library: Library) -> Iterator[Prob
             if seen.setdefault(key, number) != number:
                 yield Problem(str(file), what, f"the same as devices[{seen[key]}]", "each stands once")
         if device.profile not in library.profiles:
-            yield Problem(str(file), f"{here}.profile", f"no profile {device.profile!r}", nearest(device.profile, library.profiles))
+            yield Problem(
+                str(file), f"{here}.profile", f"no profile {device.profile!r}", nearest(device.profile, library.profiles)
+            )
         elif isinstance(device.end, ModbusEnd):
             for path, reason, cure in _unit_faults(device, device.end, buses, library):
                 yield Problem(str(file), f"{here}.end{path}", reason, cure)

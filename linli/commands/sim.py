@@ -15,6 +15,7 @@ import msgspec
 from device_profiles import load_library
 from linli.report import log_to
 from telemetry.errors import ConfigInvalid, Problem
+from telemetry.reading import EARLIEST
 
 if TYPE_CHECKING:
     from simulators.verify import Verdict
@@ -30,12 +31,16 @@ def sim() -> None:
 
 @sim.command()
 @click.argument("file", type=_FILE)
-@click.option("--broker", default="mqtt://127.0.0.1:1883", show_default=True, help="Where MQTT devices publish. MQTT 设备所用服务器。")
+@click.option(
+    "--broker", default="mqtt://127.0.0.1:1883", show_default=True, help="Where MQTT devices publish. MQTT 设备所用服务器。"
+)
 @click.option("--scenario", type=_FILE, help="Another story than the world's own. 换用其他剧本。")
 @click.option("--speed", type=click.FloatRange(0.01, 3600), help="Virtual seconds a second. 虚拟时间倍速。")
 @click.option("--seed", type=int, help="Another seed than the world's. 随机种子。")
 @click.option("--truth", type=_FILE, help="Append the truth to this file. 真值日志文件。")
-@click.option("--run-dir", type=_DIR, default=Path("run"), show_default=True, help="Serial lines and the clock. 串口链接与时钟目录。")
+@click.option(
+    "--run-dir", type=_DIR, default=Path("run"), show_default=True, help="Serial lines and the clock. 串口链接与时钟目录。"
+)
 @click.option("--port", "ports", multiple=True, metavar="BUS=PORT", help="Another TCP port for a bus. 指定总线的 TCP 端口。")
 @click.option("--profiles", type=_DIR, multiple=True, help="More device profiles. 额外的设备档案目录。")
 @click.option("--check", is_flag=True, help="Read the files and stop. 只检查文件。")
@@ -76,9 +81,13 @@ def run(
 @click.option("--token-file", type=_FILE, required=True, help="A file with a token that may read. 令牌文件。")
 @click.option("--from", "start", help="Compare from this instant (ISO 8601). 起始时间。")
 @click.option("--to", "end", help="Compare up to this instant; default now. 结束时间。")
-@click.option("--ignore-missing", is_flag=True, help="For runs in which the broker itself was killed. 不计缺失(消息服务器曾被终止时)。")
+@click.option(
+    "--ignore-missing", is_flag=True, help="For runs in which the broker itself was killed. 不计缺失(消息服务器曾被终止时)。"
+)
 @click.option("--json", "as_json", is_flag=True, help="Plain JSON on standard output. 输出 JSON。")
-def verify(truth: Path, api: str, token_file: Path, start: str | None, end: str | None, ignore_missing: bool, as_json: bool) -> None:
+def verify(
+    truth: Path, api: str, token_file: Path, start: str | None, end: str | None, ignore_missing: bool, as_json: bool
+) -> None:
     """Compare what was stored with what was true; exit status 1 on any difference. 将入库数据与真值逐条比对。"""
     from simulators.stored import Readings
     from simulators.truth import Truth
@@ -86,7 +95,7 @@ def verify(truth: Path, api: str, token_file: Path, start: str | None, end: str 
     from simulators.verify import verify as compare
 
     known = Truth.load(truth)
-    first = _instant(start, "--from") if start else 0
+    first = _instant(start, "--from") if start else EARLIEST
     last = _instant(end, "--to") if end else time.time_ns() // 1000
     readings = Readings(api, _token(token_file))
     try:
@@ -96,7 +105,8 @@ def verify(truth: Path, api: str, token_file: Path, start: str | None, end: str 
     verdicts = compare(known, stored, first, last)
     if ignore_missing:
         verdicts = [
-            msgspec.structs.replace(each, differences=tuple(one for one in each.differences if one.kind != "missing")) for each in verdicts
+            msgspec.structs.replace(each, differences=tuple(one for one in each.differences if one.kind != "missing"))
+            for each in verdicts
         ]
     if as_json:
         click.echo(msgspec.json.encode(verdicts).decode())

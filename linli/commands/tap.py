@@ -75,9 +75,8 @@ def _content(where: Topic, payload: bytes) -> Any:
 
 
 def _batch_lines(where: Topic, content: batch.Batch) -> Iterator[str]:
-    again = " resent" if content.resent else ""
-    count = len(content.readings)
-    yield f"{_clock(content.sealed_at)} {where.ref.gateway} {content.lane} #{content.seq} ({content.epoch[:4]}) {count} readings{again}"
+    note = f"{len(content.readings)} readings{' resent' if content.resent else ''}"
+    yield f"{_clock(content.sealed_at)} {where.ref.gateway} {content.lane} #{content.seq} ({content.epoch[:4]}) {note}"
     yield from (_reading_line(reading) for reading in content.readings)
 
 

@@ -3,6 +3,8 @@
 Its clock is local time written as if it were an epoch, so it stands eight hours ahead in China.
 """
 
+from collections.abc import Mapping
+
 from simulators.products.post import Moment, Post, Said, beats, compact
 from simulators.scenario import Cue, Swipe
 from telemetry.privacy import mask
@@ -26,24 +28,31 @@ class EspRfid:
 
     def greet(self, moment: Moment) -> tuple[Post, ...]:
         """The firmware tells of its boot, with the addresses it got."""
-        return (self._post(moment, {"type": "boot", "time": _clock(moment), "Wifi SSID": "sim", "Local IP": "192.0.2.40"}),)
+        return (self._post({"type": "boot", "time": _clock(moment), "Wifi SSID": "sim", "Local IP": "192.0.2.40"}),)
 
     def beat(self, after: float, moment: Moment) -> tuple[Post, ...]:
         if not beats(HEARTBEAT_S, after, moment.virtual):
             return ()
-        return (self._post(moment, {"type": "heartbeat", "time": _clock(moment)}),)
+        return (self._post({"type": "heartbeat", "time": _clock(moment)}),)
 
     def say(self, cue: Cue, moment: Moment) -> tuple[Post, ...]:
         swipe = cue.step
         assert isinstance(swipe, Swipe)
         known = "true" if swipe.known else "false"
-        content = {"type": "access", "time": _clock(moment), "isKnown": known, "access": swipe.access, "username": swipe.name, "uid": swipe.uid}
+        content: dict[str, str | int] = {
+            "type": "access",
+            "time": _clock(moment),
+            "isKnown": known,
+            "access": swipe.access,
+            "username": swipe.name,
+            "uid": swipe.uid,
+        }
         granted = swipe.known and swipe.access not in REFUSING
         values = {"event": "granted" if granted else "denied", "credential": mask(swipe.uid)}
         said = Said(self._device, dict(values), event=True, at=moment.wall // 1_000_000 * 1_000_000)
-        return (self._post(moment, content)._replace(said=said),)
+        return (self._post(content)._replace(said=said),)
 
-    def _post(self, _moment: Moment, content: dict[str, str | int]) -> Post:
+    def _post(self, content: Mapping[str, str | int]) -> Post:
         return Post(self._topic, compact(content), qos=0)
 
 

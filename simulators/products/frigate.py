@@ -42,7 +42,9 @@ class Frigate:
         if after["current_zones"]:
             values["zones"] = track.zone
         said = Said(track.device, values, event=True, at=moment.wall)
-        return (Post(f"{self._prefix}/events", compact({"type": _TYPES[cue.phase], "before": before, "after": after}), said=said),)
+        return (
+            Post(f"{self._prefix}/events", compact({"type": _TYPES[cue.phase], "before": before, "after": after}), said=said),
+        )
 
     def _object(self, cue: Cue, track: Track, age_s: float, moment: Moment, ended: bool) -> dict[str, Any]:
         began = round(moment.dated(cue.began), 6)

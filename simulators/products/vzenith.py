@@ -45,7 +45,9 @@ class Vzenith:
             "serialno": self._serial,
             "result": {"PlateResult": _result(plate, number, moment.wall)},
         }
-        said = Said(self._device, {"event": "plate", "plate": mask(plate.plate), "plate_colour": plate.colour}, event=True, at=moment.wall)
+        said = Said(
+            self._device, {"event": "plate", "plate": mask(plate.plate), "plate_colour": plate.colour}, event=True, at=moment.wall
+        )
         return (self._post("ivs_result", f"p{number}", moment, {"AlarmInfoPlate": alarm})._replace(said=said),)
 
     def _post(self, name: str, id_: str, moment: Moment, payload: dict[str, Any]) -> Post:
