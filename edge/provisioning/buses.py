@@ -1,0 +1,34 @@
+"""The buses of a gateway as its files name them; nothing is opened."""
+
+from pathlib import Path
+
+import msgspec
+
+from edge.config import BusConfig, GatewayConfig, RtuBus
+
+
+class BusSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """``present`` says of a serial bus whether its port exists, and is ``None`` for one on the network."""
+
+    id: str
+    type: str
+    end: str
+    setting: str
+    present: bool | None
+    devices: tuple[str, ...]
+
+
+def buses(config: GatewayConfig) -> tuple[BusSeen, ...]:
+    return tuple(_seen(config, bus) for bus in config.gateway.buses)
+
+
+def _seen(config: GatewayConfig, bus: BusConfig) -> BusSeen:
+    serial = isinstance(bus, RtuBus)
+    return BusSeen(
+        id=bus.id,
+        type="modbus-rtu" if serial else "modbus-tcp",
+        end=bus.port if isinstance(bus, RtuBus) else f"{bus.host}:{bus.port}",
+        setting=f"{bus.baud}-8{bus.parity}{bus.stop_bits}" if isinstance(bus, RtuBus) else "",
+        present=Path(bus.port).exists() if isinstance(bus, RtuBus) else None,
+        devices=tuple(device.id for device in config.devices if device.address.bus == bus.id),
+    )
