@@ -9,7 +9,7 @@ from telemetry.metric import Value
 
 class Condition(NamedTuple):
     """All of its tests must hold. A metric the reading does not carry is unknown, and so is the whole unless another
-    test already fails."""
+    test already fails; but an event is told whole, so what it leaves out is not so."""
 
     where: Where
 
@@ -22,11 +22,13 @@ class Condition(NamedTuple):
         return "event" in self.where
 
     def holds(self, values: Mapping[str, Value]) -> bool | None:
-        known = True
+        known, whole = True, self.is_event and "event" in values
         for metric, wanted in self.where.items():
             value = values.get(metric)
             if value is None:
                 known = False
+                if whole:
+                    return False
             elif not _satisfies(value, wanted):
                 return False
         return True if known else None

@@ -2,7 +2,7 @@
 
 A tick is the wall's time; a timer is event time. Between them stands what is not here yet: a batch still being filled,
 a backlog after an outage or a restart of ours. A timer at T fires on a tick once the gateway's lane has shown a reading
-at or after T, or is as late now as it ever lets a reading be.
+at or after T, or is as late now as it ever lets a reading be. Urgent readings overtake bulk ones, so bulk speaks for both.
 """
 
 from dataclasses import dataclass, field
@@ -37,9 +37,9 @@ class Progress:
 
     def permits(self, ref: GatewayRef, lane: str, due: int, now: int) -> bool:
         """Whether a timer due at event time ``due`` may fire at ``now``."""
-        lately = self._lanes.get((ref, lane))
-        if lately is None and lane == Lane.URGENT:
-            lately = self._lanes.get((ref, Lane.BULK))
-        if lately is None:
+        lanes = (Lane.URGENT, Lane.BULK) if lane == Lane.URGENT else (Lane.BULK,)
+        known = [lately for one in lanes if (lately := self._lanes.get((ref, one)))]
+        if not known:
             return now - (self.started_at or now) >= SILENT_US and due <= now
-        return lately.newest >= due or due + lately.lag + PATIENCE_US.get(Lane(lane), 0) <= now
+        lag = min(lately.lag for lately in known)
+        return max(lately.newest for lately in known) >= due or due + lag + PATIENCE_US[Lane(lane)] <= now
