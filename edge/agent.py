@@ -17,18 +17,18 @@ from typing import Any
 import msgspec
 import structlog
 
-from device_profiles import Keys, Library, Observation, load_library
+from device_profiles import Keys, Library, load_library
 from edge.accept import Accept, wall_clock
 from edge.config import DeviceConfig, GatewayConfig, device_problems, load, profile_dirs, read_key
 from edge.control import ControlServer
 from edge.drivers.modbus import Bus, open_bus
-from edge.drivers.mqtt import DeviceBrokerLink, overhear
+from edge.drivers.mqtt import DeviceBrokerLink
 from edge.drivers.routes import Listener
 from edge.health import Health, Tally
-from edge.lock import sole_user
 from edge.logbook import Logbook
 from edge.outbox import Outbox
 from edge.poller import Poller, Unit
+from edge.provisioning.site import LOCK, hold
 from edge.uplink import Uplink
 from telemetry.errors import ConfigInvalid
 from telemetry.presence import Device
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 async def run(config_file: Path, *, report_fd: int | None = None, stop: asyncio.Event) -> None:
     """Runs the gateway of ``config_file`` until ``stop`` is set.
 
-    ``report_fd`` gets a line ``device at`` for each reading committed. Raises ``ConfigInvalid``, ``GatewayBusy`` or
+    ``report_fd`` gets a line ``device at`` for each reading committed. Raises ``ConfigInvalid``, ``AgentBusy`` or
     ``OutboxUnusable`` before anything starts.
     """
     library = load_library(profile_dirs(config_file))
@@ -50,7 +50,7 @@ async def run(config_file: Path, *, report_fd: int | None = None, stop: asyncio.
     keys = Keys(
         read_key(config.path(config.gateway.privacy.key_file), "community's privacy key"), frozenset(config.gateway.privacy.clear)
     )
-    with sole_user(config.data_dir):
+    with hold(config.data_dir / LOCK):
         outbox = Outbox.open(
             config.outbox_file,
             gateway=config.gateway.gateway.id,
@@ -99,12 +99,6 @@ class Agent:
     def bus(self, id: str) -> Bus:
         """A bus to read from between the polls."""
         return self._buses[id]
-
-    async def probe_topics(self, device: DeviceConfig, seconds: float) -> list[Observation]:
-        """What a device, configured or not, says on its broker. Raises ``BrokerUnavailable`` and ``PayloadInvalid``."""
-        broker = next(broker for broker in self._config.gateway.brokers if broker.id == device.address.broker)
-        name = f"{self._name}-probe-{secrets.token_hex(4)}"
-        return await overhear(broker, self._config.path, name, self._listener(device), self._keys, seconds, wall_clock)
 
     async def replace_devices(self, devices: tuple[DeviceConfig, ...]) -> None:
         """Works with these devices from now on and tells the centre. Raises ``ConfigInvalid`` and changes nothing."""

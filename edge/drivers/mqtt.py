@@ -41,7 +41,6 @@ SUBSCRIBE_AT_ONCE = 100
 COMPLAINTS = 1_000
 SESSION_EXPIRY_S = 7 * 24 * 3600
 RECEIVE_MAXIMUM = 500
-SETTLE_S = 1.0
 
 log = structlog.get_logger()
 
@@ -59,9 +58,9 @@ class _Owed(NamedTuple):
 class _Session:
     """One connection to a broker, with its inbox; paho is told to leave acknowledging to us."""
 
-    def __init__(self, broker: Broker, resolve: Resolve, identifier: str, utc: Callable[[], int], *, lasting: bool) -> None:
+    def __init__(self, broker: Broker, resolve: Resolve, identifier: str, utc: Callable[[], int]) -> None:
         self.inbox = Inbox()
-        self.link = client(broker, resolve, identifier, **_session_options(broker.protocol, lasting))
+        self.link = client(broker, resolve, identifier, **_lasting(broker.protocol))
         self.link.timeout = TIMEOUT_S
         paho = self.link._client
         paho.connect_timeout = TIMEOUT_S
@@ -136,7 +135,7 @@ class DeviceBrokerLink:
             self._retry_s = min(self._retry_s * 2, LAST_RETRY_S)
 
     async def _listen(self) -> None:
-        session = _Session(self._config, self._resolve, self._identifier, self._logbook.utc, lasting=True)
+        session = _Session(self._config, self._resolve, self._identifier, self._logbook.utc)
         async with session, asyncio.TaskGroup() as tasks:
             self._note("")
             self._retry_s = FIRST_RETRY_S
@@ -222,35 +221,6 @@ class DeviceBrokerLink:
         self._trouble = trouble
 
 
-async def overhear(
-    broker: Broker, resolve: Resolve, identifier: str, listener: Listener, keys: Keys, seconds: float, utc: Callable[[], int]
-) -> list[Observation]:
-    """What a device says within ``seconds``, or within a second after its first word; on a connection of its own.
-
-    Nothing is recorded. Raises ``BrokerUnavailable``, and ``PayloadInvalid`` when all that came could not be decoded.
-    """
-    heard: list[Observation] = []
-    invalid: PayloadInvalid | None = None
-    loop = asyncio.get_running_loop()
-    try:
-        async with _Session(broker, resolve, identifier, utc, lasting=False) as session:
-            await session.link.subscribe([(filter_, 0) for filter_ in listener.filters])
-            async with asyncio.timeout(seconds) as limit:
-                while True:
-                    try:
-                        heard += _observations(listener, await session.deliveries(), keys)
-                    except PayloadInvalid as error:
-                        invalid = error
-                    if heard:
-                        limit.reschedule(min(limit.when() or 0.0, loop.time() + SETTLE_S))
-    except TimeoutError:
-        if invalid is not None and not heard:
-            raise invalid from None
-    except aiomqtt.MqttError as error:
-        raise BrokerUnavailable(f"{broker.url}: {error}") from error
-    return heard
-
-
 def _observations(listener: Listener, delivered: Delivery, keys: Keys) -> tuple[Observation, ...]:
     if delivered.payload is None:
         raise PayloadInvalid(f"a payload over {PAYLOAD_BYTES} bytes")
@@ -258,14 +228,14 @@ def _observations(listener: Listener, delivered: Delivery, keys: Keys) -> tuple[
     return extract(listener.profile, listener.parameters, message, keys)
 
 
-def _session_options(protocol: str, lasting: bool) -> dict[str, Any]:
+def _lasting(protocol: str) -> dict[str, Any]:
+    """Options for a session that the broker keeps while we are away."""
     if protocol != "5":
-        return {"clean_session": not lasting}
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        return {"clean_session": False}
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
     properties.ReceiveMaximum = RECEIVE_MAXIMUM
-    if lasting:
-        properties.SessionExpiryInterval = SESSION_EXPIRY_S
-    return {"clean_start": not lasting, "properties": properties}
+    properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    return {"clean_start": False, "properties": properties}
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
