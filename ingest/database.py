@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from telemetry.errors import StoreUnavailable
+
 _T = TypeVar("_T")
 
 metadata = sa.MetaData()
@@ -30,7 +32,10 @@ class Database:
             metadata.create_all(connection)
 
     async def write(self, change: Callable[[sa.Connection], _T]) -> _T:
-        """Runs ``change`` in one transaction; what it returns once it is durable. Its exception rolls all of it back."""
+        """Runs ``change`` in one transaction; what it returns once it is durable. Its exception rolls all of it back.
+
+        Raises ``StoreUnavailable`` when the file cannot be written now: locked, full, read-only, failing.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, change)
 
     async def read(self, question: Callable[[sa.Connection], _T]) -> _T:
@@ -42,8 +47,11 @@ class Database:
         self._engine.dispose()
 
     def _transact(self, change: Callable[[sa.Connection], _T]) -> _T:
-        with self._engine.begin() as connection:
-            return change(connection)
+        try:
+            with self._engine.begin() as connection:
+                return change(connection)
+        except sa.exc.OperationalError as error:
+            raise StoreUnavailable(f"{self._engine.url.database}: {error.orig}") from error
 
     def _ask(self, question: Callable[[sa.Connection], _T]) -> _T:
         with self._engine.connect() as connection:
