@@ -71,7 +71,7 @@ class Query(msgspec.Struct, frozen=True):
 
 class Limits(NamedTuple):
     """What a store cannot keep. ``resolution_us`` is its finest step of time; without ``text`` it keeps numbers only,
-    as floats, and no event id or reason; not ``durable``: what it confirmed last may be lost when its machine fails."""
+    to about 15 digits, and no event id or reason; not ``durable``: what it confirmed last may be lost when its machine fails."""
 
     resolution_us: int = 1
     text: bool = True

@@ -33,7 +33,7 @@ _series = msgspec.json.Decoder(_Series)
 
 
 def selector(scope: Scope, query: Query, db: str) -> dict[str, str]:
-    """The parameters of ``/api/v1/export`` for a query; its instants are rounded outwards to milliseconds."""
+    """The parameters of ``/api/v1/export`` for a query; its instants are rounded down to milliseconds."""
     labels = [f"db={_quoted(db)}", f"community=~{_quoted('|'.join(f'{prefix}.*' for prefix in scope.prefixes))}"]
     labels += [f"{tag}={_quoted(value)}" for tag, value in (("gateway", query.gateway), ("device", query.device)) if value]
     kinds = [query.kind] if query.kind else list(Kind)
@@ -76,7 +76,7 @@ def _reading(place: _Place, fields: dict[str, float], metric: str | None) -> Ite
 
 
 def _within(at: int, query: Query) -> bool:
-    return (query.start is None or at >= query.start // 1000 * 1000) and (query.end is None or at < query.end)
+    return (query.start is None or at >= query.start) and (query.end is None or at < query.end)
 
 
 def _quoted(text: str) -> str:

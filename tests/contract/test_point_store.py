@@ -1,0 +1,359 @@
+"""What every telemetry store keeps to: the embedded file, InfluxDB and VictoriaMetrics, each as it really is."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from ingest.arrival import Arrival
+from ingest.database import Database
+from ingest.store import WHOLE, PointStore, Query, Row, open_store
+from telemetry.errors import IdentityInvalid
+from telemetry.identity import Stream
+from telemetry.metric import Kind
+from telemetry.quality import Quality
+from telemetry.reading import Reading
+from tests.servers import Server, influxdb, victoria_metrics
+
+START = 1_790_000_000_000_000
+MS = 1_000
+COMMUNITY = "411202002001"
+STREAM = Stream(COMMUNITY, "gw-jianye-1", "0123456789abcdef", "bulk")
+ALL = Query(("41",), limit=50_000, newest_first=False)
+NASTY = 'a "quoted" text, with = and \\ and \\" and\nnew\r\nlines, 中文 🚪, \t tab, a#b,c=d e \\'
+
+
+class Shelf:
+    """Where a store keeps its points and marks: tests open it, close it and open it again."""
+
+    def __init__(self, spec: str, folder: Path, server: Server | None) -> None:
+        self._spec = spec
+        self._folder = folder
+        self._server = server
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[PointStore]:
+        async with AsyncExitStack() as stack:
+            database = Database(self._folder / "centre.sqlite")
+            stack.callback(database.close)
+            store = open_store(self._spec, self._folder, database)
+            await store.open()
+            stack.push_async_callback(store.close)
+            yield store
+
+    async def settle(self) -> None:
+        """Until what was written can be read: VictoriaMetrics shows it only after some seconds, or when asked to."""
+        if self._server is not None:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                await client.get(f"{self._server.url}/internal/force_flush")
+
+    async def all_rows(self, store: PointStore) -> list[Row]:
+        await self.settle()
+        return await store.read(ALL)
+
+
+@pytest.fixture(scope="module", params=["duckdb", "influxdb", "victoria-metrics"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server | None]:
+    start: Callable[[Path], Server] | None = {"influxdb": influxdb, "victoria-metrics": victoria_metrics}.get(request.param)
+    if start is None:
+        yield None
+    else:
+        with start(tmp_path_factory.mktemp("server")) as running:
+            yield running
+
+
+_databases = count(1)
+
+
+@pytest.fixture
+def shelf(server: Server | None, tmp_path: Path) -> Shelf:
+    return Shelf("duckdb" if server is None else f"influx:{server.url}/linli-{next(_databases)}", tmp_path, server)
+
+
+@pytest.fixture
+async def store(shelf: Shelf) -> AsyncIterator[PointStore]:
+    async with shelf.opened() as opened:
+        yield opened
+
+
+def climate(at: int, celsius: float = 21.5, device: str = "garage-climate", **changes: object) -> Reading:
+    fields = {"device": device, "kind": Kind.ENVIRONMENT, "at": at, "values": {"temperature": celsius}, **changes}
+    return Reading(**fields)
+
+
+def arrival(seq: int, *readings: Reading, stream: Stream = STREAM) -> Arrival:
+    return Arrival(stream, seq, readings, START)
+
+
+class Point(NamedTuple):
+    device: str
+    metric: str
+    at: int
+    value: object
+
+
+def points(rows: Iterable[Row]) -> list[Point]:
+    return [Point(row.device, row.metric, row.at, row.value) for row in rows]
+
+
+async def test_what_was_written_is_read_back_equal(shelf: Shelf, store: PointStore) -> None:
+    assert await store.write([arrival(1, climate(START, values={"temperature": -3.25, "humidity": 61.5}))]) == []
+    common = (COMMUNITY, "gw-jianye-1", "garage-climate", Kind.ENVIRONMENT)
+    assert await shelf.all_rows(store) == [
+        Row(*common, "humidity", START, 61.5, Quality.GOOD),
+        Row(*common, "temperature", START, -3.25, Quality.GOOD),
+    ]
+
+
+async def test_a_value_keeps_the_type_that_the_vocabulary_fixes(shelf: Shelf, store: PointStore) -> None:
+    values = {"temperature": 21, "running": True, "motion": False, "fault_code": -7, "level": 1.25}
+    await store.write([arrival(1, climate(START, values=values))])
+    found = {row.metric: row.value for row in await shelf.all_rows(store)}
+    assert found == values
+    assert {name: type(value) for name, value in found.items()} == {
+        "temperature": float, "running": bool, "motion": bool, "fault_code": int, "level": float,
+    }  # fmt: skip
+
+
+async def test_a_float_keeps_all_its_digits_where_numbers_are_exact(shelf: Shelf, store: PointStore) -> None:
+    numbers = [0.1 + 0.2, 1e-300, -1.7976931348623157e308, 5e-324, 1e16, 123456789.123456789]
+    await store.write([arrival(1, *(climate(START + n * MS, number) for n, number in enumerate(numbers)))])
+    found = [row.value for row in await shelf.all_rows(store)]
+    assert found == numbers if store.limits.text else len(found) == len(numbers)
+
+
+@pytest.mark.parametrize("number", [0, 2**53 + 1, 2**63 - 1, -(2**63)])
+async def test_an_integer_of_64_bits_is_exact_where_numbers_are_not_floats(shelf: Shelf, store: PointStore, number: int) -> None:
+    await store.write([arrival(1, climate(START, values={"fault_code": number}))])
+    (row,) = await shelf.all_rows(store)
+    assert row.value == number if store.limits.text else row.value == pytest.approx(number)
+
+
+async def test_an_instant_is_kept_to_the_resolution_of_the_store(shelf: Shelf, store: PointStore) -> None:
+    at = START + 123_457
+    await store.write([arrival(1, climate(at))])
+    (row,) = await shelf.all_rows(store)
+    assert row.at == at // store.limits.resolution_us * store.limits.resolution_us
+
+
+@pytest.mark.parametrize(
+    "text", [NASTY, "", '"', "\\", '\\"', '",temperature=9', '" 1\nenvironment evil=1', "é" * 256, "\x00\x01"]
+)
+async def test_text_comes_back_as_it_was_and_ends_no_line(shelf: Shelf, store: PointStore, text: str) -> None:
+    swipe = Reading(device="b3-lobby-reader", kind=Kind.ACCESS, at=START, values={"reason": text, "granted": True}, event_id=text)
+    assert await store.write([arrival(1, swipe, climate(START))]) == []
+    found = {row.metric: row for row in await shelf.all_rows(store)}
+    assert found["granted"].value is True
+    assert found["temperature"].value == 21.5
+    assert set(found) == {"granted", "temperature"} | ({"reason"} if store.limits.text else set())
+    if store.limits.text:
+        assert found["reason"].value == text
+        assert found["granted"].event_id == text
+
+
+async def test_a_batch_sent_again_is_stored_once(shelf: Shelf, store: PointStore) -> None:
+    batches = [arrival(1, climate(START)), arrival(2, climate(START + MS))]
+    await store.write(batches)
+    await store.write(batches)
+    await store.write([*batches, arrival(3, climate(START + 2 * MS)), *batches])
+    assert [row.at for row in await shelf.all_rows(store)] == [START, START + MS, START + 2 * MS]
+
+
+async def test_the_watermark_is_the_last_batch_without_a_gap_and_survives_a_reopening(shelf: Shelf) -> None:
+    other = STREAM._replace(epoch="f" * 16, lane="urgent")
+    async with shelf.opened() as store:
+        assert await store.watermarks() == {}
+        await store.write([arrival(2, climate(START + MS)), arrival(1, climate(START)), arrival(1, stream=other)])
+        assert await store.watermarks() == {STREAM: 2, other: 1}
+    async with shelf.opened() as store:
+        assert await store.watermarks() == {STREAM: 2, other: 1}
+        await store.write([arrival(2, climate(START + MS)), arrival(3, climate(START + 2 * MS))])
+        assert await store.watermarks() == {STREAM: 3, other: 1}
+        assert len(await shelf.all_rows(store)) == 3
+
+
+async def test_a_batch_beyond_a_gap_is_not_taken_until_the_gap_is_filled(shelf: Shelf, store: PointStore) -> None:
+    await store.write([arrival(1, climate(START)), arrival(3, climate(START + 2 * MS))])
+    assert await store.watermarks() == {STREAM: 1}
+    await store.write([arrival(2, climate(START + MS)), arrival(3, climate(START + 2 * MS))])
+    assert await store.watermarks() == {STREAM: 3}
+    assert len(await shelf.all_rows(store)) == 3
+
+
+async def test_advance_settles_a_gap_for_good_and_never_goes_back(shelf: Shelf) -> None:
+    async with shelf.opened() as store:
+        await store.advance(STREAM, 7)
+        await store.advance(STREAM, 5)
+        await store.write([arrival(6, climate(START)), arrival(8, climate(START + MS))])
+        assert await store.watermarks() == {STREAM: 8}
+    async with shelf.opened() as store:
+        assert await store.watermarks() == {STREAM: 8}
+        assert [row.at for row in await shelf.all_rows(store)] == [START + MS]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"fault_code": 2**63}, {"temperature": 10**400}, {"temperature": "21"}, {"nonsense": 1.0}, {"event": "\ud800"}],
+    ids=["beyond 64 bits", "beyond floats", "wrong type", "no such metric", "not Unicode"],
+)
+async def test_a_poisoned_reading_is_refused_and_the_rest_of_its_batch_stored(
+    shelf: Shelf, store: PointStore, values: dict[str, object]
+) -> None:
+    batch = arrival(1, climate(START), climate(START + MS, values=values), climate(START + 2 * MS))
+    (refusal,) = await store.write([batch])
+    assert (refusal.stream, refusal.seq) == (STREAM, 1)
+    assert str(START + MS).encode() in refusal.body
+    assert refusal.reason
+    assert [row.at for row in await shelf.all_rows(store)] == [START, START + 2 * MS]
+    assert await store.watermarks() == {STREAM: 1}
+
+
+async def test_a_malformed_device_id_reaches_no_tag(shelf: Shelf, store: PointStore) -> None:
+    (refusal,) = await store.write([arrival(1, climate(START, device="a,community=99 x=1"))])
+    assert "malformed" in refusal.reason
+    assert await shelf.all_rows(store) == []
+
+
+async def test_a_reading_with_only_a_fault_leaves_a_row_that_says_so(shelf: Shelf, store: PointStore) -> None:
+    silent = climate(START, values={}, quality=Quality.BAD, faults={WHOLE: "bad: no answer within 1 s"})
+    await store.write([arrival(1, silent)])
+    (row,) = await shelf.all_rows(store)
+    assert (row.metric, row.value, row.quality) == (WHOLE, None, Quality.BAD)
+    assert row.reason == ("no answer within 1 s" if store.limits.text else "")
+
+
+async def test_a_fault_of_one_metric_is_of_that_metric_alone(shelf: Shelf, store: PointStore) -> None:
+    partial = climate(START, faults={"humidity": "bad: exception 2", "temperature": "stale: held"}, values={"temperature": 4.0, "co2": 700.0})  # noqa: E501 # fmt: skip
+    await store.write([arrival(1, partial)])
+    found = {row.metric: row[6:9] for row in await shelf.all_rows(store)}
+    if store.limits.text:
+        assert found == {
+            "co2": (700.0, Quality.GOOD, ""),
+            "humidity": (None, Quality.BAD, "exception 2"),
+            "temperature": (4.0, Quality.STALE, "held"),
+        }
+    else:
+        assert {metric: value for metric, (value, _, _) in found.items()} == {"co2": 700.0, "temperature": 4.0}
+
+
+async def test_the_quality_of_a_reading_is_that_of_its_metrics(shelf: Shelf, store: PointStore) -> None:
+    await store.write([arrival(1, *(climate(START + n * MS, quality=quality) for n, quality in enumerate(Quality)))])
+    assert [row.quality for row in await shelf.all_rows(store)] == list(Quality)
+
+
+@pytest.fixture
+async def furnished(shelf: Shelf, store: PointStore) -> PointStore:
+    """Two communities, three devices, two kinds, ten instants; all devices speak at the same instants."""
+    neighbour = Stream("411203001002", "gw-other-1", "0" * 16, "bulk")
+    meter = [Reading(device="b3-meter", kind=Kind.ENERGY, at=START + n * MS, values={"frequency": 50.0 + n}) for n in range(10)]
+    garage = [climate(START + n * MS, n, values={"temperature": float(n), "humidity": 50.0 + n}) for n in range(10)]
+    cellar = [climate(START + n * MS, n + 0.5, device="cellar-climate") for n in range(10)]
+    await store.write([arrival(1, *garage), arrival(2, *meter), arrival(1, *cellar, stream=neighbour)])
+    await shelf.settle()
+    return store
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 40),
+        ({"communities": ("411202",)}, 30),
+        ({"communities": ("411203001002",)}, 10),
+        ({"communities": ("411203", "411202002001")}, 40),
+        ({"communities": ("12",)}, 0),
+        ({"communities": ()}, 0),
+        ({"device": "cellar-climate"}, 10),
+        ({"device": "nobody' OR 'a'='a"}, 0),
+        ({"gateway": "gw-jianye-1"}, 30),
+        ({"kind": Kind.ENERGY}, 10),
+        ({"kind": Kind.ACCESS}, 0),
+        ({"metric": "temperature"}, 20),
+        ({"metric": "humidity", "device": "garage-climate"}, 10),
+        ({"metric": "hum.*|temp.*"}, 0),
+        ({"metric": '" OR "'}, 0),
+        ({"start": START + 9 * MS}, 4),
+        ({"end": START + 2 * MS}, 8),
+        ({"start": START + 2 * MS, "end": START + 4 * MS}, 8),
+        ({"start": START + 4 * MS, "end": START + 4 * MS}, 0),
+    ],
+)
+async def test_a_query_gives_what_it_asks_for(furnished: PointStore, changes: dict[str, object], expected: int) -> None:
+    rows = await furnished.read(Query(**{"communities": ("41",), **changes}))
+    assert len(rows) == expected
+    for field in ("device", "gateway", "kind", "metric"):
+        assert {getattr(row, field) for row in rows} <= {changes.get(field, getattr(row, field)) for row in rows}
+
+
+async def test_a_malformed_prefix_is_an_error_and_not_a_pattern(furnished: PointStore) -> None:
+    with pytest.raises(IdentityInvalid):
+        await furnished.read(Query(("41.*/",)))
+
+
+async def test_rows_come_in_the_order_of_time_both_ways(furnished: PointStore) -> None:
+    oldest = await furnished.read(ALL)
+    newest = await furnished.read(Query(("41",)))
+    assert [row.at for row in oldest] == sorted(row.at for row in oldest)
+    assert [row.at for row in newest] == sorted((row.at for row in newest), reverse=True)
+    assert sorted(oldest) == sorted(newest)
+    assert [(row.device, row.metric) for row in newest[:4]] == [(row.device, row.metric) for row in oldest[:4]]
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize("limit", [1, 3, 4, 5, 9])
+async def test_pages_join_to_the_whole_because_no_instant_is_split(furnished: PointStore, limit: int, newest_first: bool) -> None:
+    whole = await furnished.read(Query(("41",), limit=1_000, newest_first=newest_first))
+    paged: list[Row] = []
+    query = Query(("41",), limit=limit, newest_first=newest_first)
+    for _ in range(20):
+        page = await furnished.read(query)
+        if not page:
+            break
+        assert len(page) < limit + 4
+        paged += page
+        bound = {"end": page[-1].at} if newest_first else {"start": page[-1].at + 1}
+        query = Query(("41",), limit=limit, newest_first=newest_first, **bound)
+    assert paged == whole
+
+
+async def test_reading_goes_on_while_others_write(shelf: Shelf, store: PointStore) -> None:
+    async def write() -> None:
+        for seq in range(1, 21):
+            await store.write([arrival(seq, *(climate(START + (seq * 10 + n) * MS) for n in range(10)))])
+
+    async def read() -> list[int]:
+        return [len(await store.read(ALL)) for _ in range(20)]
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(write(), name="write")
+        reads = [tasks.create_task(read(), name="read") for _ in range(2)]
+    assert all(task.result() == sorted(task.result()) for task in reads)
+    assert len(await shelf.all_rows(store)) == 200
+
+
+async def test_whatever_is_resent_reordered_or_reopened_every_reading_is_there_once(shelf: Shelf) -> None:
+    chance = random.Random(20)
+    streams = [STREAM, STREAM._replace(lane="urgent"), STREAM._replace(gateway="gw-jianye-2")]
+    sent: dict[Stream, list[Arrival]] = {stream: [] for stream in streams}
+    instants = count(START, MS)
+    for _ in range(6):
+        async with shelf.opened() as store:
+            for _ in range(6):
+                for stream, batches in sent.items():
+                    for _ in range(chance.randint(0, 3)):
+                        readings = [climate(next(instants), chance.randint(-400, 400) / 10) for _ in range(chance.randint(0, 4))]
+                        batches.append(arrival(len(batches) + 1, *readings, stream=stream))
+                mixed = [batch for batches in sent.values() for batch in batches[-chance.randint(3, 9) :]]
+                chance.shuffle(mixed)
+                await store.write(mixed)
+            assert await store.watermarks() == {stream: len(batches) for stream, batches in sent.items() if batches}
+    expected = [reading for batches in sent.values() for batch in batches for reading in batch.readings]
+    async with shelf.opened() as store:
+        rows = await shelf.all_rows(store)
+    assert {(row.at, row.value) for row in rows} == {(reading.at, reading.values["temperature"]) for reading in expected}
+    assert len(rows) == len(expected)
