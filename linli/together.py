@@ -27,7 +27,7 @@ def check_all(options: Options) -> None:
     from device_profiles import load_library
     from edge import config as gateway
     from ingest import service
-    from simulators import load_world
+    from simulators import load_stage
 
     with tempfile.TemporaryDirectory() as folder:
         layout = lay_out(options._replace(data=Path(folder)) if not (options.data / "ports.json").exists() else options)
@@ -35,7 +35,7 @@ def check_all(options: Options) -> None:
         for look in (
             lambda: gateway.load(layout.gateway_file, load_library(gateway.profile_dirs(layout.gateway_file))),
             lambda: service.check(layout.centre_file),
-            lambda: load_world(layout.world_file, layout.scenario),
+            lambda: load_stage(layout.world_file, load_library(), layout.scenario),
         ):
             try:
                 look()
