@@ -3,8 +3,9 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -107,11 +108,7 @@ class AlertsAsked(Asked):
     community: Community | None = None
     since: Annotated[Instant | None, Field(description="Opened at this instant or later.")] = None
     until: Annotated[Instant | None, Field(description="Opened before this instant.")] = None
-    cursor: Annotated[
-        Cursor | None,
-        BeforeValidator(cursors.read, json_schema_input_type=str),
-        Field(description="The `next` of the page before."),
-    ] = None
+    cursor: Annotated[str | None, Field(description="The `next` of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 
 
@@ -137,7 +134,7 @@ async def alerts(parts: Wired, grant: Viewer, asked: Annotated[AlertsAsked, Quer
         since=asked.since,
         until=asked.until,
     )
-    found, after = await parts.alerts.page(grant.scope, wanted, asked.cursor, asked.limit)
+    found, after = await parts.alerts.page(grant.scope, wanted, _after(asked.cursor), asked.limit)
     return AlertsPage(items=[view(alert) for alert in found], next=cursors.write(after) if after else None)
 
 
@@ -207,6 +204,13 @@ def view(alert: Alert) -> AlertView:
         note=alert.note,
         count=alert.count,
     )
+
+
+def _after(cursor: str | None) -> Cursor | None:
+    try:
+        return None if cursor is None else cursors.read(cursor)
+    except ValueError as error:
+        raise RequestValidationError([{"loc": ("query", "cursor"), "msg": str(error)}]) from error
 
 
 def _there(found: Alert | None) -> AlertView:

@@ -32,7 +32,7 @@ def _section(openapi: Mapping[str, Any], method: str, path: str, operation: Mapp
     parameters = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] != "cookie"]
     if parameters:
         yield "<table>"
-        yield from (_row(parameter) for parameter in parameters)
+        yield from (_row(openapi, parameter) for parameter in parameters)
         yield "</table>"
     answer = operation.get("responses", {}).get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
     example = _example(openapi, answer)
@@ -40,27 +40,31 @@ def _section(openapi: Mapping[str, Any], method: str, path: str, operation: Mapp
         yield f"<pre>{escape(json.dumps(example, indent=2, ensure_ascii=False))}</pre>"
 
 
-def _row(parameter: Mapping[str, Any]) -> str:
+def _row(openapi: Mapping[str, Any], parameter: Mapping[str, Any]) -> str:
     schema = parameter.get("schema", {})
-    choices = _choices(schema)
+    choices = _choices(openapi, schema)
     said = parameter.get("description") or schema.get("description") or ""
     return f"<tr><th><code>{escape(parameter['name'])}</code><td>{escape(' | '.join(choices))}<td>{escape(said)}</tr>"
 
 
-def _choices(schema: Mapping[str, Any]) -> list[str]:
+def _choices(openapi: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
     """What a parameter may be: its words, or its type."""
-    branches = schema.get("anyOf", [schema])
-    found = [word for branch in branches for word in branch.get("enum", ())]
-    return [str(word) for word in found] or [
-        str(branch.get("format") or branch["type"]) for branch in branches if branch.get("type") not in (None, "null")
-    ]
+    branches = [_resolved(openapi, branch) for branch in schema.get("anyOf", [schema])]
+    found = [str(word) for branch in branches for word in branch.get("enum", ())]
+    types = [str(branch.get("format") or branch["type"]) for branch in branches if branch.get("type") not in (None, "null")]
+    return found or types
+
+
+def _resolved(openapi: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" not in schema:
+        return schema
+    found: Mapping[str, Any] = openapi["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return found
 
 
 def _example(openapi: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
     """The example of a schema, put together from those of its parts; ``None`` when it has none."""
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return _example(openapi, openapi["components"]["schemas"][name])
+    schema = _resolved(openapi, schema)
     if schema.get("examples"):
         return schema["examples"][0]
     if schema.get("type") == "array":

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+from api_centre import ELSEWHERE, Centre, assert_problem, running
+
+from ingest.api import ListenRefused, docs, listen
+
+
+async def test_healthz_needs_no_token_and_says_little(centre: Centre) -> None:
+    answer = await centre.get("/healthz", None)
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_healthz_names_the_parts_that_fail(tmp_path: Path) -> None:
+    async with running(tmp_path, failing=lambda: ["store", "alerts"]) as centre:
+        answer = await centre.get("/healthz", None)
+        assert (answer.status_code, answer.json()) == (503, {"status": "failing", "failing": ["alerts", "store"]})
+
+
+async def test_metrics_are_counted_within_the_tokens_scope(centre: Centre) -> None:
+    await centre.raise_alert()
+    await centre.raise_alert(community=ELSEWHERE)
+    centre.parts.stats.batches = 3
+    answer = await centre.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "linli_batches_total 3" in answer.text
+    assert 'linli_alerts{colour="yellow",state="open"} 1' in answer.text
+
+
+async def test_metrics_are_open_on_loopback_to_who_asks_loopback(tmp_path: Path) -> None:
+    async with running(tmp_path, open_metrics=True) as centre:
+        await centre.raise_alert()
+        await centre.raise_alert(community=ELSEWHERE)
+        answer = await centre.get("/metrics", None)
+        assert 'linli_alerts{colour="yellow",state="open"} 2' in answer.text
+        for host in ("linli.example.org", "127.0.0.1.example.org", "localhost.example.org:80", ""):
+            refused = await centre.client(None).get("/metrics", headers={"Host": host})
+            assert_problem(refused, 401)
+
+
+async def test_the_api_describes_itself_with_examples(centre: Centre) -> None:
+    described = (await centre.get("/openapi.json", None)).json()
+    assert described["openapi"].startswith("3.1")
+    assert set(described["paths"]) == {
+        "/api/v1/alerts",
+        "/api/v1/alerts/stream",
+        "/api/v1/alerts/{id}",
+        "/api/v1/alerts/{id}/ack",
+        "/api/v1/readings",
+        "/api/v1/devices",
+        "/api/v1/gateways",
+        "/healthz",
+        "/metrics",
+    }
+    assert "422" not in str(described["paths"])
+    for path, operations in described["paths"].items():
+        if path.startswith("/api/"):
+            assert all(operation["security"] for operation in operations.values()), path
+
+
+async def test_the_documentation_is_readable_without_a_network(centre: Centre) -> None:
+    answer = await centre.get("/docs", None)
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "<script" not in answer.text
+    assert 'src="http' not in answer.text
+    assert "POST /api/v1/alerts/{id}/ack" in answer.text
+    assert "集水井水位高" in answer.text
+    assert "red | orange | yellow | blue" in answer.text
+
+
+def test_a_description_is_escaped() -> None:
+    assert "<img" not in docs.page({"info": {"title": "<img>", "version": "<img>"}, "paths": {"/<img>": {"get": {}}}})
+
+
+async def test_a_port_in_use_is_said_in_one_line(centre: Centre) -> None:
+    with pytest.raises(ListenRefused, match=f"cannot listen on 127.0.0.1:{centre.port}: .*another program") as caught:
+        listen("127.0.0.1", centre.port)
+    assert "\n" not in str(caught.value)
