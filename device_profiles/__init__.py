@@ -1,1 +1,39 @@
-"""..."""
+"""What we know of device models: profiles in YAML, their decoders, and the planner that reads few registers at once.
+
+``load_library`` gives profiles. For Modbus: ``plan`` the requests, ``decode`` the answers, ``encode`` for simulators.
+For MQTT: ``subscriptions`` to listen on, ``extract`` observations from messages. ``sampling`` says how each metric is thinned.
+Pure but for ``load_library``, which reads files.
+"""
+
+from device_profiles.decoding import Answer, Decoded, decode, encode
+from device_profiles.format import Table
+from device_profiles.library import Library, load_file, load_library
+from device_profiles.messages import Keys, Message, Observation, extract
+from device_profiles.payload import PayloadInvalid
+from device_profiles.planner import Request, plan
+from device_profiles.profile import Point, Profile, Sampling, sampling
+from device_profiles.topics import address_faults, subscriptions
+
+__all__ = [
+    "Answer",
+    "Decoded",
+    "Keys",
+    "Library",
+    "Message",
+    "Observation",
+    "PayloadInvalid",
+    "Point",
+    "Profile",
+    "Request",
+    "Sampling",
+    "Table",
+    "address_faults",
+    "decode",
+    "encode",
+    "extract",
+    "load_file",
+    "load_library",
+    "plan",
+    "sampling",
+    "subscriptions",
+]

@@ -1,0 +1,202 @@
+"""Inside a payload: paths, values and conditions, compiled once and total on whatever a device sends.
+
+A path is dotted, with ``[n]`` for elements of a list, ``["a key"]`` for keys with dots or spaces, and ``$`` for all.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from device_profiles.conversion import key_of
+from device_profiles.format import Check, Encoding, Scalar, Source
+from device_profiles.registers import Unfit
+from telemetry.errors import LinliError
+
+MAX_PAYLOAD = 1 << 20
+MAX_ITEMS = 64
+
+Path = tuple[str | int, ...]
+_STEP = re.compile(r"""\.?(?:(?P<key>[^.\[\]"]+)|\[(?P<index>[0-9]{1,4})\]|\["(?P<quoted>[^"]+)"\])""")
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Any = _Missing()
+
+
+class PayloadInvalid(LinliError):
+    """A message of a device cannot be decoded; the message says why."""
+
+
+def path(text: str) -> Path:
+    """The steps of a path; ``$`` has none. Raises ``ValueError``."""
+    if text == "$":
+        return ()
+    steps: list[str | int] = []
+    position = 0
+    while position < len(text):
+        step = _STEP.match(text, position)
+        if step is None or (position == 0 and text[0] == "."):
+            raise ValueError(f"{text!r} is not a path")
+        steps.append(int(step["index"]) if step["index"] else step["quoted"] or step["key"])
+        position = step.end()
+    if not steps:
+        raise ValueError("an empty path; '$' is the whole payload")
+    return tuple(steps)
+
+
+def at(document: Any, steps: Path) -> Any:
+    """What stands at a path, or ``MISSING``."""
+    for step in steps:
+        if isinstance(step, int):
+            if not isinstance(document, list) or step >= len(document):
+                return MISSING
+            document = document[step]
+        elif isinstance(document, dict):
+            document = document.get(step, MISSING)
+        else:
+            return MISSING
+    return document
+
+
+@lru_cache(maxsize=4)  # several devices share one message: every camera of a Frigate reads the same topic
+def decode_json(payload: bytes) -> Any:
+    """Plain data of a JSON payload, not to be changed. Raises ``PayloadInvalid``."""
+    if len(payload) > MAX_PAYLOAD:
+        raise PayloadInvalid(f"a payload of {len(payload)} bytes; {MAX_PAYLOAD} are taken")
+    try:
+        return msgspec.json.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise PayloadInvalid(f"not JSON: {error}") from error
+
+
+def decode_text(payload: bytes) -> str:
+    """Raises ``PayloadInvalid``."""
+    if len(payload) > MAX_PAYLOAD:
+        raise PayloadInvalid(f"a payload of {len(payload)} bytes; {MAX_PAYLOAD} are taken")
+    try:
+        return payload.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise PayloadInvalid(f"not UTF-8: {error.reason} at byte {error.start}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Finds one raw value in a document, or the constant that a message means."""
+
+    steps: Path | None
+    constant: Scalar | None
+    encoding: Encoding
+
+    def raw(self, document: Any) -> Any:
+        """The raw value; ``MISSING`` where there is none or it is null. Raises ``Unfit`` where it is not encoded as said."""
+        if self.steps is None:
+            return self.constant
+        found = at(document, self.steps)
+        if found is MISSING or found is None:
+            return MISSING
+        match self.encoding:
+            case Encoding.NUMBER:
+                return number_of(found)
+            case Encoding.BASE64:
+                return _from_base64(found)
+            case Encoding.LIST:
+                return _joined(found)
+        return found
+
+
+def take(source: str | Source) -> Take:
+    """Raises ``ValueError`` for a bad path, or when it says neither or both of path and value."""
+    if isinstance(source, str):
+        return Take(path(source), None, Encoding.PLAIN)
+    if bool(source.path) == (source.value is not None):
+        raise ValueError("give either a path or a value")
+    return Take(path(source.path) if source.path else None, source.value, source.encoding)
+
+
+def number_of(found: Any) -> int | float:
+    """A number, or a text that is one. Raises ``Unfit``."""
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return found
+    if isinstance(found, str) and len(found) <= 40:
+        try:
+            return int(found) if found.strip().lstrip("+-").isdecimal() else float(found)
+        except ValueError:
+            pass
+    raise Unfit("not a number")
+
+
+def _from_base64(found: Any) -> str:
+    if not isinstance(found, str):
+        raise Unfit("not base64 text")
+    try:
+        return base64.b64decode(found, validate=True).decode("utf-8")
+    except (binascii.Error, ValueError):  # not ASCII, not base64, not UTF-8
+        raise Unfit("not base64 of UTF-8 text") from None
+
+
+def _joined(found: Any) -> str:
+    if not isinstance(found, list) or len(found) > MAX_ITEMS or not all(isinstance(item, str) for item in found):
+        raise Unfit("not a list of texts")
+    return ",".join(sorted(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must stand at a path: one of ``keys``, or what ``check`` says. Keys may hold ``{parameters}`` until bound."""
+
+    steps: Path
+    keys: frozenset[str] | None
+    check: Check | None
+
+    def bound(self, parameters: Mapping[str, str]) -> "Condition":
+        """With the device's parameters filled in."""
+        if self.keys is None or not any("{" in key for key in self.keys):
+            return self
+        return Condition(self.steps, frozenset(_filled(key, parameters) for key in self.keys), None)
+
+    def holds(self, document: Any) -> bool:
+        found = at(document, self.steps)
+        if self.keys is not None:
+            return _is_scalar(found) and key_of(found) in self.keys
+        return self.check is not None and _passes(self.check, found)
+
+
+def condition(where: str, wanted: Scalar | tuple[Scalar, ...] | Check) -> Condition:
+    """Raises ``ValueError`` for a bad path."""
+    if isinstance(wanted, Check):
+        return Condition(path(where), None, wanted)
+    choices = wanted if isinstance(wanted, tuple) else (wanted,)
+    return Condition(path(where), frozenset(key_of(choice) for choice in choices), None)
+
+
+def _filled(text: str, parameters: Mapping[str, str]) -> str:
+    for name, value in parameters.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def _is_scalar(found: Any) -> bool:
+    return isinstance(found, str | bool | int | float)
+
+
+def _passes(check: Check, found: Any) -> bool:
+    there = found is not MISSING and found is not None
+    if check.present is not None and check.present is not there:
+        return False
+    if check.other_than and (not there or (_is_scalar(found) and key_of(found) in map(key_of, check.other_than))):
+        return False
+    if check.at_least is None and check.at_most is None:
+        return True
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return False
+    return (check.at_least is None or found >= check.at_least) and (check.at_most is None or found <= check.at_most)

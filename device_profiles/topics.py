@@ -1,0 +1,75 @@
+"""Topic patterns of device families: ``{name}`` stands for one level, ``{name...}`` for one or several, ``+`` for any one.
+
+A device's address fills the names; what is left is an MQTT topic filter.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from device_profiles.profile import Profile
+
+_NAME = re.compile(r"\{([a-z][a-z0-9_]*)(\.\.\.)?\}")
+
+
+def names(pattern: str) -> frozenset[str]:
+    """The parameters of a pattern."""
+    return frozenset(found[1] for found in _NAME.finditer(pattern))
+
+
+def deep_names(pattern: str) -> frozenset[str]:
+    """Those of them that may span several levels."""
+    return frozenset(found[1] for found in _NAME.finditer(pattern) if found[2])
+
+
+def faults(pattern: str) -> Iterator[str]:
+    """What is wrong with a pattern."""
+    rest = _NAME.sub("x", pattern)
+    if set(rest) & set("{}"):
+        yield f"{pattern!r} has a brace that is no parameter: write {{name}} or {{name...}}"
+    if "#" in rest or "\0" in rest:
+        yield f"{pattern!r} has a # or a NUL: name each topic"
+    if any("+" in level and level != "+" for level in rest.split("/")):
+        yield f"{pattern!r}: + stands for a whole level"
+
+
+def fill(pattern: str, parameters: Mapping[str, str]) -> str:
+    """The topic filter of a device. Raises ``KeyError`` for a parameter that is not given."""
+    return _NAME.sub(lambda found: parameters[found[1]], pattern)
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Whether a filter without ``#`` matches a topic."""
+    if "+" not in topic_filter:
+        return topic_filter == topic
+    return _pattern(topic_filter).fullmatch(topic) is not None
+
+
+@lru_cache(maxsize=4096)
+def _pattern(topic_filter: str) -> re.Pattern[str]:
+    return re.compile("/".join("[^/]*" if level == "+" else re.escape(level) for level in topic_filter.split("/")))
+
+
+def subscriptions(profile: "Profile", parameters: Mapping[str, str]) -> tuple[str, ...]:
+    """The topic filters a device of this profile is heard on. Raises ``KeyError`` for a parameter that is not given."""
+    if profile.mqtt is None:
+        return ()
+    return tuple(dict.fromkeys(fill(rule.topic, parameters) for rule in profile.mqtt.rules))
+
+
+def address_faults(profile: "Profile", parameters: Mapping[str, str]) -> list[str]:
+    """What is wrong with the parameters of a device's address; empty when they fill every topic of its profile."""
+    if profile.mqtt is None:
+        return [f"profile {profile.id} does not speak MQTT"]
+    wanted, deep = profile.mqtt.parameters, profile.mqtt.deep
+    found = [f"{name} is missing" for name in sorted(wanted - parameters.keys())]
+    found += [f"{name} is no parameter of {profile.id}" for name in sorted(parameters.keys() - wanted)]
+    for name in sorted(wanted & parameters.keys()):
+        value = parameters[name]
+        if not value or set(value) & set("+#\0") or len(value) > 256:
+            found.append(f"{name}: {value!r} cannot stand in a topic")
+        elif "/" in value and name not in deep:
+            found.append(f"{name}: {value!r} has several levels; one is meant")
+    return found
