@@ -18,7 +18,7 @@ from telemetry.quality import Quality, worst
 EVERYTHING = "*"
 SILENCE_HEARTBEAT_S = 60.0
 ROUNDING = 1e-9
-_NO_DIGITS = str.maketrans("", "", "0123456789")
+_NO_DIGITS = str.maketrans("", "", "0123456789.+-")
 _EVERY_CHANGE = Sampling(deadband=0.0, heartbeat_s=300.0, urgent=False, interval_s=0.0)
 
 
