@@ -20,7 +20,7 @@ from ingest.arrival import Arrival
 from ingest.database import Database, metadata
 from ingest.store import influxql, line_protocol, victoria
 from ingest.store.facts import body_of, ordered, why_unsound
-from ingest.store.line_server import Address, Dialect, LineServer
+from ingest.store.line_server import ANSWER_S, Address, Dialect, LineServer
 from ingest.store.protocol import MAX_ROWS, Limits, Query, Refusal, Row
 from ingest.store.watermark import fresh
 from telemetry.errors import StoreUnavailable
@@ -55,9 +55,9 @@ class Line(NamedTuple):
 class InfluxStore:
     """A ``PointStore`` on the server at ``address``, its watermark in ``database``."""
 
-    def __init__(self, address: Address, database: Database) -> None:
+    def __init__(self, address: Address, database: Database, answer_s: float = ANSWER_S) -> None:
         self._address = address
-        self._server = LineServer(address)
+        self._server = LineServer(address, answer_s)
         self._database = database
         self._dialect: Dialect | None = None
         self._marks: Mapping[Stream, int] = {}

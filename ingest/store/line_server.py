@@ -37,12 +37,12 @@ class Address(NamedTuple):
 class LineServer:
     """One server and one database on it."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, answer_s: float = ANSWER_S) -> None:
         self._address = address
         self._http = httpx.AsyncClient(
             base_url=address.url,
             auth=address.login,
-            timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+            timeout=httpx.Timeout(answer_s, connect=CONNECT_S),
             trust_env=False,
         )
 

@@ -1,0 +1,114 @@
+"""The embedded store's own affairs: numbers of series, files of another layout, a failed transaction."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ingest.arrival import Arrival
+from ingest.store import EmbeddedStore, Query
+from ingest.store.columns import Catalogue, Points, Series
+from telemetry.errors import ConfigInvalid, StoreUnavailable
+from telemetry.identity import GatewayRef, Stream
+from telemetry.metric import Kind
+from telemetry.quality import Quality
+from telemetry.reading import Reading
+
+REF = GatewayRef("411202002001", "gw-jianye-1")
+STREAM = Stream(*REF, "0" * 16, "bulk")
+OTHER = STREAM._replace(lane="urgent")
+START = 1_790_000_000_000_000
+
+
+def reading(n: int, **values: object) -> Reading:
+    return Reading(device="b3-meter", kind=Kind.ENERGY, at=START + n, values=values or {"frequency": 50.0})
+
+
+def test_a_series_is_numbered_once_and_new_ones_follow_those_of_the_file() -> None:
+    catalogue = Catalogue([Series(7, *REF, "b3-meter", "energy", "frequency")])
+    assert catalogue.device(REF, "b3-meter", Kind.ENERGY) == {"frequency": 7}
+    assert catalogue.add(REF, "b3-meter", Kind.ENERGY, "voltage") == 8
+    assert catalogue.take_added() == [Series(8, *REF, "b3-meter", "energy", "voltage")]
+    assert catalogue.take_added() == []
+    assert catalogue.device(REF, "b3-meter", Kind.ENERGY) == {"frequency": 7, "voltage": 8}
+
+
+def test_points_are_columns_with_each_value_in_the_one_of_its_type() -> None:
+    points = Points(Catalogue())
+    points.add(REF, 3, 9, reading(0, frequency=50, fault_code=4, closed=True, event="trip"))
+    points.add(REF, 3, 10, Reading(device="b3-meter", kind=Kind.ENERGY, at=START + 1, values={}, faults={"*": "bad: silent"}))
+    columns = {name: column.tolist() for name, column in points.columns().items()}
+    assert columns == {
+        "series": [1, 2, 3, 4, 5],
+        "instant": [START] * 4 + [START + 1],
+        "number": [50.0, None, None, None, None],
+        "whole": [None, 4, 1, None, None],
+        "text": [None, None, None, "trip", None],
+        "quality": [0, 0, 0, 0, list(Quality).index(Quality.BAD)],
+        "reason": [None, None, None, None, "silent"],
+        "event_id": [None] * 5,
+        "stream": [3] * 5,
+        "seq": [9] * 4 + [10],
+    }
+
+
+async def test_a_file_of_another_layout_is_refused_with_the_cure(tmp_path: Path) -> None:
+    file = tmp_path / "telemetry.duckdb"
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("CREATE TABLE layout (version INTEGER); INSERT INTO layout VALUES (99)")
+    store = EmbeddedStore(file)
+    with pytest.raises(ConfigInvalid, match="layout 99"):
+        await store.open()
+    await store.close()
+
+
+async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "telemetry.duckdb"
+    file.write_bytes(b"not a database at all " * 1_000)
+    store = EmbeddedStore(file)
+    with pytest.raises(StoreUnavailable, match=r"telemetry\.duckdb cannot be opened"):
+        await store.open()
+    await store.close()
+
+
+async def test_after_a_failed_transaction_the_same_write_succeeds_and_is_there_once(tmp_path: Path) -> None:
+    file = tmp_path / "telemetry.duckdb"
+    store = EmbeddedStore(file)
+    await store.open()
+    await store.write([Arrival(STREAM, 1, [reading(0)], START)])
+    await store.close()
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("ALTER TABLE point DROP COLUMN event_id")  # so that the last step of a write fails
+
+    store = EmbeddedStore(file)
+    arrivals = [Arrival(STREAM, 2, [reading(1), reading(2, voltage=230.0)], START), Arrival(OTHER, 1, [], START)]
+    with pytest.raises(StoreUnavailable):
+        await store.write(arrivals)
+    assert await store.watermarks() == {STREAM: 1}
+    with duckdb.connect(str(file)) as connection:
+        assert connection.execute("SELECT seq FROM stream").fetchall() == [(1,)]
+        connection.execute("ALTER TABLE point ADD COLUMN event_id VARCHAR")
+    await store.write(arrivals)
+    assert await store.watermarks() == {STREAM: 2, OTHER: 1}
+    rows = await store.read(Query(("41",), newest_first=False))
+    assert [(row.at, row.metric, row.value) for row in rows] == [
+        (START, "frequency", 50.0),
+        (START + 1, "frequency", 50.0),
+        (START + 2, "voltage", 230.0),
+    ]
+    await store.close()
+
+
+async def test_people_can_read_a_copy_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "telemetry.duckdb"
+    store = EmbeddedStore(file)
+    await store.open()
+    await store.write([Arrival(STREAM, 1, [reading(0, frequency=50.5, closed=True, event="trip")], START)])
+    await store.close()
+    with duckdb.connect(str(file), read_only=True) as connection:
+        found = connection.execute("SELECT device, metric, value, quality FROM reading ORDER BY metric").fetchall()
+    assert found == [
+        ("b3-meter", "closed", "1", "good"),
+        ("b3-meter", "event", "trip", "good"),
+        ("b3-meter", "frequency", "50.5", "good"),
+    ]
