@@ -1,0 +1,199 @@
+"""Units of a bus polled into the outbox: partial results, refused addresses, silent units, changes while it runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from device_profiles import Profile
+from device_profiles.library import load_text
+from edge import liveness
+from edge.config import TcpBus
+from edge.drivers.modbus import open_bus
+from edge.health import Tally
+from edge.poller import Poller, Unit
+from telemetry.batch import Lane
+from telemetry.quality import Quality
+from tests.modbus_peers import pymodbus_tcp, unit
+from tests.recording import Recording, recording
+from tests.servers import HOST, free_port
+
+PROFILE = """
+id: test-climate
+kind: environment
+vendor: Test
+model: T1
+name: {zh: 测试, en: Test}
+confidence: confirmed
+sources: [test]
+modbus: {max_gap: 8, interval_s: 0.05}
+points:
+  temperature: {unit: degC, scale: 0.1, deadband: 0.5, heartbeat_s: 60, modbus: {table: holding, address: 0, type: int16}}
+  humidity: {unit: "%RH", scale: 0.1, heartbeat_s: 60, modbus: {table: holding, address: 1}}
+  co2: {unit: ppm, heartbeat_s: 60, modbus: {table: holding, address: 4}}
+examples:
+  vectors: [{origin: computed, point: humidity, words: [500], gives: 50.0}]
+"""
+DOOR = """
+id: test-door
+kind: access
+vendor: Test
+model: D1
+name: {zh: 门, en: Door}
+confidence: confirmed
+sources: [test]
+modbus: {interval_s: 0.05}
+points:
+  door_open: {heartbeat_s: 60, modbus: {table: holding, address: 0, type: bit, bit: 0}}
+examples:
+  vectors: [{origin: computed, point: door_open, words: [1], gives: true}]
+"""
+WHOLE = {0: 235, 1: 500, 2: 0, 3: 0, 4: 600}
+
+
+@pytest.fixture(scope="module")
+def climate() -> Profile:
+    return load_text(PROFILE, "test-climate.yaml")
+
+
+@pytest.fixture(scope="module")
+def door() -> Profile:
+    return load_text(DOOR, "test-door.yaml")
+
+
+@asynccontextmanager
+async def polling(folder: Path, port: int, *units: Unit) -> AsyncIterator[tuple[Recording, Poller, Tally]]:
+    async with recording(folder) as kept:
+        bus, tally = open_bus(TcpBus("meters", HOST, port, 0.1)), Tally()
+        poller = Poller(bus, kept.logbook, tally)
+        open_units(kept, *units)
+        poller.replace(units)
+        running = asyncio.create_task(poller.run())
+        try:
+            yield kept, poller, tally
+        finally:
+            running.cancel()
+            await asyncio.wait((running,))
+            await bus.close()
+            if not running.cancelled() and running.exception():
+                raise running.exception() or AssertionError
+
+
+def open_units(kept: Recording, *units: Unit) -> None:
+    for one in units:
+        kept.logbook.open(one.device, one.profile)
+
+
+def climate_unit(profile: Profile, device: str = "b3-climate", unit_id: int = 1) -> Unit:
+    return Unit(device, profile, unit_id, None, 0.1)
+
+
+async def test_a_unit_is_read_and_its_values_are_accepted(tmp_path: Path, climate: Profile) -> None:
+    port = free_port()
+    async with pymodbus_tcp(port, unit(1, WHOLE)), polling(tmp_path, port, climate_unit(climate)) as (kept, _, tally):
+        (reading,) = await kept.until(1)
+        assert reading.device == "b3-climate" and reading.quality is Quality.GOOD and reading.faults is None
+        assert reading.values == pytest.approx({"temperature": 23.5, "humidity": 50.0, "co2": 600.0})
+        while tally.polls < 5:
+            await asyncio.sleep(0.02)
+        assert len(await kept.readings()) == 1, "what does not change is not kept again"
+
+
+async def test_what_was_read_is_kept_and_a_refused_point_says_so(tmp_path: Path, climate: Profile) -> None:
+    port = free_port()
+    async with (
+        pymodbus_tcp(port, unit(1, {0: 235, 1: 500})),
+        polling(tmp_path, port, climate_unit(climate)) as (kept, _, tally),
+    ):
+        (reading,) = await kept.until(1)
+        assert reading.values == pytest.approx({"temperature": 23.5, "humidity": 50.0})
+        assert reading.faults == {"co2": "bad: exception 2"} and reading.quality is Quality.GOOD
+        await polls(tally, 5)
+        assert tally.refused == 1, "the refused address is asked for once"
+        assert len(await kept.readings()) == 1
+
+
+async def test_a_hole_that_refuses_to_be_read_across_is_read_around(tmp_path: Path, climate: Profile) -> None:
+    port = free_port()
+    holed = {address: value for address, value in WHOLE.items() if address not in (2, 3)}
+    async with pymodbus_tcp(port, unit(1, holed)), polling(tmp_path, port, climate_unit(climate)) as (kept, _, tally):
+        (reading,) = await kept.until(1)
+        assert reading.faults is None and set(reading.values) == {"temperature", "humidity", "co2"}
+        await polls(tally, 5)
+        assert tally.refused == 1
+
+
+async def test_a_silent_unit_is_said_once_and_the_others_keep_their_polls(tmp_path: Path, climate: Profile) -> None:
+    port = free_port()
+    units = climate_unit(climate, "b3-dead", 9), climate_unit(climate, "b3-alive", 1)
+    async with pymodbus_tcp(port, unit(1, WHOLE), silent={9}), polling(tmp_path, port, *units) as (kept, _, tally):
+        (dead,) = await kept.until(1, "b3-dead")
+        assert dead.quality is Quality.BAD and dead.values == {} and dead.faults == {"*": "timeout"}
+        await polls(tally, 40)
+        assert tally.timeouts <= liveness.PATIENCE + 1
+        assert len(await kept.readings("b3-dead")) == 1
+        assert len(await kept.readings("b3-alive")) == 1
+
+
+async def test_a_unit_that_answers_again_is_read_whole(tmp_path: Path, climate: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "FIRST_PAUSE_S", 0.1)
+    port, silent = free_port(), {1}
+    async with (
+        pymodbus_tcp(port, unit(1, WHOLE), silent=silent),
+        polling(tmp_path, port, climate_unit(climate)) as (kept, _, tally),
+    ):
+        async with asyncio.timeout(5):
+            while tally.timeouts < liveness.PATIENCE:
+                await asyncio.sleep(0.02)
+        silent.clear()
+        _, back = await kept.until(2)
+        assert back.quality is Quality.GOOD and set(back.values) == {"temperature", "humidity", "co2"}
+
+
+async def test_an_unavailable_bus_is_said_of_each_unit_and_polling_goes_on(tmp_path: Path, climate: Profile) -> None:
+    port = free_port()
+    units = climate_unit(climate, "b3-one", 1), climate_unit(climate, "b3-two", 2)
+    async with polling(tmp_path, port, *units) as (kept, _, tally):
+        readings = await kept.until(2)
+        assert {reading.device: reading.faults for reading in readings} == {
+            "b3-one": {"*": "bus unavailable"},
+            "b3-two": {"*": "bus unavailable"},
+        }
+        assert tally.timeouts == 0
+
+
+async def test_an_access_point_goes_down_the_urgent_lane(tmp_path: Path, door: Profile, climate: Profile) -> None:
+    port = free_port()
+    units = Unit("b3-door", door, 2), climate_unit(climate)
+    async with pymodbus_tcp(port, unit(1, WHOLE), unit(2, {0: 1})), polling(tmp_path, port, *units) as (kept, _, _tally):
+        await kept.until(2)
+        assert [reading.values for reading in await kept.readings("b3-door", Lane.URGENT)] == [{"door_open": True}]
+        assert len(await kept.readings("b3-climate", Lane.BULK)) == 1
+
+
+async def test_units_come_and_go_while_it_runs(tmp_path: Path, climate: Profile) -> None:
+    port = free_port()
+    one, two = climate_unit(climate, "b3-one", 1), climate_unit(climate, "b3-two", 2)
+    async with pymodbus_tcp(port, unit(1, WHOLE), unit(2, WHOLE)), polling(tmp_path, port, one) as (kept, poller, tally):
+        await kept.until(1, "b3-one")
+        open_units(kept, two)
+        poller.replace((one, two))
+        await kept.until(1, "b3-two")
+        poller.replace((two,))
+        kept.logbook.close("b3-one")
+        before = tally.polls
+        await polls(tally, before + 5)
+        assert len(await kept.readings("b3-one")) == 1, "a unit that stayed was not read anew, one that left is not read"
+
+
+async def test_an_interval_of_the_device_overrides_the_profiles(climate: Profile) -> None:
+    assert set(climate_unit(climate).intervals.values()) == {0.05}
+    assert climate_unit(climate)._replace(interval_s=2.0).intervals == {"temperature": 2.0, "humidity": 2.0, "co2": 2.0}
+
+
+async def polls(tally: Tally, count: int) -> None:
+    async with asyncio.timeout(5):
+        while tally.polls < count:
+            await asyncio.sleep(0.01)
