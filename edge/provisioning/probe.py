@@ -119,12 +119,21 @@ async def read_points(
             answer = Answer(request, None, str(error))
         except DeviceRefused as error:
             if len(request.points) > 1:
-                queue.extendleft(single for point in request.points for single in plan(profile, [point]))
+                queue.extendleft(_alone(profile, point) for point in reversed(request.points))
                 continue
             answer = Answer(request, None, str(error))
         latency_ms |= dict.fromkeys(request.points, round((clock() - begun) * 1000, 1)) if answer.words else {}
         answers.append(answer)
     return tuple(_point(profile, row, latency_ms.get(row.point)) for row in decode(profile, answers))
+
+
+def _alone(profile: Profile, point: str) -> Request:
+    """The request for one point and nothing beside it that the model does not ask for."""
+    register, model = profile.points[point].register, profile.modbus
+    assert register is not None and model is not None, "a planned point has a register"
+    first = register.address - register.address % model.align
+    end = -(-(register.address + register.count) // model.align) * model.align
+    return Request(register.table, first, end - first, (point,))
 
 
 def _point(profile: Profile, row: Decoded, latency_ms: float | None) -> PointRead:

@@ -90,7 +90,7 @@ def hold(lock: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError as error:
-        raise AgentBusy(f"{lock} is held by an agent or by another command that does not answer; try again") from error
+        raise AgentBusy(f"{lock} is held by an agent or by another installer's command; try again when it has ended") from error
     finally:
         os.close(handle)
 
