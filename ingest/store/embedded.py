@@ -22,7 +22,7 @@ import structlog
 from ingest.arrival import Arrival
 from ingest.store.columns import Catalogue, Column, Points, Series
 from ingest.store.embedded_query import LAYOUT, TABLES, row_of, select
-from ingest.store.facts import body_of, ordered, why_unsound
+from ingest.store.facts import body_of, bounded, ordered, why_unsound
 from ingest.store.protocol import Limits, Query, Refusal, Row
 from ingest.store.watermark import fresh
 from telemetry.errors import ConfigInvalid, Problem, StoreUnavailable
@@ -73,8 +73,12 @@ class EmbeddedStore:
         await _in(self._writer, partial(self._advance, stream, seq))
 
     async def read(self, query: Query) -> list[Row]:
-        scope = Scope(query.communities)
-        return await _in(self._reader, partial(self._read, scope, query)) if scope.prefixes else []
+        scope, query = Scope(query.communities), bounded(query)
+        if not scope.prefixes:
+            return []
+        if self._read_only is None:
+            await _in(self._writer, self._opened)
+        return await _in(self._reader, partial(self._read, scope, query))
 
     # ---- in the writing thread
 
@@ -175,15 +179,18 @@ class EmbeddedStore:
             if self._read_only is None:
                 raise StoreUnavailable(f"{self._path} is not open")
             try:
-                statement, values = select(scope, query)
-                rows = [row_of(*found) for found in self._read_only.execute(statement, values).fetchall()]
+                rows = _rows(self._read_only, *select(scope, query))
                 if len(rows) >= query.limit:
-                    statement, values = select(scope, query, at=rows[-1].at)
-                    last = [row_of(*found) for found in self._read_only.execute(statement, values).fetchall()]
-                    rows = [row for row in rows if row.at != rows[-1].at] + last
+                    last = rows[-1].at
+                    rows = [row for row in rows if row.at != last]
+                    rows += _rows(self._read_only, *select(scope, query, at=last))
             except duckdb.Error as error:
                 raise StoreUnavailable(f"{self._path}: {error}") from error
             return ordered(rows, query)
+
+
+def _rows(file: duckdb.DuckDBPyConnection, statement: str, values: Sequence[object]) -> list[Row]:
+    return [row_of(*found) for found in file.execute(statement, values).fetchall()]
 
 
 async def _in(executor: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:

@@ -45,7 +45,7 @@ def select(scope: Scope, query: Query, at: int | None = None) -> tuple[str, list
     bound = {condition: value for condition, value in wanted.items() if value is not None}
     conditions = [f"({' OR '.join(['starts_with(community, ?)'] * len(scope.prefixes))})", *bound]
     order = "DESC" if query.newest_first else "ASC"
-    limit = MAX_ROWS if at is not None else min(query.limit, MAX_ROWS)
+    limit = query.limit if at is None else MAX_ROWS
     return (
         f"SELECT {_COLUMNS} FROM point JOIN series ON series.id = point.series"  # noqa: S608 - our own words; values are bound
         f" WHERE {' AND '.join(conditions)} ORDER BY instant {order}, community, gateway, device, metric LIMIT {limit}"

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ingest.store.protocol import WHOLE, Query, Row
+from ingest.store.protocol import MAX_ROWS, WHOLE, Query, Row
 from telemetry.identity import is_name
 from telemetry.metric import METRICS, Kind, Value, ValueType
 from telemetry.quality import Quality
@@ -95,6 +95,11 @@ def typed(kind: Kind, metric: str, number: Value) -> Value:
             return float(number)
         case _:
             return number
+
+
+def bounded(query: Query) -> Query:
+    """The query with a limit that a store can keep to, 1 to ``MAX_ROWS``."""
+    return msgspec.structs.replace(query, limit=max(1, min(query.limit, MAX_ROWS)))
 
 
 def ordered(rows: Iterable[Row], query: Query) -> list[Row]:

@@ -19,9 +19,9 @@ from sqlalchemy.dialects.sqlite import insert
 from ingest.arrival import Arrival
 from ingest.database import Database, metadata
 from ingest.store import influxql, line_protocol, victoria
-from ingest.store.facts import body_of, ordered, why_unsound
+from ingest.store.facts import body_of, bounded, ordered, why_unsound
 from ingest.store.line_server import ANSWER_S, Address, Dialect, LineServer
-from ingest.store.protocol import MAX_ROWS, Limits, Query, Refusal, Row
+from ingest.store.protocol import Limits, Query, Refusal, Row
 from ingest.store.watermark import fresh
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import Scope, Stream
@@ -99,8 +99,7 @@ class InfluxStore:
             return refusals
 
     async def read(self, query: Query) -> list[Row]:
-        scope = Scope(query.communities)
-        query = msgspec.structs.replace(query, limit=min(query.limit, MAX_ROWS))
+        scope, query = Scope(query.communities), bounded(query)
         if not scope.prefixes:
             return []
         if await self._prepared() is Dialect.VICTORIA:

@@ -290,6 +290,11 @@ async def test_a_query_gives_what_it_asks_for(furnished: PointStore, changes: di
         assert {getattr(row, field) for row in rows} <= {changes.get(field, getattr(row, field)) for row in rows}
 
 
+@pytest.mark.parametrize(("limit", "expected"), [(-1, 4), (0, 4), (10**9, 40)])
+async def test_a_limit_out_of_range_is_the_nearest_that_makes_sense(furnished: PointStore, limit: int, expected: int) -> None:
+    assert len(await furnished.read(Query(("41",), limit=limit))) == expected
+
+
 async def test_a_malformed_prefix_is_an_error_and_not_a_pattern(furnished: PointStore) -> None:
     with pytest.raises(IdentityInvalid):
         await furnished.read(Query(("41.*/",)))
