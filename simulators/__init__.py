@@ -5,6 +5,6 @@ A world compresses its own time only (``speed``); gateways and the centre run on
 
 from simulators.play import run
 from simulators.truth import Truth
-from simulators.world import Stage, World, load_stage
+from simulators.world import Stage, TcpBus, World, load_stage
 
-__all__ = ["Stage", "Truth", "World", "load_stage", "run"]
+__all__ = ["Stage", "TcpBus", "Truth", "World", "load_stage", "run"]

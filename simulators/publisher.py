@@ -7,10 +7,11 @@
 """
 
 import asyncio
+import contextlib
 import random
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiomqtt
@@ -87,12 +88,12 @@ class Publisher:
         pause, was_there = 0.5, True
         while True:
             try:
-                async with self._client() as client:
+                async with self._client() as client, _watched(client) as connection:
                     log.info("simulated product connected", product=self._product.name)
                     pause, was_there, self._connected = 0.5, True, True
                     for post in self._product.greet(self._moment()):
-                        await self._send(client, self._queued(post))
-                    await self._drain(client)
+                        await self._send(connection, self._queued(post))
+                    await self._drain(connection)
             except (aiomqtt.MqttError, OSError) as error:
                 if (task := asyncio.current_task()) and task.cancelling():
                     raise asyncio.CancelledError from error  # the goodbye failed while we were told to end
@@ -104,30 +105,20 @@ class Publisher:
             await asyncio.sleep(pause * self._chance.uniform(0.5, 1.0))
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
-    async def _drain(self, client: aiomqtt.Client) -> None:
+    async def _drain(self, connection: "_Connection") -> None:
         while True:
             while self._waiting:
-                await self._send(client, self._waiting[0])
+                await self._send(connection, self._waiting[0])
                 self._waiting.popleft()
             self._filled.clear()
-            await self._woken(client)
+            await connection.unless_gone(self._filled.wait())
 
-    async def _woken(self, client: aiomqtt.Client) -> None:
-        """Returns when there is something to send; raises ``MqttError`` when the connection ends first."""
-        filled = asyncio.ensure_future(self._filled.wait())
-        gone = asyncio.ensure_future(anext(aiter(client.messages)))  # nothing is subscribed: it ends with the connection
-        try:
-            await asyncio.wait((filled, gone), return_when=asyncio.FIRST_COMPLETED)
-            if gone.done():
-                gone.result()
-        finally:
-            filled.cancel()
-            gone.cancel()
-
-    async def _send(self, client: aiomqtt.Client, queued: Queued) -> None:
+    async def _send(self, connection: "_Connection", queued: Queued) -> None:
         post = queued.post
         self._note(queued, "sending")
-        await client.publish(post.topic, post.payload, qos=post.qos, retain=post.retain, timeout=TIMEOUT_S)
+        await connection.unless_gone(
+            connection.client.publish(post.topic, post.payload, qos=post.qos, retain=post.retain, timeout=TIMEOUT_S)
+        )
         self._note(queued, "sent")
 
     def _queued(self, post: Post) -> Queued:
@@ -151,3 +142,34 @@ class Publisher:
             timeout=TIMEOUT_S,
             tls_params=aiomqtt.TLSParameters() if self._broker.tls else None,
         )
+
+
+class _Connection:
+    """A connected client, and a task that ends with the connection: nothing is subscribed, so no message ends it before."""
+
+    def __init__(self, client: aiomqtt.Client, gone: asyncio.Future[aiomqtt.Message]) -> None:
+        self.client = client
+        self._gone = gone
+
+    async def unless_gone(self, work: Coroutine[Any, Any, object]) -> None:
+        """Waits for ``work``. Raises ``MqttError`` at once when the connection ends, which the library alone would not."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait((task, self._gone), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                self._gone.result()
+            await task
+        finally:
+            task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _watched(client: aiomqtt.Client) -> AsyncIterator[_Connection]:
+    gone = asyncio.ensure_future(anext(aiter(client.messages)))
+    try:
+        yield _Connection(client, gone)
+    finally:
+        gone.cancel()
+        await asyncio.wait((gone,))
+        if not gone.cancelled():
+            gone.exception()  # known: the connection ended

@@ -61,7 +61,8 @@ def run(
 
     log_to()
     stage = simulators.load_stage(file, load_library(profiles), scenario)
-    chosen = dict(_bus_port(text, [bus.id for bus in stage.world.buses]) for text in ports)
+    buses = [bus.id for bus in stage.world.buses if isinstance(bus, simulators.TcpBus)]
+    chosen = dict(_bus_port(text, buses) for text in ports)
     if check:
         click.echo(f"{file}: {len(stage.world.devices)} devices, {len(stage.story.steps)} steps")
         return
@@ -133,7 +134,7 @@ def _show(verdicts: Sequence["Verdict"]) -> None:
 def _bus_port(text: str, buses: Sequence[str]) -> tuple[str, int]:
     bus, _, port = text.partition("=")
     if bus not in buses or not port.isdecimal() or not 0 <= int(port) <= 65_535:
-        raise click.BadParameter(f"{text!r} is not BUS=PORT; buses: {', '.join(buses)}", param_hint="--port")
+        raise click.BadParameter(f"{text!r} is not BUS=PORT; TCP buses: {', '.join(buses)}", param_hint="--port")
     return bus, int(port)
 
 

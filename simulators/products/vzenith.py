@@ -45,9 +45,8 @@ class Vzenith:
             "serialno": self._serial,
             "result": {"PlateResult": _result(plate, number, moment.wall)},
         }
-        said = Said(
-            self._device, {"event": "plate", "plate": mask(plate.plate), "plate_colour": plate.colour}, event=True, at=moment.wall
-        )
+        values = {"event": "plate", "plate": mask(plate.plate), "plate_colour": plate.colour}
+        said = Said(self._device, dict(values), event=True, at=moment.wall // 1_000_000 * 1_000_000)  # it tells whole seconds
         return (self._post("ivs_result", f"p{number}", moment, {"AlarmInfoPlate": alarm})._replace(said=said),)
 
     def _post(self, name: str, id_: str, moment: Moment, payload: dict[str, Any]) -> Post:
