@@ -38,6 +38,7 @@ BEAT_S = 5.0
 SILENCE_S = 30.0
 VERB_S = 1800.0
 BETWEEN_FAILURES_S = 5.0
+BETWEEN_CALLS_S = 0.05
 
 log = structlog.get_logger()
 
@@ -211,14 +212,28 @@ async def _connect(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
     end.setblocking(False)
     try:
         with _short(path) as name:
-            await asyncio.get_running_loop().sock_connect(end, name)
+            async with asyncio.timeout(ASK_S):
+                while not _connected(end, name):
+                    await asyncio.sleep(BETWEEN_CALLS_S)
         return await asyncio.open_unix_connection(sock=end, limit=MAX_LINE)
     except (FileNotFoundError, ConnectionRefusedError) as error:
         end.close()
         raise NoAgent(f"no agent listens on {path}") from error
+    except TimeoutError as error:
+        end.close()
+        raise LinliError(f"the agent did not take the call within {ASK_S:g} s; see its log") from error
     except OSError as error:
         end.close()
         raise LinliError(f"{path}: {error.strerror}; run it as the agent's user, or with sudo") from error
+
+
+def _connected(end: socket.socket, name: str) -> bool:
+    """Not ``sock_connect``: that takes a full queue of askers for a connection on its way. This one never blocks."""
+    try:
+        end.connect(name)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
