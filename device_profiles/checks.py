@@ -69,6 +69,8 @@ def problems(document: ProfileDocument, file: str) -> list[Problem]:
     if document.mqtt is not None:
         for number, message in enumerate(document.mqtt.messages):
             _check_message(document, message, f"mqtt.messages[{number}]", faults)
+        for name in sorted(document.mqtt.defaults.keys() - _parameters(document)):
+            faults.add(f"mqtt.defaults.{name}", "no topic has this parameter", nearest(name, _parameters(document)))
     _check_used(document, faults)
     _check_examples(document, faults)
     return faults.problems
@@ -295,6 +297,10 @@ def _check_used(document: ProfileDocument, faults: _Faults) -> None:
             faults.add(f"points.{name}", "nothing fills it", "bind it to registers or name it in a message")
 
 
+def _parameters(document: ProfileDocument) -> set[str]:
+    return {name for message in (document.mqtt.messages if document.mqtt else ()) for name in topics.names(message.topic)}
+
+
 def _check_examples(document: ProfileDocument, faults: _Faults) -> None:
     examples = document.examples
     if not (examples.frames or examples.vectors or examples.messages):
@@ -310,7 +316,8 @@ def _check_examples(document: ProfileDocument, faults: _Faults) -> None:
             faults.add(where, f"no point {vector.point!r} in registers", nearest(vector.point, document.points))
         elif len(vector.words) != width(point.modbus):
             faults.add(f"examples.vectors[{number}].words", f"{vector.point} has {width(point.modbus)} words")
-    wanted = {name for message in (document.mqtt.messages if document.mqtt else ()) for name in topics.names(message.topic)}
+    known = _parameters(document)
+    wanted = known - (document.mqtt.defaults.keys() if document.mqtt else set())
     for number, message in enumerate(examples.messages):
-        if set(message.parameters) != wanted:
+        if not wanted <= message.parameters.keys() <= known:
             faults.add(f"examples.messages[{number}].parameters", "do not fill the topics", f"give {', '.join(sorted(wanted))}")

@@ -241,10 +241,14 @@ class MessageDocument(_Strict, frozen=True):
 
 
 class MqttDocument(_Strict, frozen=True):
-    """``interval_s``: how often the device is known to speak; ``None`` when it promises nothing."""
+    """``interval_s``: how often the device is known to speak; ``None`` when it promises nothing.
+
+    ``defaults``: parameters that a device's address may leave out.
+    """
 
     messages: Annotated[tuple[MessageDocument, ...], msgspec.Meta(min_length=1)]
     interval_s: Seconds | None = None
+    defaults: dict[str, Text] = {}
 
 
 class Origin(StrEnum):
@@ -276,7 +280,10 @@ class Vector(_Strict, frozen=True):
 
 
 class Given(_Strict, frozen=True):
-    """One observation. A value ``ref:X`` stands for the keyed hash of ``X``. ``at``: ISO, when the device's time counts."""
+    """One observation. ``ref:X`` stands for the keyed hash of ``X``, in a value and in ``event_id``.
+
+    ``at``: ISO, when the device's time counts.
+    """
 
     values: dict[str, Scalar]
     event_id: str | None = None

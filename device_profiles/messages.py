@@ -82,15 +82,26 @@ def extract(profile: Profile, parameters: Mapping[str, str], message: Message, k
     here = [route for route in routes if topics.matches(route.topic, message.topic)]
     if not here or not message.payload:  # a retained message is deleted by an empty one
         return ()
-    return tuple(observation for route in here for observation in _observations(profile, route, message, keys))
+    found: list[Observation] = []
+    undecodable: PayloadInvalid | None = None
+    for route in here:
+        try:
+            found += _observations(profile, route, message, keys)
+        except PayloadInvalid as error:  # a firmware's older form may be another rule's
+            undecodable = error
+    if undecodable is not None and not found:
+        raise undecodable
+    return tuple(found)
 
 
 @lru_cache(maxsize=16_384)
 def _routes(profile: Profile, parameters: tuple[tuple[str, str], ...]) -> tuple[_Route, ...]:
-    filled = dict(parameters)
+    if profile.mqtt is None:
+        return ()
+    filled = {**profile.mqtt.defaults, **dict(parameters)}
     return tuple(
         _Route(topics.fill(rule.topic, filled), rule, tuple(condition.bound(filled) for condition in rule.conditions))
-        for rule in (profile.mqtt.rules if profile.mqtt else ())
+        for rule in profile.mqtt.rules
     )
 
 

@@ -111,10 +111,14 @@ class MessageRule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MqttMap:
-    """``parameters``: the names that a device's address must fill; those in ``deep`` may span several levels of a topic."""
+    """``parameters``: the names that a device's address must fill; it may fill those of ``defaults`` too.
+
+    Those in ``deep`` may span several levels of a topic.
+    """
 
     rules: tuple[MessageRule, ...]
     parameters: frozenset[str]
+    defaults: Mapping[str, str]
     deep: frozenset[str]
     interval_s: float
 

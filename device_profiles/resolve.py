@@ -137,7 +137,8 @@ def _mqtt(document: MqttDocument, points: Mapping[str, Point]) -> MqttMap:
     patterns = [message.topic for message in document.messages]
     return MqttMap(
         rules=rules,
-        parameters=frozenset().union(*map(topics.names, patterns)),
+        parameters=frozenset().union(*map(topics.names, patterns)) - document.defaults.keys(),
+        defaults=document.defaults,
         deep=frozenset().union(*map(topics.deep_names, patterns)),
         interval_s=document.interval_s or 0.0,
     )

@@ -56,20 +56,21 @@ def subscriptions(profile: "Profile", parameters: Mapping[str, str]) -> tuple[st
     """The topic filters a device of this profile is heard on. Raises ``KeyError`` for a parameter that is not given."""
     if profile.mqtt is None:
         return ()
-    return tuple(dict.fromkeys(fill(rule.topic, parameters) for rule in profile.mqtt.rules))
+    filled = {**profile.mqtt.defaults, **parameters}
+    return tuple(dict.fromkeys(fill(rule.topic, filled) for rule in profile.mqtt.rules))
 
 
 def address_faults(profile: "Profile", parameters: Mapping[str, str]) -> list[str]:
     """What is wrong with the parameters of a device's address; empty when they fill every topic of its profile."""
     if profile.mqtt is None:
         return [f"profile {profile.id} does not speak MQTT"]
-    wanted, deep = profile.mqtt.parameters, profile.mqtt.deep
+    wanted, known = profile.mqtt.parameters, profile.mqtt.parameters | profile.mqtt.defaults.keys()
     found = [f"{name} is missing" for name in sorted(wanted - parameters.keys())]
-    found += [f"{name} is no parameter of {profile.id}" for name in sorted(parameters.keys() - wanted)]
-    for name in sorted(wanted & parameters.keys()):
+    found += [f"{name} is no parameter of {profile.id}" for name in sorted(parameters.keys() - known)]
+    for name in sorted(known & parameters.keys()):
         value = parameters[name]
         if not value or set(value) & set("+#\0") or len(value) > 256:
             found.append(f"{name}: {value!r} cannot stand in a topic")
-        elif "/" in value and name not in deep:
+        elif "/" in value and name not in profile.mqtt.deep:
             found.append(f"{name}: {value!r} has several levels; one is meant")
     return found

@@ -1,0 +1,175 @@
+"""A profile against its own examples: real bytes in, the values its author expects out.
+
+Frames are checked by their CRC before they are believed: manuals print wrong ones.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from device_profiles.clock import as_micros
+from device_profiles.decoding import Answer, Decoded, decode, helper_names
+from device_profiles.format import Frame, Given, MessageExample, Table, Vector
+from device_profiles.messages import Keys, Message, Observation, extract
+from device_profiles.payload import PayloadInvalid
+from device_profiles.planner import Request
+from device_profiles.profile import Profile
+from device_profiles.registers import BIT_TABLES
+from telemetry.metric import Value
+from telemetry.privacy import reference
+
+KEY = bytes(range(32))
+_TABLES = {1: Table.COIL, 2: Table.DISCRETE, 3: Table.HOLDING, 4: Table.INPUT}
+_TOLERANCE = 1e-7
+
+
+class Outcome(NamedTuple):
+    """One example of a profile and everything wrong with what it gave; sound when there is nothing."""
+
+    name: str
+    origin: str
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _FrameInvalid(Exception):
+    reason: str
+
+
+def run(profile: Profile) -> Iterator[Outcome]:
+    """Every example of a profile."""
+    for number, frame in enumerate(profile.examples.frames):
+        yield Outcome(f"frames[{number}]", frame.origin, tuple(_frame(profile, frame)))
+    for number, vector in enumerate(profile.examples.vectors):
+        yield Outcome(f"vectors[{number}]", vector.origin, tuple(_vector(profile, vector)))
+    for number, message in enumerate(profile.examples.messages):
+        yield Outcome(f"messages[{number}]", message.origin, tuple(_message(profile, message)))
+
+
+def crc(content: bytes) -> int:
+    """The CRC-16 of Modbus RTU."""
+    value = 0xFFFF
+    for byte in content:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ 0xA001 if value & 1 else value >> 1
+    return value
+
+
+def _frame(profile: Profile, frame: Frame) -> Iterator[str]:
+    try:
+        table, address, count = _asked(_sound(frame.tx))
+        words = _answered(_sound(frame.rx), table, count)
+    except _FrameInvalid as error:
+        yield error.reason
+        return
+    inside = tuple(
+        point.name
+        for point in profile.points.values()
+        if (register := point.register) is not None
+        and register.table is table
+        and address <= register.address
+        and register.address + register.count <= address + count
+    )
+    answers = [Answer(Request(table, address, count, inside), words), *_given(profile, frame.given)]
+    decoded = {each.point: each for each in decode(profile, answers)}
+    for name, expected in frame.gives.items():
+        yield from _compared(name, decoded.get(name), expected)
+
+
+def _sound(text: str) -> bytes:
+    try:
+        frame = bytes.fromhex(text)
+    except ValueError:
+        raise _FrameInvalid(f"{text!r} is not hexadecimal") from None
+    if len(frame) < 5 or crc(frame[:-2]) != int.from_bytes(frame[-2:], "little"):
+        raise _FrameInvalid(f"{text!r} is too short or its CRC is wrong")
+    return frame
+
+
+def _asked(frame: bytes) -> tuple[Table, int, int]:
+    if len(frame) != 8 or frame[1] not in _TABLES:
+        raise _FrameInvalid("tx is no read request of function 1 to 4")
+    return _TABLES[frame[1]], int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
+
+
+def _answered(frame: bytes, table: Table, count: int) -> tuple[int, ...]:
+    content = frame[3:-2]
+    wanted = (count + 7) // 8 if table in BIT_TABLES else 2 * count
+    if _TABLES.get(frame[1]) is not table or frame[2] != len(content) or len(content) != wanted:
+        raise _FrameInvalid("rx does not answer tx")
+    if table in BIT_TABLES:
+        return tuple(content[place // 8] >> place % 8 & 1 for place in range(count))
+    return tuple(int.from_bytes(content[place : place + 2], "big") for place in range(0, len(content), 2))
+
+
+def _vector(profile: Profile, vector: Vector) -> Iterator[str]:
+    answers = [_single(profile, vector.point, vector.words), *_given(profile, vector.given)]
+    decoded = {each.point: each for each in decode(profile, answers)}
+    yield from _compared(vector.point, decoded.get(vector.point), vector.gives)
+
+
+def _single(profile: Profile, name: str, words: tuple[int, ...]) -> Answer:
+    register = profile.points[name].register
+    if register is None:
+        return Answer(Request(Table.HOLDING, 0, 0, ()), ())
+    return Answer(Request(register.table, register.address, register.count, (name,)), words)
+
+
+def _given(profile: Profile, given: Mapping[str, Value]) -> Iterator[Answer]:
+    for name in helper_names(profile) & given.keys():
+        register = profile.points[name].register
+        if register is not None:
+            yield _single(profile, name, register.codec.write(given[name]))
+
+
+def _compared(name: str, decoded: Decoded | None, expected: Value | None) -> Iterator[str]:
+    if decoded is None:
+        yield f"{name} is not in the answer"
+    elif not _alike(decoded.value, expected):
+        why = f" ({decoded.reason})" if decoded.reason else ""
+        yield f"{name} gives {decoded.value!r}{why}, not {expected!r}"
+
+
+def _alike(value: Value | None, expected: Value | None) -> bool:
+    """Equal and of the same type; two floats within the precision of a float32."""
+    if isinstance(value, float) and isinstance(expected, int | float) and not isinstance(expected, bool):
+        return abs(value - expected) <= _TOLERANCE * max(abs(value), abs(expected))
+    return value == expected and isinstance(value, bool) is isinstance(expected, bool)
+
+
+def _message(profile: Profile, example: MessageExample) -> Iterator[str]:
+    payload = example.payload.encode() if isinstance(example.payload, str) else msgspec.json.encode(example.payload)
+    message = Message(example.topic, payload, example.retained, as_micros(example.arrived_at))
+    try:
+        found = extract(profile, example.parameters, message, Keys(KEY))
+    except PayloadInvalid as error:
+        yield str(error)
+        return
+    if len(found) != len(example.gives):
+        yield f"gives {len(found)} observations, not {len(example.gives)}"
+    for observation, expected in zip(found, example.gives, strict=False):
+        yield from _observed(observation, expected)
+
+
+def _observed(found: Observation, expected: Given) -> Iterator[str]:
+    values = {name: _meant(value) for name, value in expected.values.items()}
+    for name in sorted(values.keys() | found.values.keys()):
+        if name not in values or not _alike(found.values.get(name), values[name]):
+            yield f"{name} gives {found.values.get(name)!r}, not {values.get(name)!r}"
+    if found.event_id != _meant(expected.event_id):
+        yield f"event_id gives {found.event_id!r}, not {_meant(expected.event_id)!r}"
+    if found.at != (None if expected.at is None else as_micros(expected.at)):
+        yield f"at gives {found.at!r}, not {expected.at!r}"
+    if found.quality != expected.quality:
+        yield f"quality gives {found.quality}, not {expected.quality}"
+
+
+def _meant(value: Value | None) -> Value | None:
+    """``ref:X`` as the hash of ``X``; in an event's key up to the next colon."""
+    if not isinstance(value, str) or not value.startswith("ref:"):
+        return value
+    identifier, colon, rest = value.removeprefix("ref:").partition(":")
+    return reference(identifier, KEY) + colon + rest
