@@ -17,7 +17,7 @@ from simulators import scenario
 from simulators.clock import Anchor, Journal, Wall, wall_clock
 from simulators.ends import End, SerialEnd, TcpEnd
 from simulators.products import EspRfid, Frigate, Moment, Product, Sensor, Vzenith, Zigbee2Mqtt
-from simulators.publisher import Publisher, broker_url
+from simulators.publisher import Publisher, broker_at
 from simulators.registers import RegisterUnit
 from simulators.scenario import Cue
 from simulators.truth import Ailing, Held, Started, TruthLog
@@ -46,14 +46,14 @@ async def run(
     Serial lines appear in ``run_dir``, where the clock is kept too. Raises ``BusUnavailable`` when a port is in use and
     ``ConfigInvalid`` for a bad broker address; an absent broker is waited for.
     """
-    url = broker_url(broker)
+    there = broker_at(broker)
     with TruthLog(truth) as ledger:
         play = Play(
             stage, stage.world.seed if seed is None else seed, speed or stage.world.speed, Journal(run_dir / JOURNAL), ledger
         )
         ends = play.ends(run_dir, ports or {})
         publishers = {
-            product.name: Publisher(product, url, ledger, play.moment, random.Random(f"{play.seed}/{product.name}"))
+            product.name: Publisher(product, there, ledger, play.moment, random.Random(f"{play.seed}/{product.name}"))
             for product in play.products.values()
         }
         try:

@@ -12,27 +12,20 @@ import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import aiomqtt
 import structlog
 
 from simulators.products import Moment, Post, Product
 from simulators.truth import TruthLog, spoken
-from telemetry.errors import ConfigInvalid, Problem
+from telemetry.broker import Broker, broker_problems, connection
+from telemetry.errors import ConfigInvalid
 
 MAX_WAITING = 10_000
 TIMEOUT_S = 5.0
-KEEPALIVE_S = 10
 LONGEST_PAUSE_S = 15.0
 
 log = structlog.get_logger()
-
-
-class BrokerUrl(NamedTuple):
-    host: str
-    port: int
-    tls: bool
 
 
 class Queued(NamedTuple):
@@ -41,24 +34,20 @@ class Queued(NamedTuple):
     post: Post
 
 
-def broker_url(url: str) -> BrokerUrl:
-    """``mqtt://host:port`` or ``mqtts://host:port``, read. Raises ``ConfigInvalid``."""
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or port == -1:
-        raise ConfigInvalid([Problem("--broker", "", f"{url!r} is not a broker's address", "write mqtt://127.0.0.1:1883")])
-    tls = parts.scheme == "mqtts"
-    return BrokerUrl(parts.hostname, port or (8883 if tls else 1883), tls)
+def broker_at(url: str) -> Broker:
+    """The broker at ``mqtt://host:port`` or ``mqtts://host:port``. Raises ``ConfigInvalid``."""
+    broker = Broker(url)
+    problems = list(broker_problems(broker, "command line", "broker"))
+    if problems:
+        raise ConfigInvalid(problems)
+    return broker
 
 
 class Publisher:
     """``moment`` tells the time; ``chance`` spreads the reconnects of many products."""
 
     def __init__(
-        self, product: Product, broker: BrokerUrl, truth: TruthLog, moment: Callable[[], Moment], chance: random.Random
+        self, product: Product, broker: Broker, truth: TruthLog, moment: Callable[[], Moment], chance: random.Random
     ) -> None:
         self._product = product
         self._broker = broker
@@ -88,12 +77,12 @@ class Publisher:
         pause, was_there = 0.5, True
         while True:
             try:
-                async with self._client() as client, _watched(client) as connection:
+                async with self._client() as client, _watched(client) as link:
                     log.info("simulated product connected", product=self._product.name)
                     pause, was_there, self._connected = 0.5, True, True
                     for post in self._product.greet(self._moment()):
-                        await self._send(connection, self._queued(post))
-                    await self._drain(connection)
+                        await self._send(link, self._queued(post))
+                    await self._drain(link)
             except (aiomqtt.MqttError, OSError) as error:
                 if (task := asyncio.current_task()) and task.cancelling():
                     raise asyncio.CancelledError from error  # the goodbye failed while we were told to end
@@ -105,20 +94,18 @@ class Publisher:
             await asyncio.sleep(pause * self._chance.uniform(0.5, 1.0))
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
-    async def _drain(self, connection: "_Connection") -> None:
+    async def _drain(self, link: "_Connection") -> None:
         while True:
             while self._waiting:
-                await self._send(connection, self._waiting[0])
+                await self._send(link, self._waiting[0])
                 self._waiting.popleft()
             self._filled.clear()
-            await connection.unless_gone(self._filled.wait())
+            await link.unless_gone(self._filled.wait())
 
-    async def _send(self, connection: "_Connection", queued: Queued) -> None:
+    async def _send(self, link: "_Connection", queued: Queued) -> None:
         post = queued.post
         self._note(queued, "sending")
-        await connection.unless_gone(
-            connection.client.publish(post.topic, post.payload, qos=post.qos, retain=post.retain, timeout=TIMEOUT_S)
-        )
+        await link.unless_gone(link.client.publish(post.topic, post.payload, qos=post.qos, retain=post.retain, timeout=TIMEOUT_S))
         self._note(queued, "sent")
 
     def _queued(self, post: Post) -> Queued:
@@ -134,13 +121,10 @@ class Publisher:
     def _client(self) -> aiomqtt.Client:
         will = self._product.will()
         return aiomqtt.Client(
-            self._broker.host,
-            self._broker.port,
+            **connection(self._broker, str, None),
             identifier=self._product.name,
             will=aiomqtt.Will(will.topic, will.payload, will.qos, will.retain) if will else None,
-            keepalive=KEEPALIVE_S,
             timeout=TIMEOUT_S,
-            tls_params=aiomqtt.TLSParameters() if self._broker.tls else None,
         )
 
 

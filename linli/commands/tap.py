@@ -10,8 +10,9 @@ import aiomqtt
 import click
 import msgspec
 
-from simulators.publisher import BrokerUrl, broker_url
+from simulators.publisher import broker_at
 from telemetry import batch, presence, topic
+from telemetry.broker import Broker, connection
 from telemetry.errors import BatchInvalid, BrokerUnavailable, TopicInvalid
 from telemetry.reading import Reading
 from telemetry.topic import Leaf, Topic
@@ -27,13 +28,12 @@ def tap(broker: str, root: str, everything: bool, as_json: bool) -> None:
     if not topic.is_root(root):
         raise click.BadParameter(f"{root!r} cannot stand before a topic", param_hint="--root")
     leaves = tuple(Leaf) if everything else (Leaf.UP,)
-    asyncio.run(_listen(broker_url(broker), root, leaves, as_json))
+    asyncio.run(_listen(broker_at(broker), root, leaves, as_json))
 
 
-async def _listen(broker: BrokerUrl, root: str, leaves: tuple[Leaf, ...], as_json: bool) -> None:
-    tls = aiomqtt.TLSParameters() if broker.tls else None
+async def _listen(broker: Broker, root: str, leaves: tuple[Leaf, ...], as_json: bool) -> None:
     try:
-        async with aiomqtt.Client(broker.host, broker.port, timeout=5.0, tls_params=tls) as client:
+        async with aiomqtt.Client(**connection(broker, str, None), timeout=5.0) as client:
             for leaf in leaves:
                 await client.subscribe(topic.everyone(root, leaf), qos=0)
             async for message in client.messages:
