@@ -24,6 +24,7 @@ from ingest.alerts.rules import Rules, Watcher
 from ingest.alerts.tables import load_watermarks, save_watermarks
 from ingest.arrival import Arrival
 from ingest.database import Database
+from telemetry.batch import Lane
 from telemetry.identity import GatewayRef, Stream
 from telemetry.metric import Kind
 from telemetry.presence import Device
@@ -101,7 +102,7 @@ class AlertEngine:
             work = _Work(self._states.branch(), [])
             for key, entry in self._states.timers(now):
                 ref = GatewayRef(key.community, entry.gateway)
-                if entry.due is not None and self._progress.permits(ref, entry.lane, entry.due, now):
+                if entry.due is not None and self._progress.permits(ref, entry.lane, entry.due + entry.lag, now):
                     self._fire(work, key, entry, now)
             if work.states.changed:
                 await self._commit(work, {}, now)
@@ -135,14 +136,14 @@ class AlertEngine:
             presence = work.states.presence(stream.ref)
             absence.hear(presence, reading, stream.epoch, stream.lane, arrival.received_at)
             self._judge_device(work, stream.ref, reading.device)
-        if reading.quality in (Quality.BAD, Quality.STALE) or not reading.values:
+        if reading.quality is Quality.BAD or not reading.values:
             return
         watch = self._watch(stream.ref, reading)
         for watcher in watch.watchers:
-            self._advance(work, watcher, reading, stream, watch.zone)
+            self._advance(work, watcher, reading, arrival, watch.zone)
 
-    def _advance(self, work: "_Work", watcher: Watcher, reading: Reading, stream: Stream, zone: str) -> None:
-        rule = watcher.rule
+    def _advance(self, work: "_Work", watcher: Watcher, reading: Reading, arrival: Arrival, zone: str) -> None:
+        rule, stream = watcher.rule, arrival.stream
         machine = watcher.machine(stream.community)
         if machine.metrics.isdisjoint(reading.values):
             return
@@ -153,15 +154,15 @@ class AlertEngine:
         key = Key(rule.id, stream.community, subject, discriminator)
         old = work.states.get(key)
         try:
-            state, transitions = machine.advance(
-                old.state if old else machine.initial, Sample(reading.at, reading.device, reading.values)
-            )
+            sample = Sample(reading.at, reading.device, reading.values, reading.quality is not Quality.STALE)
+            state, transitions = machine.advance(old.state if old else machine.initial, sample)
             due = machine.due(state)
         except Exception as error:
             self._gave_up(rule.id, error)
             return
         if old is None or state != old.state:
-            entry = Entry(state, stream.gateway, stream.lane, reading.device, reading.at, due, machine.idle(state))
+            lag = arrival.received_at - reading.at if stream.lane == Lane.URGENT else 0
+            entry = Entry(state, stream.gateway, stream.lane, reading.device, reading.at, lag, due, machine.idle(state))
             self._moved(work, watcher, key, entry, transitions)
 
     def _fire(self, work: "_Work", key: Key, entry: Entry, now: int) -> None:
@@ -193,7 +194,7 @@ class AlertEngine:
             was = old.state if old and isinstance(old.state, absence.Absent) else absence.Absent()
             state, transitions = absence.judge(spec, was, presence, device, name)
             if state != was:
-                self._moved(work, watcher, key, Entry(state, ref.gateway, "", name, presence.newest, None, False), transitions)
+                self._moved(work, watcher, key, Entry(state, ref.gateway, "", name, presence.newest, 0, None, False), transitions)
 
     def _watched(self, watcher: Watcher, ref: GatewayRef, device: Device | None) -> bool:
         kinds = watcher.rule.applies_to.kinds

@@ -107,7 +107,7 @@ class Hold:
             return state, ()
         state, before = self.fire(state, sample.at)
         holds = self.judge.holds(sample.values, state.phase in (Phase.FIRING, Phase.EASING))
-        if holds is None:
+        if holds is None or (holds and not sample.fresh):
             return state, before
         moved = msgspec.structs.replace(_moved(state, holds, sample.at), seen=sample.at, value=self.judge.value(sample.values))
         state, after = self.fire(moved, sample.at)

@@ -34,13 +34,15 @@ _encoder = msgspec.json.Encoder()
 
 
 class Entry(NamedTuple):
-    """One machine's state for one subject. ``gateway``, ``lane``, ``device`` and ``at`` are of the sample that led to it."""
+    """One machine's state for one subject. ``gateway``, ``lane``, ``device`` and ``at`` are of the sample that led to it;
+    ``lag`` is by how much an urgent sample came after its ``at``: its way here, and how far its device's clock is behind."""
 
     state: State
     gateway: str
     lane: str
     device: str
     at: int
+    lag: int
     due: int | None
     idle: bool
 
@@ -89,7 +91,7 @@ class States:
 
     def timers(self, now: int) -> list[tuple[Key, Entry]]:
         """Those with a timer at or before ``now``, earliest first."""
-        due = [(key, entry) for key, entry in self._timers.items() if entry.due is not None and entry.due <= now]
+        due = [(key, entry) for key, entry in self._timers.items() if entry.due is not None and entry.due + entry.lag <= now]
         return sorted(due, key=lambda pair: (pair[1].due or 0, pair[0]))
 
     def idle(self) -> Iterator[tuple[Key, Entry]]:
@@ -116,7 +118,7 @@ def load_states(connection: sa.Connection, rules: Rules) -> States:
         if isinstance(state, Presence):
             states.presences[GatewayRef(key.community, key.subject)] = state
         elif state is not None and (timing := _timing(rules, key, state)) is not None:
-            states.put(key, Entry(state, row["gateway"], row["lane"], row["device"], row["at"], *timing))
+            states.put(key, Entry(state, row["gateway"], row["lane"], row["device"], row["at"], row["lag"], *timing))
         else:
             forgotten += 1
     if forgotten:
@@ -146,14 +148,21 @@ def save_states(connection: sa.Connection, states: States) -> None:
         connection,
         rule_state,
         (
-            _row(Key(PRESENCE, ref.community, ref.gateway), Entry(Absent(), ref.gateway, "", "", it.newest, None, False), it)
+            _row(Key(PRESENCE, ref.community, ref.gateway), Entry(Absent(), ref.gateway, "", "", it.newest, 0, None, False), it)
             for ref, it in states.presences.items()
         ),
     )
 
 
 def _row(key: Key, entry: Entry, body: State | Presence) -> dict[str, Any]:
-    own = {"version": VERSION, "gateway": entry.gateway, "lane": entry.lane, "device": entry.device, "at": entry.at}
+    own = {
+        "version": VERSION,
+        "gateway": entry.gateway,
+        "lane": entry.lane,
+        "device": entry.device,
+        "at": entry.at,
+        "lag": entry.lag,
+    }
     return {**key._asdict(), **own, "body": _encoder.encode(body)}
 
 

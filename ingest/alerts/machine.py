@@ -14,11 +14,15 @@ from telemetry.metric import Value
 
 
 class Sample(NamedTuple):
-    """A reading as a machine sees it; ``at`` is event time, UTC microseconds."""
+    """A reading as a machine sees it; ``at`` is event time, UTC microseconds.
+
+    What is not ``fresh`` is of unknown age, as what a broker retained: it may end a condition, never begin one.
+    """
 
     at: int
     device: str
     values: Mapping[str, Value]
+    fresh: bool = True
 
 
 class Change(StrEnum):

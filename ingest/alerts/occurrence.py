@@ -34,7 +34,7 @@ class Occurrence:
         return self.condition.metrics | ({self.metric} if self.metric else set())
 
     def advance(self, state: Occurred, sample: Sample) -> tuple[Occurred, Transitions]:
-        if sample.at <= state.last or not self._matches(sample.values):
+        if sample.at <= state.last or not sample.fresh or not self._matches(sample.values):
             return state, ()
         state, before = self.fire(state, sample.at)
         value = sample.values.get(self.show) if self.show else None

@@ -1,8 +1,9 @@
 """Whether a timer may fire: whether anything that was said before it can still be on its way.
 
 A tick is the wall's time; a timer is event time. Between them stands what is not here yet: a batch still being filled,
-a backlog after an outage or a restart of ours. A timer at T fires on a tick once the gateway's lane has shown a reading
-at or after T, or is as late now as it ever lets a reading be. Urgent readings overtake bulk ones, so bulk speaks for both.
+a backlog after an outage or a restart of ours. An urgent timer fires once it is due by the wall plus as late as its gateway
+is now; a bulk one also once the lane has shown a reading of its time or after it. Urgent readings overtake bulk ones, so
+what is known of bulk holds for both.
 """
 
 from dataclasses import dataclass, field
@@ -31,15 +32,17 @@ class Progress:
     _lanes: dict[tuple[GatewayRef, str], _Lately] = field(default_factory=dict)
 
     def note(self, ref: GatewayRef, lane: str, newest: int, received_at: int) -> None:
-        """A batch came whose newest reading is of ``newest``. Signed, the lag also covers a clock that is ahead or behind."""
+        """A batch came whose newest reading is of ``newest``. A clock that runs ahead is not believed."""
+        newest = min(newest, received_at)
         old = self._lanes.get((ref, lane))
         self._lanes[ref, lane] = _Lately(max(newest, old.newest) if old else newest, received_at - newest)
 
     def permits(self, ref: GatewayRef, lane: str, due: int, now: int) -> bool:
-        """Whether a timer due at event time ``due`` may fire at ``now``."""
+        """Whether a timer due at ``due``, by the wall, may fire at ``now``."""
         lanes = (Lane.URGENT, Lane.BULK) if lane == Lane.URGENT else (Lane.BULK,)
         known = [lately for one in lanes if (lately := self._lanes.get((ref, one)))]
         if not known:
             return now - (self.started_at or now) >= SILENT_US and due <= now
-        lag = min(lately.lag for lately in known)
-        return max(lately.newest for lately in known) >= due or due + lag + PATIENCE_US[Lane(lane)] <= now
+        if lane == Lane.BULK and known[0].newest >= due:
+            return True
+        return due + min(lately.lag for lately in known) + PATIENCE_US[Lane(lane)] <= now

@@ -55,7 +55,7 @@ class Succession:
 
     def advance(self, state: Watched, sample: Sample) -> tuple[Watched, Transitions]:
         state, before = self.fire(state, sample.at)
-        if any(excuse.holds(sample.values) is True for excuse in self.without):
+        if sample.fresh and any(excuse.holds(sample.values) is True for excuse in self.without):
             state = self._excused(state, sample.at)
         state, ended = self._noticed(state, sample)
         state, after = self.fire(state, sample.at)
@@ -97,7 +97,7 @@ class Succession:
         state = msgspec.structs.replace(state, sides={**state.sides, sample.device: Side(sample.at, holds)})
         if not holds:
             return self._ended(state, sample.device, sample.at)
-        came_about = self.happens.is_event or (old is not None and not old.held)
+        came_about = sample.fresh and (self.happens.is_event or (old is not None and not old.held))
         if came_about and not any(self._excuses(excuse, sample.at) for excuse in state.excuses):
             coming = tuple(sorted((*state.coming, Coming(sample.at, sample.device))))[-MAX_KEPT:]
             state = msgspec.structs.replace(state, coming=coming)

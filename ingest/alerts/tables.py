@@ -80,6 +80,7 @@ rule_state = sa.Table(
     sa.Column("lane", sa.String(8), nullable=False),
     sa.Column("device", sa.String(64), nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("lag", sa.BigInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
 

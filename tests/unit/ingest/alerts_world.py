@@ -64,8 +64,9 @@ class Feed:
         return Arrival(stream, self._seqs[stream], readings, Micros(newest + delay_us))
 
 
-def reading(at_s: float, device: str, kind: Kind, values: Mapping[str, Any], silent: bool = False) -> Reading:
-    quality, faults = (Quality.BAD, {"*": "no answer"}) if silent else (Quality.GOOD, None)
+def reading(at_s: float, device: str, kind: Kind, values: Mapping[str, Any], said: str = "") -> Reading:
+    quality = {"silent": Quality.BAD, "stale": Quality.STALE}.get(said, Quality.GOOD)
+    faults = {"*": "no answer"} if said == "silent" else None
     return Reading(device=device, kind=kind, at=instant(at_s), values=dict(values), quality=quality, faults=faults)
 
 

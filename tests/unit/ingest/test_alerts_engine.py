@@ -215,6 +215,26 @@ async def test_a_timer_waits_while_its_gateway_is_late(centre: Centre) -> None:
     assert await centre.all() == []
 
 
+async def test_a_device_whose_clock_is_wrong_gets_its_full_time(centre: Centre) -> None:
+    """The door's clock is 30 s behind; the gateway's own is right and says so by its bulk readings."""
+    feed = Feed()
+    await centre.take(feed.batch(opened(0), delay_us=30_000_000))
+    await centre.take(feed.batch(reading(31, "meter", Kind.ENERGY, {"frequency": 50.0})))
+    await centre.tick(35)
+    assert await centre.all() == []
+    await centre.tick(40.2)
+    assert seconds((await only(centre)).opened_at) == 10.0
+
+
+async def test_a_device_whose_clock_is_ahead_does_not_hold_its_timer_back(centre: Centre) -> None:
+    feed = Feed()
+    await centre.take(feed.batch(opened(30), delay_us=-30_000_000))
+    await centre.tick(9)
+    assert await centre.all() == []
+    await centre.tick(11)
+    assert seconds((await only(centre)).opened_at) == 40.0
+
+
 async def test_a_timer_of_the_bulk_lane_waits_for_the_batch_that_may_still_be_filled(centre: Centre) -> None:
     feed = Feed()
     await centre.take(feed.batch(reading(0, "sump", Kind.ENVIRONMENT, {"level": 1.5})))

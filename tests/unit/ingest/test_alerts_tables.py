@@ -30,12 +30,13 @@ class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One reading, ``at`` in seconds; ``silent``: the gateway says the device does not answer."""
+    """One reading, ``at`` in seconds; ``silent``: the gateway says the device does not answer; ``stale``: of unknown age."""
 
     at: float
     device: str
     values: dict[str, Value] = {}
     silent: bool = False
+    stale: bool = False
 
 
 class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +77,10 @@ def _cases() -> Iterator[Any]:
 
 def _arrivals(table: Table, case: Case) -> list[Arrival]:
     kinds = {place.id: place.kind for place in table.devices}
-    said = [reading(one.at, one.device, kinds[one.device], one.values, one.silent) for one in case.series]
+    said = [
+        reading(one.at, one.device, kinds[one.device], one.values, "silent" if one.silent else "stale" if one.stale else "")
+        for one in case.series
+    ]
     for start, end in case.beats or ((0.0, case.until),):
         said += [reading(start + 5 * n + 0.5, "gw-test-1", Kind.GATEWAY, {"unsent": 0}) for n in range(int((end - start) // 5))]
     feed = Feed()
