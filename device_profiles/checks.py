@@ -6,7 +6,7 @@ topics, paths and zones can be used, and the examples speak of points that exist
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations
 
 from device_profiles import topics
 from device_profiles.clock import zone_named
@@ -24,6 +24,7 @@ from device_profiles.format import (
     UnitScale,
 )
 from device_profiles.payload import path, take
+from device_profiles.planner import aligned
 from device_profiles.registers import BIT_TABLES, width
 from device_profiles.resolve import metric_of, needed, sentinels
 from telemetry.document import nearest
@@ -160,8 +161,10 @@ def _check_binding(document: ProfileDocument, point: PointDocument, binding: Bin
         faults.add(where, "the profile has no modbus section", "add one; it may be empty: modbus: {}")
     if binding.address + width(binding) > 65_536:
         faults.add(f"{where}.address", f"{binding.address} and {width(binding)} registers end past 65535")
-    if document.modbus is not None and binding.table not in BIT_TABLES and width(binding) > document.modbus.max_registers:
-        faults.add(where, f"{width(binding)} registers, but one request reads {document.modbus.max_registers}")
+    if document.modbus is not None and binding.table not in BIT_TABLES:
+        first, end = aligned(binding.address, binding.address + width(binding), document.modbus.align)
+        if end - first > document.modbus.max_registers:
+            faults.add(where, f"takes {end - first} registers, but one request reads {document.modbus.max_registers}")
     if (binding.type in (RawType.BCD, RawType.ASCII)) is not (binding.registers is not None):
         faults.add(f"{where}.registers", "goes with bcd and ascii, and only with them")
     _check_bits(point, binding, where, faults)
@@ -232,7 +235,7 @@ def _check_overlaps(document: ProfileDocument, faults: _Faults) -> None:
     bound = [(name, point.modbus) for name, point in document.points.items() if point.modbus is not None]
     for table in Table:
         spans = sorted((at.address, at.address + width(at), name) for name, at in bound if at.table is table)
-        for (first, end, name), (other_first, other_end, other) in pairwise(spans):
+        for (first, end, name), (other_first, other_end, other) in combinations(spans, 2):
             if other_first < end and not _shares_bits(document, name, other, (first, end) == (other_first, other_end)):
                 faults.add(f"points.{other}.modbus", f"overlaps {name!r} at {table} {other_first}", "check address and type")
 

@@ -69,10 +69,10 @@ def _blocked(model: ModbusMap, table: Table, refused: Refused) -> frozenset[int]
 
 
 def _merged(points: list[tuple[Point, Register]], model: ModbusMap, blocked: frozenset[int], table: Table) -> Iterator[_Span]:
-    limit = model.max_bits if table in BIT_TABLES else model.max_registers
+    limit, step = (model.max_bits, 1) if table in BIT_TABLES else (model.max_registers, model.align)
     current: _Span | None = None
     for point, register in points:
-        own = _aligned(_Span(register.address, register.address + register.count, (point.name,)), model, table)
+        own = _Span(*aligned(register.address, register.address + register.count, step), (point.name,))
         if not blocked.isdisjoint(range(own.first, own.end)):
             continue
         if current is None:
@@ -94,6 +94,6 @@ def _may_join(current: _Span, own: _Span, joined: _Span, model: ModbusMap, limit
     return own.first - current.end <= model.max_gap and joined.end - joined.first <= limit
 
 
-def _aligned(span: _Span, model: ModbusMap, table: Table) -> _Span:
-    step = 1 if table in BIT_TABLES else model.align
-    return _Span(span.first - span.first % step, min(span.end + -span.end % step, 65_536), span.points)
+def aligned(first: int, end: int, step: int) -> tuple[int, int]:
+    """The shortest request whose start and count are multiples of ``step`` and that holds these addresses."""
+    return first - first % step, min(end + -end % step, 65_536)

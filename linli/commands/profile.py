@@ -42,7 +42,7 @@ def list_(extra: tuple[Path, ...], as_json: bool) -> None:
     table = Table()
     for heading in ("id", "kind", "speaks", "confidence"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("what it is", overflow="ellipsis", no_wrap=True)
+    table.add_column("what it is")
     for found in known:
         table.add_row(found.id, found.kind, " ".join(_speaks(found)), found.confidence, f"{found.name.zh} {found.name.en}")
     _print(table)

@@ -1,0 +1,194 @@
+"""A wrong profile is refused with everything wrong with it, each with its path and, where there is one, a cure."""
+
+import pytest
+
+from device_profiles.library import load_text
+from device_profiles.profile import Profile
+from telemetry.errors import ConfigInvalid
+
+SENSOR = """
+id: sensor-1
+kind: environment
+vendor: V
+model: M
+name: {zh: 传感器, en: Sensor}
+confidence: single
+sources: [a manual]
+modbus: {max_registers: 10}
+points:
+  temperature: {unit: degC, scale: 0.1, modbus: {table: input, address: 1, type: int16}}
+  POINT
+examples:
+  vectors: [{origin: computed, point: temperature, words: [305], gives: 30.5}]
+"""
+
+SPEAKER = """
+id: speaker-1
+kind: access
+vendor: V
+model: M
+name: {zh: 门, en: Door}
+confidence: single
+sources: [a manual]
+mqtt:
+  messages:
+    - {topic: "doors/{name}", values: {door_open: open}}
+    - MESSAGE
+points:
+  door_open: {}
+  POINT
+examples:
+  messages:
+    - {origin: computed, topic: doors/a, parameters: {name: a}, payload: {open: true}, gives: [{values: {door_open: true}}]}
+"""
+
+
+def sensor(point: str = "humidity: {unit: '%RH', modbus: {table: input, address: 2}}", **change: str) -> Profile:
+    text = SENSOR.replace("POINT", point)
+    for old, new in change.items():
+        text = text.replace(f"{old}:", f"{new}", 1)
+    return load_text(text, "sensor-1.yaml")
+
+
+def speaker(message: str, point: str = "tamper: {}") -> Profile:
+    also = '{topic: "doors/{name}/case", values: {tamper: $}}\n    - '
+    return load_text(SPEAKER.replace("MESSAGE", also + message).replace("POINT", point), "speaker-1.yaml")
+
+
+def problems(make: object, *arguments: str) -> str:
+    assert callable(make)
+    with pytest.raises(ConfigInvalid) as caught:
+        make(*arguments)
+    return "\n".join(str(problem) for problem in caught.value.problems)
+
+
+def test_the_patterns_of_these_tests_are_good() -> None:
+    assert set(sensor().points) == {"temperature", "humidity"}
+    assert set(speaker("{topic: x, event: exit_button}").points) == {"door_open", "tamper"}
+
+
+@pytest.mark.parametrize(
+    ("point", "said"),
+    [
+        ("humidty: {unit: '%RH', modbus: {table: input, address: 2}}", "no metric 'humidty' (did you mean 'humidity'?)"),
+        ("humidity: {unit: '%', modbus: {table: input, address: 2}}", "'%' does not convert to the metric's '%RH'"),
+        ("pressure: {unit: hPaa, modbus: {table: input, address: 2}}", "no unit 'hPaa' (did you mean 'hPa'?)"),
+        ("humidity: {modbus: {table: input, address: 2}}", "points.humidity.unit: is missing"),
+        ("humidity: {unit: '%RH', scale: 0, modbus: {table: input, address: 2}}", "points.humidity.scale: 0.0 cannot be used"),
+        ("humidity: {unit: '%RH', scale: .inf, modbus: {table: input, address: 2}}", "points.humidity.scale: inf cannot be used"),
+        ("humidity: {unit: '%RH', range: [9, 1], modbus: {table: input, address: 2}}", "points.humidity.range"),
+        ("motion: {modbus: {table: input, address: 2}}", "a number, but the metric is a bool (name the bit"),
+        ("humidity: {unit: '%RH', modbus: {table: coil, address: 2, type: bit}}", "one bit, but the metric is a float"),
+        ("fault_code: {scale: 0.5, modbus: {table: input, address: 2}}", "the metric is an integer (give a whole scale"),
+        ("motion: {map: {0: off}, modbus: {table: input, address: 2}}", "points.motion.map.0: 'off' is not a bool"),
+        ("motion: {range: [0, 1], modbus: {table: coil, address: 2, type: bit}}", "points.motion.range: the metric is a bool"),
+        ("humidity: {unit: '%RH', invert: true, modbus: {table: input, address: 2}}", "only a bool can be inverted"),
+        ("humidity: {unit: '%RH', modbus: {table: input, address: 1}}", "overlaps 'humidity' at input 1"),
+        ("humidity: {unit: '%RH', modbus: {table: input, address: 0, type: uint32}}", "overlaps 'humidity' at input 1"),
+        ("also: {metric: temperature, unit: degC, modbus: {table: input, address: 9}}", "already point 'temperature'"),
+        ("humidity: {unit: '%RH', modbus: {table: input, address: 65535, type: float32}}", "end past 65535"),
+        ("humidity: {unit: '%RH', modbus: {table: input, address: 70000}}", "points.humidity.modbus.address"),
+        ("humidity: {unit: '%RH', modbus: {table: input, address: 4, type: bcd}}", "goes with bcd and ascii"),
+        ("humidity: {unit: '%RH', modbus: {table: input, address: 4, type: ascii, registers: 11}}", "one request reads 10"),
+        ("motion: {modbus: {table: input, address: 4, type: bit}}", "points.motion.modbus.bit: is missing"),
+        ("motion: {modbus: {table: input, address: 4, type: bit, bit: 16}}", "is not inside 16 bits"),
+        ("motion: {modbus: {table: coil, address: 4, type: bit, bit: 1}}", "a coil is one bit"),
+        ("fault_code: {modbus: {table: input, address: 4, type: int16, bits: [0, 3]}}", "bits of int16"),
+        ("fault_code: {modbus: {table: input, address: 4, bits: [3, 0]}}", "write [lowest, highest]"),
+        ("humidity: {unit: '%RH', invalid: [65536], modbus: {table: input, address: 4}}", "65536 is not a raw value"),
+        ("humidity: {unit: '%RH', invalid: [none], modbus: {table: input, address: 4}}", "'none' is not a raw value"),
+        ("humidity: {unit: '%RH'}", "points.humidity: nothing fills it"),
+        ("level: {scale_from: {point: digits}, unit: m, modbus: {table: input, address: 4}}", "'digits', which is no point"),
+        ("level: {unit_from: {point: temperature, units: {1: V}}, modbus: {table: input, address: 4}}", "'V' does not convert"),
+        ("humidity: {helper: true}", "a helper is read from registers"),
+        ("humidity: {unit: '%RH', personal: plate, modbus: {table: input, address: 4}}", "no metric 'humidity_ref'"),
+        ("humidity: {unit: '%RH', modbus: {table: input, address: 2, oder: CDAB}}", "unknown key 'oder' (did you mean 'order'?)"),
+        ("humidity: {unit: '%RH', deadband: -1, modbus: {table: input, address: 2}}", "points.humidity.deadband"),
+    ],
+)
+def test_a_wrong_point_is_refused(point: str, said: str) -> None:
+    assert said in problems(sensor, point)
+
+
+@pytest.mark.parametrize(
+    ("modbus", "said"),
+    [
+        ("max_gap: -1", "modbus.max_gap"),
+        ("max_registers: 126", "modbus.max_registers"),
+        ("max_registers: 9, align: 2", "is not a multiple of align 2"),
+        ("align: 3", "modbus.align"),
+        ("max_registers: 2, align: 2}\nnote: {a: b", "unknown key 'note'"),
+        ("gap_ms: fast", "modbus.gap_ms"),
+    ],
+)
+def test_wrong_limits_are_refused(modbus: str, said: str) -> None:
+    text = SENSOR.replace("POINT", "").replace("max_registers: 10", modbus)
+    assert said in problems(load_text, text, "sensor-1.yaml")
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("{topic: 'a/#', event: exit_button}", "has a # or a NUL"),
+        ("{topic: 'a/{Name}', event: exit_button}", "has a brace that is no parameter"),
+        ("{topic: 'a/x+', event: exit_button}", "+ stands for a whole level"),
+        ("{topic: x}", "it says nothing"),
+        ("{topic: x, values: {dor_open: a}}", "no point 'dor_open' (did you mean 'door_open'?)"),
+        ("{topic: x, values: {door_open: 'a..b'}}", "'a..b' is not a path"),
+        ("{topic: x, values: {door_open: {path: a, value: true}}}", "give either a path or a value"),
+        ("{topic: x, when: {'.a': 1}, event: exit_button}", "'.a' is not a path"),
+        ("{topic: x, any_changed: {a: 'b['}, event: exit_button}", "'b[' is not a path"),
+        ("{topic: x, each: '[x]', event: exit_button}", "'[x]' is not a path"),
+        ("{topic: x, event: exit_button, event_id: ['']}", "an empty path"),
+        ("{topic: x, event_id: [a], values: {door_open: a}}", "there is no event"),
+        ("{topic: x, event: exit_button, retained: current}", "a retained copy is never an event"),
+        ("{topic: x, event: exit_button, require: [tamper]}", "'tamper' is not among the values"),
+        ("{topic: x, event: exit_button, time: {path: t, format: iso, zone: Asia/Atlantis}}", "no time zone 'Asia/Atlantis'"),
+        ("{topic: x, event: exit_button, time: {path: t, format: unix}}", "time.format"),
+        ("{topic: 'a/{other}', event: exit_button}", "examples.messages[0].parameters: do not fill the topics"),
+    ],
+)
+def test_a_wrong_message_is_refused(message: str, said: str) -> None:
+    assert said in problems(speaker, message)
+
+
+def test_a_helper_that_depends_on_another_is_refused() -> None:
+    point = """one: {helper: true, modbus: {table: input, address: 4}}
+  two: {helper: true, scale_from: {point: one}, modbus: {table: input, address: 5}}
+  level: {unit: m, scale_from: {point: two}, modbus: {table: input, address: 6}}"""
+    assert "which depends on others" in problems(sensor, point)
+
+
+def test_a_person_is_told_by_a_hash_alone() -> None:
+    assert "a person's metric ends in _ref" in problems(speaker, "{topic: x, values: {reason: a}}", "reason: {personal: person}")
+
+
+def test_a_point_that_no_aligned_request_can_hold_is_refused() -> None:
+    odd = "pressure: {unit: Pa, modbus: {table: holding, address: 1, type: float32}}"
+    text = SENSOR.replace("POINT", odd).replace("max_registers: 10", "max_registers: 2, align: 2")
+    assert "points.pressure.modbus: takes 4 registers, but one request reads 2" in problems(load_text, text, "sensor-1.yaml")
+
+
+def test_two_parts_of_one_register_may_not_share_a_bit() -> None:
+    bit = "tamper: {modbus: {table: input, address: 4, type: bit, bit: 0}}"
+    part = "fault_code: {modbus: {table: input, address: 4, bits: %s}}"
+    whole = "whole: {helper: true, modbus: {table: input, address: 4}}"
+    assert set(sensor("\n  ".join((bit, part % "[1, 3]", whole))).points) == {"temperature", "tamper", "fault_code", "whole"}
+    assert "overlaps" in problems(sensor, "\n  ".join((bit, part % "[0, 3]", whole)))
+
+
+def test_a_profile_says_all_its_problems_in_one_pass() -> None:
+    text = SENSOR.replace("POINT", "humidty: {unit: x, modbus: {table: input, address: 1}}").replace(
+        "words: [305]", "words: [1, 2]"
+    )
+    said = problems(load_text, text, "sensor-1.yaml")
+    for part in ("no metric 'humidty'", "overlaps", "temperature has 1 words"):
+        assert part in said
+
+
+def test_a_profile_needs_a_bus_or_a_broker_and_an_example() -> None:
+    text = SENSOR.replace("POINT", "").replace("modbus: {max_registers: 10}\n", "")
+    text = text[: text.index("examples:")] + "examples: {}\n"
+    said = problems(load_text, text, "sensor-1.yaml")
+    for part in ("neither Modbus nor MQTT", "the profile has no modbus section", "give at least one, with real bytes"):
+        assert part in said
