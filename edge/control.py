@@ -213,7 +213,7 @@ async def _connect(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
     try:
         with _short(path) as name:
             async with asyncio.timeout(ASK_S):
-                while not _connected(end, name):
+                while not _connected(end, name):  # noqa: ASYNC110 - nothing tells when there is room again
                     await asyncio.sleep(BETWEEN_CALLS_S)
         return await asyncio.open_unix_connection(sock=end, limit=MAX_LINE)
     except (FileNotFoundError, ConnectionRefusedError) as error:

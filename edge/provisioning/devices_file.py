@@ -43,4 +43,14 @@ def save(path: Path, devices: tuple[DeviceConfig, ...]) -> None:
 
 def render(devices: tuple[DeviceConfig, ...]) -> str:
     plain = msgspec.to_builtins(Devices(devices))
-    return HEADER + yaml.safe_dump(plain, allow_unicode=True, sort_keys=False, width=120)
+    return HEADER + yaml.dump(plain, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=120)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Escapes what YAML would fold or lose, such as a line separator inside a name."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=None if data.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)

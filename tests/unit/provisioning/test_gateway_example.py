@@ -1,0 +1,45 @@
+"""The example files load, and show every key."""
+
+import re
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from device_profiles import load_library
+from edge.config import DeviceConfig, Gateway, GatewayConfig, RtuBus, load
+from linli.paths import config_dir
+from telemetry.broker import Broker
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> GatewayConfig:
+    shutil.copy(config_dir() / "gateway.example.yaml", tmp_path / "gateway.yaml")
+    shutil.copy(config_dir() / "devices.example.yaml", tmp_path / "devices.yaml")
+    (tmp_path / "keys").mkdir()
+    for name in ("gateway.key", "site.key", "broker.password"):
+        (tmp_path / "keys" / name).touch(0o600)
+        (tmp_path / "keys" / name).write_text("ab" * 32)
+    (tmp_path / "keys" / "ca.pem").write_text("")
+    return load(tmp_path / "gateway.yaml", load_library())
+
+
+def test_the_examples_are_good_configuration(example: GatewayConfig) -> None:
+    assert example.gateway.gateway.id == "gw-b3"
+    assert [device.id for device in example.devices] == ["b3-pump-climate", "b3-meter", "b3-roof-door"]
+
+
+@pytest.mark.parametrize(("part", "type_"), [((), Gateway), (("centre", "broker"), Broker), (("buses", 0), RtuBus)])
+def test_every_key_there_is_stands_in_the_example(part: tuple[str | int, ...], type_: type[msgspec.Struct]) -> None:
+    text = (config_dir() / "gateway.example.yaml").read_text()
+    shown = yaml.safe_load(re.sub(r"# (certificate\w+: \S+).*", r"\1", text))
+    for step in part:
+        shown = shown[step]
+    assert {field.encode_name for field in msgspec.structs.fields(type_)} <= shown.keys()
+
+
+def test_every_key_of_a_device_stands_in_the_example() -> None:
+    shown = yaml.safe_load((config_dir() / "devices.example.yaml").read_text())["devices"][0]
+    assert {field.encode_name for field in msgspec.structs.fields(DeviceConfig)} == shown.keys()
