@@ -110,7 +110,7 @@ class Hold:
         if holds is None or (holds and not sample.fresh):
             return state, before
         moved = msgspec.structs.replace(_moved(state, holds, sample.at), seen=sample.at, value=self.judge.value(sample.values))
-        state, after = self.fire(moved, sample.at)
+        state, after = self.fire(moved, max(sample.at, moved.since))
         return state, before + after
 
     def fire(self, state: Held, until: int) -> tuple[Held, Transitions]:

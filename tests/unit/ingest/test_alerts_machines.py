@@ -1,0 +1,150 @@
+"""The machines by themselves: ticks, restarts and duplicates change nothing that they say."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.alerts.condition import Condition
+from ingest.alerts.hold import Hold, Level, Met
+from ingest.alerts.ledger import _decoder
+from ingest.alerts.machine import Change, Machine, Sample, Transition
+from ingest.alerts.occurrence import Occurrence
+from ingest.alerts.rule import Test as Wanted
+from ingest.alerts.rule import Threshold
+from ingest.alerts.sequence import MAX_KEPT, Succession
+from telemetry.metric import Value
+
+LEVEL = Threshold(metric="level", unit="m", raise_at=6, clear_at=4)
+MACHINES: list[Machine[Any]] = [
+    Hold(Level(LEVEL), 5, 3),
+    Hold(Level(msgspec.structs.replace(LEVEL, direction="below", raise_at=3, clear_at=None)), 0, 0),
+    Hold(Met(Condition({"door_open": True}), 7), 7, 0),
+    Succession(Condition({"door_open": True}), (Condition({"event": "granted"}),), 4, 3),
+    Succession(Condition({"event": "opened"}), (Condition({"event": "granted"}),), 4, 3, 9),
+    Occurrence(Condition({"event": ("opened", "granted")}), 6),
+    Occurrence(Condition({"event": "opened"}), 0),
+]
+
+values: st.SearchStrategy[dict[str, Value]] = st.one_of(
+    st.fixed_dictionaries({"level": st.integers(0, 9)}),
+    st.fixed_dictionaries({"door_open": st.booleans()}),
+    st.fixed_dictionaries({"event": st.sampled_from(["opened", "granted", "denied"])}),
+)
+samples = st.builds(Sample, st.integers(1, 60), st.sampled_from(["one", "two"]), values, st.booleans())
+series = st.lists(samples, max_size=25, unique_by=lambda sample: sample.at).map(
+    lambda found: sorted(found, key=lambda one: one.at)
+)
+
+
+def run(
+    machine: Machine[Any], found: list[Sample], ticks: set[int], restart: bool = False, repeat: bool = False
+) -> list[Transition]:
+    state, said = machine.initial, []
+    for now in range(100):
+        for sample in (one for one in found if one.at == now):
+            for _ in range(2 if repeat else 1):
+                state, transitions = machine.advance(state, sample)
+                said += transitions
+        if now in ticks or now == 99:
+            state, transitions = machine.fire(state, now)
+            said += transitions
+            while (due := machine.due(state)) is not None and due <= now:
+                state, transitions = machine.fire(state, now)
+                said += transitions
+        if restart:
+            state = _decoder.decode(msgspec.json.encode(state))
+    return said
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=repr)
+@given(found=series, ticks=st.sets(st.integers(0, 98)))
+@settings(max_examples=60, deadline=None)
+def test_ticks_restarts_and_duplicates_change_nothing_that_is_said(
+    machine: Machine[Any], found: list[Sample], ticks: set[int]
+) -> None:
+    plain = run(machine, found, set())
+    assert run(machine, found, ticks) == plain
+    assert run(machine, found, ticks, restart=True) == plain
+    assert run(machine, found, set(), repeat=True) == plain
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=repr)
+@given(found=series)
+@settings(max_examples=60, deadline=None)
+def test_no_machine_clears_what_it_has_not_raised(machine: Machine[Any], found: list[Sample]) -> None:
+    is_raised = False
+    for transition in run(machine, found, set()):
+        assert is_raised or transition.change is Change.RAISE
+        is_raised = transition.change is Change.RAISE
+
+
+def test_a_timer_that_a_tick_fired_too_soon_is_taken_back_at_its_own_instant() -> None:
+    """The reading that would have stopped it came late: the episode is there, and has no length."""
+    hold = Hold(Level(LEVEL), 5, 0)
+    state, _ = hold.advance(hold.initial, Sample(10, "sump", {"level": 7}))
+    state, raised = hold.fire(state, 15)
+    state, cleared = hold.advance(state, Sample(12, "sump", {"level": 1}))
+    assert [(one.change, one.at) for one in (*raised, *cleared)] == [(Change.RAISE, 15), (Change.CLEAR, 15)]
+
+
+def test_an_older_sample_and_one_of_the_same_instant_change_nothing() -> None:
+    hold = Hold(Level(LEVEL), 5, 0)
+    state, _ = hold.advance(hold.initial, Sample(10, "sump", {"level": 7}))
+    for at in (9, 10):
+        assert hold.advance(state, Sample(at, "sump", {"level": 1})) == (state, ())
+
+
+def test_a_text_is_no_level() -> None:
+    assert Level(LEVEL).holds({"level": "high"}, raised=False) is None
+    assert Level(LEVEL).holds({}, raised=False) is None
+
+
+def test_a_sequence_remembers_no_more_than_it_must() -> None:
+    machine = Succession(Condition({"event": "opened"}), (Condition({"event": "granted"}),), 1, 1_000_000)
+    state = machine.initial
+    for at in range(0, 400, 4):
+        state, _ = machine.advance(state, Sample(at, "one", {"event": "opened"}))
+    assert len(state.coming) == MAX_KEPT
+    for at in range(1000, 1400, 4):
+        state, _ = machine.advance(state, Sample(at, "one", {"event": "granted"}))
+    assert len(state.excuses) == MAX_KEPT
+
+
+def test_a_sequence_is_idle_when_nothing_is_open_or_awaited() -> None:
+    machine = Succession(Condition({"door_open": True}), (Condition({"event": "granted"}),), 4, 3)
+    state = machine.initial
+    seen = []
+    for at, is_open in ((1, False), (10, True), (11, False), (20, True), (30, True), (40, False)):
+        state, _ = machine.advance(state, Sample(at, "one", {"door_open": is_open}))
+        seen.append(machine.idle(state))
+    assert seen == [True, False, False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("where", "carried", "holds"),
+    [
+        ({"door_open": True}, {"door_open": True}, True),
+        ({"door_open": True}, {"door_open": False}, False),
+        ({"door_open": True}, {"battery": 3.0}, None),
+        ({"door_open": True, "locked": False}, {"door_open": True}, None),
+        ({"door_open": True, "locked": False}, {"locked": True}, False),
+        ({"event": "plate", "late": False}, {"event": "plate"}, False),
+        ({"event": "plate", "late": False}, {"late": False}, None),
+        ({"count": 1}, {"count": True}, False),
+        ({"count": (1, 2)}, {"count": 2.0}, True),
+        ({"zones": Wanted(contains=("lane",))}, {"zones": "gate,lane"}, True),
+        ({"zones": Wanted(contains=("lane",))}, {"zones": "fire_lane"}, False),
+        ({"zones": Wanted(contains=("lane",))}, {"zones": ""}, False),
+        ({"score": Wanted(at_least=0.5, at_most=0.9)}, {"score": 0.5}, True),
+        ({"score": Wanted(at_least=0.5, at_most=0.9)}, {"score": 0.9}, True),
+        ({"score": Wanted(at_least=0.5, at_most=0.9)}, {"score": 0.91}, False),
+        ({"score": Wanted(at_least=0.5)}, {"score": 0.49}, False),
+        ({"label": Wanted(other_than=("person", "cat"))}, {"label": "cat"}, False),
+        ({"label": Wanted(other_than=("person", "cat"))}, {"label": "car"}, True),
+    ],
+)
+def test_a_condition_holds_fails_or_is_not_said(where: dict[str, Any], carried: dict[str, Value], holds: bool | None) -> None:
+    assert Condition(where).holds(carried) is holds
