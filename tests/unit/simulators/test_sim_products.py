@@ -125,8 +125,8 @@ def test_a_camera_says_every_ten_seconds_that_it_lives() -> None:
 @pytest.mark.parametrize(
     ("profile", "parameters", "product", "step", "phase"),
     [
-        ("zigbee2mqtt-contact", {"prefix": "zigbee2mqtt", "name": "b3/roof_door"}, BRIDGE, OPENED, ""),
-        ("zigbee2mqtt-leak", {"prefix": "zigbee2mqtt", "name": "pump_room/leak_1"}, BRIDGE, WET, ""),
+        ("zigbee2mqtt-contact", {"name": "b3/roof_door"}, BRIDGE, OPENED, ""),
+        ("zigbee2mqtt-leak", {"name": "pump_room/leak_1"}, BRIDGE, WET, ""),
         ("esp-rfid", {"topic": "doors/b3-lobby"}, READER, Swipe(at_s=1, device="reader", uid="a1b2c3d4"), ""),
         (
             "esp-rfid",
