@@ -37,14 +37,14 @@ class ReadingView(BaseModel):
                 {
                     "community": "411202002001",
                     "gateway": "gw-jianye-1",
-                    "device": "b3-pump-level",
-                    "kind": "environment",
-                    "metric": "level",
+                    "device": "b3-lobby-reader",
+                    "kind": "access",
+                    "metric": "event",
                     "at": "2026-11-23T08:00:00.123456Z",
-                    "value": 0.42,
+                    "value": "granted",
                     "quality": "good",
                     "reason": "",
-                    "event_id": None,
+                    "event_id": "b3-lobby-reader:1795420800",
                 }
             ]
         }

@@ -7,6 +7,7 @@ import pytest
 from api_centre import ELSEWHERE, HERE, NOW, Centre, assert_problem, running
 
 from ingest import tokens
+from ingest.api import shield
 from ingest.database import Database
 from ingest.store import open_store
 
@@ -145,6 +146,15 @@ async def test_a_body_without_a_length_is_bounded_too(centre: Centre) -> None:
         "/api/v1/alerts/x/ack", content=endless(), headers={"Content-Type": "application/json"}
     )
     assert_problem(answer, 413)
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shield, "BODY_TIMEOUT_S", 0.1)
+    token = centre.made["handler"].encode()
+    head = b"POST /api/v1/alerts/x/ack HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token
+    status, _, body = await centre.ask_raw(head + b"\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{")
+    assert status == 408
+    assert b"did not come in time" in body
 
 
 async def test_a_form_is_refused_with_the_cure(centre: Centre) -> None:

@@ -1,9 +1,10 @@
+import asyncio
 from pathlib import Path
 
 import pytest
 from api_centre import ELSEWHERE, Centre, assert_problem, running
 
-from ingest.api import ListenRefused, docs, listen
+from ingest.api import Feed, ListenRefused, create_app, docs, listen, serve
 
 
 async def test_healthz_needs_no_token_and_says_little(centre: Centre) -> None:
@@ -76,3 +77,22 @@ async def test_a_port_in_use_is_said_in_one_line(centre: Centre) -> None:
     with pytest.raises(ListenRefused, match=f"cannot listen on 127.0.0.1:{centre.port}: .*another program") as caught:
         listen("127.0.0.1", centre.port)
     assert "\n" not in str(caught.value)
+
+
+async def test_a_certificate_that_cannot_be_used_is_said_in_one_line(centre: Centre, tmp_path: Path) -> None:
+    (tmp_path / "chain.pem").write_text("no certificate")
+    for name in ("chain.pem", "missing.pem"):
+        with listen("127.0.0.1", 0) as listener, pytest.raises(ListenRefused, match=f"{name} cannot be used"):
+            chain = str(tmp_path / name)
+            await serve(create_app(centre.parts), Feed(), listener, asyncio.Event(), (chain, chain))
+
+
+async def test_the_server_ends_soon_whatever_its_readers_do(tmp_path: Path) -> None:
+    async with running(tmp_path) as centre:
+        _, writer = await asyncio.open_connection("127.0.0.1", centre.port)
+        token = centre.made["viewer"]
+        writer.write(f"GET /api/v1/alerts/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        await centre.get("/healthz")
+        started = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - started < 2
+    writer.close()
