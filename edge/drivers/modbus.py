@@ -9,6 +9,7 @@
 
 import asyncio
 import logging
+import os
 import termios
 from abc import ABC, abstractmethod
 from typing import Protocol
@@ -249,4 +250,6 @@ def _refusal(question: Question, code: int) -> DeviceRefused | DeviceTimeout:
 def _cause(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no connection in time"
-    return getattr(error, "strerror", None) or str(error)
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error)
