@@ -52,7 +52,9 @@ def families(stats: Stats, alerts: Mapping[tuple[Colour, AlertState], int], gate
         yield Family(f"linli_{name}_total", "counter", help_, [Sample({}, value)])
     by_kind = [Sample({"kind": kind}, count) for kind, count in stats.readings.items()]
     yield Family("linli_readings_total", "counter", "Readings received that were new, by kind.", by_kind)
-    by_colour = [Sample({"colour": colour, "state": state}, count) for (colour, state), count in sorted(alerts.items())]
+    by_colour = [
+        Sample({"colour": colour, "state": state}, alerts.get((colour, state), 0)) for colour in Colour for state in AlertState
+    ]
     yield Family("linli_alerts", "gauge", "Alerts by colour and state.", by_colour)
     yield from _gateway_families(list(gateways))
 
@@ -63,7 +65,7 @@ def render(these: Iterable[Family]) -> str:
 
 
 def _gateway_families(gateways: Sequence[GatewaySeen]) -> Iterator[Family]:
-    up = [Sample(_labels(gateway), float(gateway.online)) for gateway in gateways]
+    up = [Sample(_labels(gateway), int(gateway.online)) for gateway in gateways]
     yield Family("linli_gateway_online", "gauge", "1 while the gateway is connected.", up)
     for metric, name, help_ in (
         ("oldest_unsent", "oldest_unsent_seconds", "Age of the gateway's oldest reading not yet acknowledged."),
@@ -88,7 +90,7 @@ def _lines(family: Family) -> Iterator[str]:
     yield f"# TYPE {family.name} {family.type}"
     for labels, value in family.samples:
         inside = ",".join(f'{name}="{_escape(text)}"' for name, text in labels.items())
-        yield f"{family.name}{{{inside}}} {value:.17g}" if inside else f"{family.name} {value:.17g}"
+        yield f"{family.name}{{{inside}}} {value!r}" if inside else f"{family.name} {value!r}"
 
 
 def _escape(text: str) -> str:

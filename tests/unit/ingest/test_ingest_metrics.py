@@ -17,8 +17,9 @@ def test_a_family_is_prometheus_text_with_its_labels_escaped() -> None:
     )
 
 
-def test_large_counters_lose_no_digit() -> None:
-    assert render([Family("n", "counter", "", [Sample({}, 9_007_199_254_740_991)])]).endswith("n 9007199254740991\n")
+def test_numbers_lose_no_digit_and_gain_none() -> None:
+    for value, written in ((9_007_199_254_740_993, "9007199254740993"), (6.421419, "6.421419"), (1e-7, "1e-07")):
+        assert render([Family("n", "counter", "", [Sample({}, value)])]).endswith(f"n {written}\n")
 
 
 def test_everything_counted_is_said() -> None:
@@ -35,6 +36,7 @@ def test_everything_counted_is_said() -> None:
         'linli_readings_total{kind="access"} 5',
         'linli_readings_total{kind="energy"} 0',
         'linli_alerts{colour="red",state="open"} 1',
+        'linli_alerts{colour="blue",state="closed"} 0',
         f"linli_gateway_online{where} 1",
         f"linli_gateway_oldest_unsent_seconds{where} 2.5",
         f"linli_gateway_clock_offset_seconds{where} -0.25",
