@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 import time
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 import aiomqtt
 
@@ -11,9 +12,9 @@ from device_profiles import Keys, Library, Message, Observation, PayloadInvalid,
 from edge.config import DeviceBroker, DeviceConfig, GatewayConfig, read_key
 from edge.uplink import client
 from telemetry.errors import BrokerUnavailable
+from telemetry.metric import Value
 
-MAX_OBSERVATIONS = 200
-MAX_UNDECODABLE = 20
+MAX_MESSAGES = 200
 MAX_PAYLOAD = 1 << 20
 
 
@@ -24,10 +25,17 @@ class Heard(NamedTuple):
     undecodable: tuple[str, ...]
 
 
+class Alive(Protocol):
+    """What has values: an observation, or what an installer is shown of one."""
+
+    @property
+    def values(self) -> Mapping[str, Value]: ...
+
+
 async def listen(
     config: GatewayConfig, library: Library, device: DeviceConfig, seconds: float, enough: int | None = None
 ) -> Heard:
-    """Listens for ``seconds``, or until ``enough`` observations came. Raises ``BrokerUnavailable`` or ``ConfigInvalid``.
+    """Listens for ``seconds``, or until ``enough`` signs of life came. Raises ``BrokerUnavailable`` or ``ConfigInvalid``.
 
     Plates and cards are hashed and masked here as everywhere.
     """
@@ -46,7 +54,8 @@ async def listen(
                     observations += extract(profile, device.address.topic, _message(message), keys)
                 except PayloadInvalid as error:
                     undecodable.append(str(error))
-                if len(observations) >= (enough or MAX_OBSERVATIONS) or len(undecodable) >= MAX_UNDECODABLE:
+                alive = sum(map(is_alive, observations))
+                if (enough and alive >= enough) or len(observations) + len(undecodable) >= MAX_MESSAGES:
                     break
     except TimeoutError:
         pass
@@ -55,9 +64,14 @@ async def listen(
     return Heard(tuple(observations), tuple(undecodable))
 
 
+def is_alive(observation: Alive) -> bool:
+    """Whether the device itself spoke; a bridge that calls it offline does not count."""
+    return observation.values.get("online") is not False
+
+
 def _link(config: GatewayConfig, broker: DeviceBroker) -> aiomqtt.Client:
     identifier = f"linli-probe-{secrets.token_hex(4)}"
-    return client(broker, config.path, identifier, max_queued_incoming_messages=MAX_OBSERVATIONS)
+    return client(broker, config.path, identifier, max_queued_incoming_messages=MAX_MESSAGES)
 
 
 def _message(message: aiomqtt.Message) -> Message:

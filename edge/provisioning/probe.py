@@ -10,7 +10,7 @@ import msgspec
 
 from device_profiles import Answer, Decoded, Library, Observation, Profile, Request, Table, decode, plan
 from edge.config import Address, DeviceConfig, GatewayConfig, RtuBus, device_problems
-from edge.provisioning.listen import listen
+from edge.provisioning.listen import is_alive, listen
 from edge.provisioning.site import Site, bus_config
 from telemetry.document import convert, nearest
 from telemetry.errors import ConfigInvalid, DeviceRefused, DeviceTimeout, Problem
@@ -71,8 +71,10 @@ class Probed(msgspec.Struct, frozen=True, kw_only=True, tag="probed", tag_field=
         """What keeps this device from being taken: point and reason; none when all is plausible."""
         if self.points:
             return tuple((row.point, row.reason or "no value") for row in self.points if not row.is_plausible)
-        if self.observations:
+        if any(map(is_alive, self.observations)):
             return ()
+        if self.observations:
+            return (("online", "it is offline, and said nothing else"),)
         return (("*", self.undecodable[-1] if self.undecodable else "no message came"),)
 
 

@@ -233,6 +233,13 @@ async def test_everything_wrong_with_a_new_device_is_said_at_once(bench: Bench) 
     }
 
 
+async def test_of_two_who_want_one_address_at_once_one_gets_it(bench: Bench) -> None:
+    wanted = [bench.ask(Add(device=climate(id_, "meters", 1))) for id_ in ("b3-one", "b3-two")]
+    ended = await asyncio.gather(*wanted, return_exceptions=True)
+    assert {type(end) for end in ended} == {Added, ConfigInvalid}
+    assert len(bench.written) == 1
+
+
 async def test_an_edit_by_hand_is_never_undone(bench: Bench) -> None:
     by_hand = "devices:\n  - {id: by-hand, profile: bench-level, address: {bus: meters, unit_id: 7}}\n"
     bench.config.devices_file.write_text(by_hand)

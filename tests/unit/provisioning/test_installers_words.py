@@ -62,6 +62,13 @@ def test_a_helper_register_is_no_doubt() -> None:
     assert Probed(profile="p", where="w", points=(point(), point(Quality.BAD, None, metric=None))).doubts == ()
 
 
+def test_a_device_that_its_bridge_calls_offline_has_said_nothing() -> None:
+    offline = Seen(values={"online": False}, at=None, event_id=None, quality=Quality.GOOD, faults={})
+    spoke = Seen(values={"door_open": True}, at=None, event_id=None, quality=Quality.GOOD, faults={})
+    assert Probed(profile="p", where="w", observations=(offline,)).doubts == (("online", "it is offline, and said nothing else"),)
+    assert Probed(profile="p", where="w", observations=(offline, spoke)).doubts == ()
+
+
 def test_a_device_that_said_something_leaves_no_doubt_and_a_mute_one_does() -> None:
     seen = Seen(values={"door_open": True}, at=None, event_id=None, quality=Quality.GOOD, faults={})
     assert Probed(profile="p", where="w", observations=(seen,)).doubts == ()
