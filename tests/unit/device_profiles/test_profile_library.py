@@ -9,7 +9,18 @@ import pytest
 
 from device_profiles import load_library
 from device_profiles.examples import Outcome, run
-from device_profiles.format import schema
+from device_profiles.format import (
+    Binding,
+    Check,
+    DeviceTime,
+    Hole,
+    Link,
+    MessageDocument,
+    ModbusMap,
+    MqttDocument,
+    PointDocument,
+    schema,
+)
 from device_profiles.library import SHIPPED
 from telemetry.document import parse
 from telemetry.errors import ConfigInvalid
@@ -44,6 +55,14 @@ def test_the_schema_refuses_a_misspelt_key() -> None:
     validator = jsonschema.Draft202012Validator(schema())
     errors = [error.message for error in validator.iter_errors({"id": "abc", "verison": 1})]
     assert any("verison" in message for message in errors)
+
+
+@pytest.mark.parametrize(
+    "part", [PointDocument, Binding, ModbusMap, MqttDocument, MessageDocument, DeviceTime, Check, Hole, Link]
+)
+def test_the_guide_names_every_key_of_the_format(part: type[msgspec.Struct]) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "profiles.md").read_text()
+    assert [field for field in part.__struct_fields__ if field not in guide and field != "note"] == []
 
 
 def test_metrics_are_told_with_the_units_of_the_vocabulary() -> None:

@@ -31,6 +31,7 @@ PARAMETERS = {
     "frigate": {"prefix": "frigate", "camera": "gate"},
     "esp-rfid": {"topic": "doors/b3"},
     "vzenith-mqtt": {"sn": "0f1e"},
+    "tasmota-meter": {"topic": "meter"},
 }
 NAMED = {"name": "b3/door"}
 
@@ -264,6 +265,7 @@ def test_an_address_is_checked_against_the_topics() -> None:
 TOPICS = {
     "frigate": ["frigate/events", "frigate/available", "frigate/gate/motion"],
     "esp-rfid": ["doors/b3"],
+    "tasmota-meter": ["tele/meter/SENSOR", "tele/meter/LWT"],
     "vzenith-mqtt": ["device/0f1e/message/up/ivs_result", "0f1e/device/message/up/keep_alive"],
 }
 Z2M = ["zigbee2mqtt/b3/door", "zigbee2mqtt/b3/door/availability", "zigbee2mqtt/bridge/state"]
