@@ -118,9 +118,9 @@ def verify(
 
 def _show(verdicts: Sequence["Verdict"]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("device", "values compared", "messages sent", "events found", "differences")
+    table = Table(Column("device", no_wrap=True), "values compared", "messages sent", "events found", "differences")
     for each in verdicts:
         table.add_row(each.device, str(each.values), str(each.sent), str(each.found), str(len(each.differences)))
     console = Console()
