@@ -36,4 +36,6 @@ def log_to(stream: TextIO = sys.stderr) -> None:
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(stream=stream, level=logging.WARNING, format="%(asctime)s level=%(levelname)s logger=%(name)s event=%(message)r")
+    logging.basicConfig(
+        stream=stream, level=logging.WARNING, format="%(asctime)s level=%(levelname)s logger=%(name)s event=%(message)r"
+    )

@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 
 import click
@@ -20,6 +21,8 @@ from telemetry.errors import ConfigInvalid, LinliError, Problem
 
 REFRESH_S = 1.0
 LINE_S = 5.0
+WINDOW_S = 20.0
+"""Rates are over this long, because measurements travel in batches up to ten seconds old."""
 
 
 def check_all(options: Options) -> None:
@@ -58,8 +61,12 @@ async def run(options: Options, token: str | None, report_fd: int | None) -> Non
         loop.add_signal_handler(number, stop.set)
     children = _children(layout, options, report_fd)
     watching: list[asyncio.Task[None]] = []
+    gateway_log = layout.logs / "edge.log"
+    written = gateway_log.stat().st_size if gateway_log.exists() else 0
     try:
         for child in children:
+            if child.name == "simulators":
+                await _listening(gateway_log, written)
             await child.start()
             watching.append(asyncio.create_task(child.watch(), name=child.name))
         showing = asyncio.create_task(_show(layout, options, token or layout.token_file.read_text().strip()), name="live table")
@@ -96,10 +103,18 @@ def _children(layout: Layout, options: Options, report_fd: int | None) -> list[C
     broker = [sys.executable, "-m", "linli.embedded_broker", str(layout.broker_file)]
     children = [Child("broker", broker, logs / "broker.log")] if layout.embedded else []
     children.append(Child("centre", [*linli, "ingest", "run", "--config", str(layout.centre_file)], logs / "ingest.log"))
+    children.append(Child("gateway", edge, logs / "edge.log", [report_fd] if report_fd is not None else []))
     if options.simulate:
         children.append(Child("simulators", simulators, logs / "simulators.log"))
-    children.append(Child("gateway", edge, logs / "edge.log", [report_fd] if report_fd is not None else []))
     return children
+
+
+async def _listening(log: Path, written: int) -> None:
+    """Until the gateway's log says that it hears its devices, so that it hears the first word of each; not for long."""
+    for _ in range(100):
+        if b"device broker connected" in log.read_bytes()[written:]:
+            return
+        await asyncio.sleep(0.1)
 
 
 async def _stop_all(children: list[Child]) -> None:
@@ -135,25 +150,25 @@ async def _show(layout: Layout, options: Options, token: str) -> None:
 async def _show_table(http: httpx.AsyncClient, hints: list[str]) -> None:
     from rich.live import Live
 
-    before: live.Snapshot | None = None
+    seen: deque[live.Snapshot] = deque(maxlen=round(WINDOW_S / REFRESH_S))
     with Live(live.table(None, None, hints), auto_refresh=False) as screen:
         while True:
             now = await live.look(http)
             if now is not None:
-                screen.update(live.table(now, before or now, hints), refresh=True)
-                before = now if before is None or now.at - before.at > LINE_S else before
+                seen.append(now)
+                screen.update(live.table(now, seen[0], hints), refresh=True)
             await asyncio.sleep(REFRESH_S)
 
 
 async def _show_lines(http: httpx.AsyncClient, hints: list[str]) -> None:
     click.echo("\n".join(hints))
-    before: live.Snapshot | None = None
+    seen: deque[live.Snapshot] = deque(maxlen=round(WINDOW_S / LINE_S))
     while True:
         now = await live.look(http)
         if now is not None:
-            click.echo(f"{time.strftime('%H:%M:%S')} {live.line(now, before or now)}")
-            before = now
-        await asyncio.sleep(LINE_S if before else REFRESH_S)
+            seen.append(now)
+            click.echo(f"{time.strftime('%H:%M:%S')} {live.line(now, seen[0])}")
+        await asyncio.sleep(LINE_S if seen else REFRESH_S)
 
 
 def _hints(layout: Layout, url: str) -> list[str]:

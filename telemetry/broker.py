@@ -4,6 +4,7 @@ Clear text is for loopback alone. Passwords and keys stand in files of their own
 """
 
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -38,7 +39,13 @@ class Broker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
+    """Whether ``host`` names this machine: localhost or an address of the loopback range, and no name that looks like one."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def broker_problems(broker: Broker, file: str, path: str) -> Iterator[Problem]:
