@@ -16,7 +16,7 @@ from telemetry.errors import ConfigInvalid, Problem
 
 HEADER = """\
 # The devices of this gateway, kept by `linli device add` and `linli device remove`, which rewrite this file.
-# It may be edited by hand (comments in the list are not kept); check with `linli edge check`.
+# It may be edited by hand (comments in the list are not kept); check: linli edge check --config gateway.yaml
 # 本网关的设备,由 `linli device add|remove` 维护;可以手工编辑(列表中的注释不会保留)。
 """
 

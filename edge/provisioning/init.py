@@ -114,8 +114,8 @@ def _quoted(text: str) -> str:
 
 
 _TEMPLATE = """\
-# A Linli gateway. Every key: config/gateway.example.yaml. Check after an edit: linli edge check
-# Linli 网关配置。修改后请检查:linli edge check
+# A Linli gateway. Every key: config/gateway.example.yaml. Check after an edit: linli edge check --config gateway.yaml
+# Linli 网关配置。修改后请用上述命令检查。
 gateway:
   id: {id}
   community: {community}
