@@ -40,10 +40,11 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True, tag="scan", tag_field="ver
 
 
 class Guess(msgspec.Struct, frozen=True):
-    """A profile whose every point reads plausibly; more points make a better guess."""
+    """A profile whose every point reads plausibly. Points with a range tell most: any bit is a plausible relay."""
 
     profile: str
     points: int
+    ranged: int
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,11 +132,11 @@ async def guess(bus: Reads, unit_id: int, library: Library, timeout_s: float) ->
     memory = _Memory(bus)
     profiles = await asyncio.to_thread(lambda: tuple(library.profiles.values()))  # reads files the first time
     fitting = [
-        Guess(profile.id, len(profile.points))
+        Guess(profile.id, len(profile.points), sum(point.range is not None for point in profile.points.values()))
         for profile in profiles
         if profile.modbus and await _fits(memory, unit_id, profile, timeout_s)
     ]
-    return tuple(sorted(fitting, key=lambda one: (-one.points, one.profile))[:MAX_GUESSES])
+    return tuple(sorted(fitting, key=lambda one: (-one.ranged, -one.points, one.profile))[:MAX_GUESSES])
 
 
 class _Sweep:
