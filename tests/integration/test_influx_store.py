@@ -82,6 +82,33 @@ async def test_a_page_of_many_instants_with_a_rare_metric_is_complete(store: Inf
     assert [row.value for row in rows] == [2.0, 1.0]
 
 
+def at_once(seq: int, devices: int) -> Arrival:
+    """A batch in which every device speaks at the same instant, the first without a value."""
+    at = START + seq * 1_000
+    names = [f"device-{n}" for n in range(devices)]
+    readings = [
+        Reading(device=name, kind=Kind.ENVIRONMENT, at=at, values={"temperature": 1.0} if n else {})
+        for n, name in enumerate(names)
+    ]
+    return Arrival(STREAM, seq, readings, START)
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+async def test_rows_that_no_condition_finds_are_looked_for_page_by_page_and_come_once(
+    store: InfluxStore, newest_first: bool
+) -> None:
+    await store.write([at_once(seq, 7) for seq in range(1, 301)])
+    rows = await store.read(Query(("41",), metric="*", limit=250, newest_first=newest_first))
+    instants = range(300, 50, -1) if newest_first else range(1, 251)
+    assert [row.at for row in rows] == [START + seq * 1_000 for seq in instants]
+
+
+async def test_an_instant_with_more_readings_than_a_page_is_whole(store: InfluxStore) -> None:
+    await store.write([at_once(1, 3), at_once(2, 700), at_once(3, 3)])
+    assert len(await store.read(Query(("41",), limit=4))) == 703
+    assert len(await store.read(Query(("41",), limit=704))) == 706
+
+
 async def test_a_server_that_is_down_costs_nothing_and_is_found_again(tmp_path: Path, database: Database) -> None:
     port = free_port()
     store = InfluxStore(Address(f"http://{HOST}:{port}", "linli"), database)
