@@ -163,6 +163,10 @@ def test_a_person_is_told_by_a_hash_alone() -> None:
     assert "a person's metric ends in _ref" in problems(speaker, "{topic: x, values: {reason: a}}", "reason: {personal: person}")
 
 
+def test_the_last_register_of_all_may_be_read() -> None:
+    assert "humidity" in sensor("humidity: {unit: '%RH', modbus: {table: input, address: 65534, type: float32}}").points
+
+
 def test_a_point_that_no_aligned_request_can_hold_is_refused() -> None:
     odd = "pressure: {unit: Pa, modbus: {table: holding, address: 1, type: float32}}"
     text = SENSOR.replace("POINT", odd).replace("max_registers: 10", "max_registers: 2, align: 2")

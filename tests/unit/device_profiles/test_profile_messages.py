@@ -124,6 +124,12 @@ def test_a_wrong_field_costs_itself_alone_and_is_said() -> None:
     assert found[0].faults == {"battery": "bad: text is not a number", "link_quality": "bad: 999 is out of range 0 to 255"}
 
 
+def test_a_fault_says_what_kind_of_thing_came_and_never_its_text() -> None:
+    for wrong, said in ((True, "true"), ("zhang", "text"), ([1], "a list"), ({}, "an object")):
+        found = heard(LIBRARY["zigbee2mqtt-leak"], "zigbee2mqtt/b3/door", {"battery": wrong})
+        assert found[0].faults == {"battery": f"bad: {said} is not a number"}
+
+
 def test_nothing_but_wrong_fields_is_a_bad_reading() -> None:
     found = heard(LIBRARY["zigbee2mqtt-leak"], "zigbee2mqtt/b3/door", {"water_leak": "yes"})
     assert (found[0].values, found[0].quality) == ({}, Quality.BAD)

@@ -83,6 +83,7 @@ def test_a_condition_takes_the_parameters_of_the_device() -> None:
         (Encoding.BASE64, "5LqsQUQxMjM0NQ==", "京AD12345"),
         (Encoding.LIST, ["b", "a"], "a,b"),
         (Encoding.LIST, [], ""),
+        (Encoding.LIST, ["a"] * 64, ",".join("a" * 64)),
     ],
 )
 def test_a_value_is_taken_as_it_is_encoded(encoding: Encoding, found: Any, raw: Any) -> None:
