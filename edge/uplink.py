@@ -79,6 +79,7 @@ class Uplink:
         self._window = Window(time.monotonic())
         self._changed = asyncio.Event()
         self._trouble = ""
+        self._refusing = False
 
     def announce(self) -> None:
         """The inventory or the configuration changed: tell the centre."""
@@ -178,9 +179,12 @@ class Uplink:
         try:
             word = ack.decode(payload, self._ref, self._key)
         except AckInvalid as error:
+            if not self._refusing:
+                log.warning("acknowledgements are refused; nothing is deleted on their word", reason=str(error))
+            self._refusing = True
             self.refused_acks += 1
-            log.warning("acknowledgement refused", reason=str(error), refused=self.refused_acks)
             return
+        self._refusing = False
         now = time.monotonic()
         for mark in word.marks:
             try:

@@ -12,12 +12,9 @@ import string
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from ingest import gateways, tokens
 from linli.embedded_broker import toml
 from linli.paths import config_dir
-from telemetry.document import parse
 from telemetry.errors import ConfigInvalid, Problem
 from telemetry.identity import GatewayRef
 
@@ -43,6 +40,7 @@ class Layout(NamedTuple):
     broker_url: str
     embedded: bool
     scenario: Path
+    meters_port: int
 
     @property
     def gateway_file(self) -> Path:
@@ -66,7 +64,7 @@ class Layout(NamedTuple):
 
     @property
     def world_file(self) -> Path:
-        return self.data / "world.yaml"
+        return config_dir() / "demo" / "world.yaml"
 
     @property
     def truth_file(self) -> Path:
@@ -86,13 +84,12 @@ def lay_out(options: Options) -> Layout:
     ports = _ports(data / "ports.json")
     url = options.broker or f"mqtt://127.0.0.1:{ports['broker']}"
     scenario = options.scenario.resolve() if options.scenario else config_dir() / "demo" / "scenario.yaml"
-    layout = Layout(data, url, options.broker is None, scenario)
+    layout = Layout(data, url, options.broker is None, scenario, ports["meters"])
     words = {"BROKER": url, "METERS_PORT": str(ports["meters"]), "RUN": str(layout.run_dir), "API_PORT": str(options.port)}
     words |= {"STORE": options.store, "RULES": str(config_dir() / "demo" / "rules")}
     layout.broker_file.write_text(toml(ports["broker"], ports["broker_v5"]))
     _fill("gateway.yaml", layout.gateway_file, words)
     _fill("centre.yaml", layout.centre_file, words)
-    _write_world(layout.world_file, ports["meters"])
     if not (devices := layout.gateway_file.parent / "devices.yaml").exists():
         _fill("devices.yaml", devices, words)
     _register(layout)
@@ -124,16 +121,6 @@ def _ports(file: Path) -> dict[str, int]:
 def _fill(name: str, target: Path, words: dict[str, str]) -> None:
     template = string.Template((config_dir() / "demo" / name).read_text(encoding="utf-8"))
     target.write_text(template.substitute(words), encoding="utf-8")
-
-
-def _write_world(target: Path, meters_port: int) -> None:
-    """The simulators' world, with its meter on the port that the gateway knows."""
-    source = config_dir() / "demo" / "world.yaml"
-    world = parse(source.read_text(encoding="utf-8"), str(source))
-    for end in world["buses"]:
-        if end["id"] == "meters":
-            end["port"] = meters_port
-    target.write_text(yaml.safe_dump(world, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def _register(layout: Layout) -> None:

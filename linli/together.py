@@ -100,6 +100,7 @@ def _children(layout: Layout, options: Options, report_fd: int | None) -> list[C
     edge = [*linli, "edge", "run", "--config", str(layout.gateway_file), *report]
     simulators = [*linli, "sim", "run", str(layout.world_file), "--scenario", str(layout.scenario), "--broker", layout.broker_url]
     simulators += ["--run-dir", str(layout.run_dir), "--truth", str(layout.truth_file)]
+    simulators += ["--port", f"meters={layout.meters_port}"]
     broker = [sys.executable, "-m", "linli.embedded_broker", str(layout.broker_file)]
     children = [Child("broker", broker, logs / "broker.log")] if layout.embedded else []
     children.append(Child("centre", [*linli, "ingest", "run", "--config", str(layout.centre_file)], logs / "ingest.log"))
@@ -112,7 +113,7 @@ def _children(layout: Layout, options: Options, report_fd: int | None) -> list[C
 async def _listening(log: Path, written: int) -> None:
     """Until the gateway's log says that it hears its devices, so that it hears the first word of each; not for long."""
     for _ in range(100):
-        if b"device broker connected" in log.read_bytes()[written:]:
+        if b"device broker connected" in (await asyncio.to_thread(log.read_bytes))[written:]:
             return
         await asyncio.sleep(0.1)
 

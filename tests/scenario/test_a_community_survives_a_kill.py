@@ -107,8 +107,10 @@ class Community:
 
     def stored(self, devices: set[str]) -> list[Stored]:
         readings = Readings(f"http://127.0.0.1:{self.port}", TOKEN)
+        now = int(time.time())
+        start, end = (now - 3600) * 1_000_000, (now + 60) * 1_000_000
         try:
-            return [row for device in sorted(devices) for row in readings.of(device, 0, (int(time.time()) + 60) * 1_000_000)]
+            return [row for device in sorted(devices) for row in readings.of(device, start, end)]
         finally:
             readings.close()
 
