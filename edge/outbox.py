@@ -37,8 +37,6 @@ BATCH_AGE_US = 10_000_000
 REPLAY_US = 24 * 3600 * 1_000_000
 SCHEMA = 1
 
-_LOWEST = "(SELECT min(seq) FROM batch WHERE epoch=? AND lane=?)"
-
 _T = TypeVar("_T")
 _readings = msgspec.json.Decoder(list[Reading])
 
@@ -353,8 +351,9 @@ class Outbox:
     def _forget(self, before: int) -> None:
         """Drops acknowledged batches sealed before an instant, and epochs that have none left."""
         for (n, lane), seq in list(self._marks.items()):
-            oldest = "SELECT coalesce(min(sealed_at), ?) FROM batch WHERE epoch=? AND lane=? AND seq=" + _LOWEST
-            if self._one(oldest, before, n, lane, n, lane) >= before:
+            first = "SELECT sealed_at FROM batch WHERE epoch=? AND lane=? ORDER BY seq LIMIT 1"
+            oldest = self._db.execute(first, (n, lane)).fetchone()
+            if oldest is None or oldest[0] >= before:
                 continue
             row = self._db.execute(
                 "SELECT max(seq), max(last), sum(stored) FROM batch WHERE epoch=? AND lane=? AND seq<=? AND sealed_at<?",
