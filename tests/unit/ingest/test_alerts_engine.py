@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from alerts_world import REF, Centre, Feed, device, instant, reading, rules_of, seconds
@@ -15,6 +16,7 @@ from ingest.alerts.tables import journal, rule_state
 from ingest.database import Database
 from telemetry.identity import Scope
 from telemetry.metric import Kind
+from telemetry.quality import Quality
 
 RULES = """
 rules:
@@ -354,3 +356,36 @@ async def test_a_stranger_to_the_inventory_is_judged_by_rules_that_ask_for_no_pr
     await centre.take(Feed().batch(stranger))
     alert = await only(centre)
     assert (alert.device, alert.text.en) == ("unknown-leak", "unknown-leak")
+
+
+async def test_what_is_bad_is_not_judged_even_when_it_carries_a_value(centre: Centre) -> None:
+    await centre.take(Feed().batch(msgspec.structs.replace(wet(0), quality=Quality.BAD)))
+    assert await centre.all() == []
+
+
+async def test_an_absence_watches_the_kinds_it_names_and_never_a_gateway(tmp_path: Path) -> None:
+    rules = rules_of(
+        tmp_path,
+        """
+rules:
+  - id: offline
+    kind: device_offline
+    family: system
+    colour: blue
+    title: {zh: 离线, en: Offline}
+    text: {zh: "{device}", en: "{device} for {seconds} s"}
+    applies_to: {kinds: [environment, gateway]}
+    when: {type: absence, after_s: 10}
+""",
+    )
+    kinds = {"sump": Kind.ENVIRONMENT, "door": Kind.ACCESS, "gate": Kind.GATEWAY}
+    centre = Centre(tmp_path, rules, [device(name, kind) for name, kind in kinds.items()])
+    await centre.engine.open()
+    feed = Feed()
+    words = {Kind.ENVIRONMENT: {"level": 0.1}, Kind.ACCESS: {"door_open": False}, Kind.GATEWAY: {"unsent": 0}}
+    for name, kind in (*kinds.items(), ("unknown", Kind.ENVIRONMENT)):
+        await centre.take(feed.batch(reading(0, name, kind, words[kind])))
+    await centre.take(feed.batch(reading(60, "gate", Kind.GATEWAY, {"unsent": 0})))
+    alert = await only(centre)
+    assert (alert.device, alert.text.en, alert.limit, alert.unit) == ("sump", "sump for 10 s", 10.0, "s")
+    centre.close()
