@@ -1,6 +1,7 @@
 """The agent as a process: what it survives at its start, how it ends, what it weighs."""
 
 import asyncio
+import json
 import os
 import secrets
 import signal
@@ -8,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -163,3 +165,28 @@ def test_a_wrong_configuration_is_refused_with_every_problem_before_anything_sta
     for words in ("did you mean 'eastron-sdm120'?", "did you mean 'rs485-1'?", "chmod 600"):
         assert words in refused.stderr
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.slow
+async def test_a_device_added_while_the_agent_runs_is_polled_without_a_restart(tmp_path: Path) -> None:
+    """With the centre unreachable; the installer's read goes through the agent, between its polls."""
+    meters = free_port()
+    config = configure(tmp_path, meters=meters, listed="devices: []\n")
+    add = ["device", "add", "--config", str(config), "--id", "b3-second", "--profile", "eastron-sdm120"]
+    async with pymodbus_tcp(meters, unit(2, meter_registers())):
+        with agent(config):
+            await logged(config, "gateway runs")
+            argv = linli(*add, "--bus", "meters", "--unit", "2", "--interval", "0.2", "--accept", "a test's registers")
+            added = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, timeout=20)
+            assert added.returncode == 0, added.stderr
+            await logged(config, "devices replaced")
+            async with asyncio.timeout(10):
+                while "b3-second" not in devices_accepted(config):
+                    await asyncio.sleep(0.1)
+    assert "b3-second" in (tmp_path / "devices.yaml").read_text()
+
+
+def devices_accepted(config: Path) -> set[str]:
+    with closing(sqlite3.connect(config.parent / "data" / "outbox.db", timeout=5)) as outbox:
+        bodies = [zlib.decompress(packed) for (packed,) in outbox.execute("SELECT body FROM chunk")]
+    return {reading["device"] for body in bodies for reading in json.loads(b"[" + body + b"]")}
