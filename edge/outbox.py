@@ -112,7 +112,10 @@ class Outbox:
         self._next_chunk = {lane: 1 + self._last_chunk(lane) for lane in Lane}
         self._stored = self._one("SELECT sum(length(body)) FROM chunk")
         self._seq: dict[Lane, int] = {}
-        self._marks = {(n, Lane(lane)): seq for n, lane, seq in self._db.execute("SELECT epoch, lane, seq FROM mark")}
+        self._current = 0
+        self._marks: dict[tuple[int, Lane], int] = {
+            (n, Lane(lane)): seq for n, lane, seq in self._db.execute("SELECT epoch, lane, seq FROM mark")
+        }
         self._epochs: dict[int, str] = dict(self._db.execute("SELECT n, id FROM epoch").fetchall())
         self.roll()
         self._adopt(now)
@@ -278,7 +281,7 @@ class Outbox:
         return next((n for n, identity in self._epochs.items() if identity == epoch), None)
 
     def _last_seq(self, n: int, lane: Lane) -> int:
-        if n == getattr(self, "_current", None):
+        if n == self._current:
             return self._seq[lane] - 1
         newest = self._one("SELECT max(seq) FROM batch WHERE epoch=? AND lane=?", n, lane)
         return max(newest, self._marks.get((n, lane), 0))
