@@ -102,7 +102,7 @@ def _check_point(document: ProfileDocument, name: str, point: PointDocument, fau
 def _check_type(point: PointDocument, metric: Metric, here: str, faults: _Faults) -> None:
     for key, value in point.map.items():
         if not _is_of(metric.type, value):
-            faults.add(f"{here}.map.{key_of(key)}", f"{value!r} is not a {metric.type}, which the metric is")
+            faults.add(f"{here}.map.{key_of(key)}", f"{value!r} is no {metric.type}, as the metric is")
     if metric.type not in _NUMERIC:
         for what, given in (("range", point.range), ("deadband", point.deadband), ("scale_from", point.scale_from)):
             if given:

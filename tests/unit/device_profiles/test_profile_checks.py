@@ -80,7 +80,9 @@ def test_the_patterns_of_these_tests_are_good() -> None:
         ("motion: {modbus: {table: input, address: 2}}", "a number, but the metric is a bool (name the bit"),
         ("humidity: {unit: '%RH', modbus: {table: coil, address: 2, type: bit}}", "one bit, but the metric is a float"),
         ("fault_code: {scale: 0.5, modbus: {table: input, address: 2}}", "the metric is an integer (give a whole scale"),
-        ("motion: {map: {0: off}, modbus: {table: input, address: 2}}", "points.motion.map.0: 'off' is not a bool"),
+        ("motion: {map: {0: off}, modbus: {table: input, address: 2}}", "points.motion.map.0: 'off' is no bool"),
+        ("humidity: {unit: '%RH', map: {0: true}, modbus: {table: input, address: 2}}", "map.0: True is no float"),
+        ("fault_code: {map: {0: 1.5}, modbus: {table: input, address: 2}}", "map.0: 1.5 is no int"),
         ("motion: {range: [0, 1], modbus: {table: coil, address: 2, type: bit}}", "points.motion.range: the metric is a bool"),
         ("humidity: {unit: '%RH', invert: true, modbus: {table: input, address: 2}}", "only a bool can be inverted"),
         ("humidity: {unit: '%RH', modbus: {table: input, address: 1}}", "overlaps 'humidity' at input 1"),
@@ -171,6 +173,7 @@ def test_a_point_that_no_aligned_request_can_hold_is_refused() -> None:
     odd = "pressure: {unit: Pa, modbus: {table: holding, address: 1, type: float32}}"
     text = SENSOR.replace("POINT", odd).replace("max_registers: 10", "max_registers: 2, align: 2")
     assert "points.pressure.modbus: takes 4 registers, but one request reads 2" in problems(load_text, text, "sensor-1.yaml")
+    assert "pressure" in load_text(text.replace("max_registers: 2", "max_registers: 4"), "sensor-1.yaml").points
 
 
 def test_two_parts_of_one_register_may_not_share_a_bit() -> None:

@@ -109,6 +109,7 @@ def test_a_ratio_can_be_a_register(mixed: Profile) -> None:
 def test_scale_and_unit_can_be_registers() -> None:
     for decimals, code, value in ((3, 16, 1.234), (0, 17, 1.234), (1, 16, 123.4)):
         assert one(LEVEL, "level", 1234, given={"decimals": (decimals,), "unit_code": (code,)}).value == value
+    assert one(LEVEL, "level", 1, given={"decimals": (18,), "unit_code": (16,)}).value == 1e-18
     assert "10 to the power of -19" in one(LEVEL, "level", 1, given={"decimals": (19,), "unit_code": (16,)}).reason
     assert "no unit known here" in one(LEVEL, "level", 1, given={"decimals": (1,), "unit_code": (5,)}).reason
 

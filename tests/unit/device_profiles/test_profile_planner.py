@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from device_profiles import Profile, Request, Table, load_library, plan
 from device_profiles.format import Binding, Hole, ModbusMap, Origin, PointDocument, ProfileDocument, RawType, Vector
 from device_profiles.format import Examples as Examples_
+from device_profiles.library import SHIPPED, load_text
 from device_profiles.resolve import resolve
 from telemetry.metric import Kind
 from telemetry.presence import Words
@@ -106,9 +107,13 @@ def test_a_helper_is_read_with_the_point_that_needs_it() -> None:
     assert plan(LIBRARY.profiles["level-qdy30a"], ["level"])[0].points == ("unit_code", "decimals", "level")
 
 
-def test_a_helper_that_nobody_due_needs_is_left_out() -> None:
-    found = profile(ModbusMap(), Binding(Table.INPUT, 1))
-    assert [request.address for request in plan(found, [])] == []
+def test_a_helper_that_nobody_needs_is_read_only_when_asked_for() -> None:
+    text = (SHIPPED / "xy-md02.yaml").read_text()
+    text = text.replace("points:\n", "points:\n  serial: {helper: true, modbus: {table: holding, address: 9}}\n")
+    found = load_text(text, "xy-md02.yaml")
+    assert [request.table for request in plan(found)] == [Table.INPUT]
+    assert plan(found, ["serial"]) == (Request(Table.HOLDING, 9, 1, ("serial",)),)
+    assert plan(found, []) == ()
 
 
 def test_unused_registers_are_read_only_as_far_as_the_model_allows() -> None:
