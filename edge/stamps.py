@@ -1,7 +1,7 @@
 """The instant of a reading is unique per device, for ever; the same event is not taken twice.
 
 1. A tie moves by 1 us, and again until it is free, once, before the outbox; nothing moves it later.
-2. Restarts keep to it: both memories begin with what the outbox last accepted.
+2. Restarts keep to it: the memory of instants begins with what the outbox last accepted.
 3. Bounded: a device remembers its last ``ATS_KEPT`` instants, a gateway its last ``EVENTS_KEPT`` events.
 
 Instants need not increase: devices deliver histories, and clocks step back.
@@ -11,17 +11,20 @@ from collections.abc import Iterable, Mapping
 
 from telemetry.metric import Value
 
-ATS_KEPT = 2048
+ATS_KEPT = 256
 EVENTS_KEPT = 4096
 
 
 class Stamps:
-    """``recent``: device and instant of readings accepted by an earlier run, in any order."""
+    """``recent``: device and instant of readings accepted by an earlier run, the newest first."""
 
     def __init__(self, recent: Iterable[tuple[str, int]] = ()) -> None:
-        self._used: dict[str, dict[int, None]] = {}
+        newest: dict[str, list[int]] = {}
         for device, at in recent:
-            self._take(self._used.setdefault(device, {}), at)
+            ats = newest.setdefault(device, [])
+            if len(ats) < ATS_KEPT:
+                ats.append(at)
+        self._used = {device: dict.fromkeys(reversed(ats)) for device, ats in newest.items()}
 
     def stamp(self, device: str, at: int) -> int:
         """``at``, or the first free instant after it. UTC microseconds."""

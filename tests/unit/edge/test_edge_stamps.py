@@ -23,6 +23,13 @@ def test_a_restart_does_not_use_an_instant_twice() -> None:
     assert stamps.stamp("b3-door", AT) == AT + 2
 
 
+def test_of_many_instants_of_an_earlier_run_the_newest_are_remembered() -> None:
+    stamps = Stamps([("b3-door", AT - n) for n in range(ATS_KEPT * 2)])
+    assert stamps.stamp("b3-door", AT) == AT + 1
+    assert stamps.stamp("b3-door", AT - 5) == AT + 2, "the instants between are all in use"
+    assert stamps.stamp("b3-door", AT - ATS_KEPT - 5) == AT - ATS_KEPT - 5, "the older half is forgotten"
+
+
 def test_an_earlier_instant_is_legal() -> None:
     stamps = Stamps()
     stamps.stamp("b3-door", AT)
