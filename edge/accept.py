@@ -36,6 +36,8 @@ class Acceptance(Protocol):
 
     def put(self, readings: Sequence[Reading], lane: Lane) -> asyncio.Future[None]: ...
 
+    def hurry(self) -> None: ...
+
     @property
     def full(self) -> bool: ...
 
@@ -64,7 +66,9 @@ class Accept:
         self._clock = clock
         self._waiting: dict[Lane, list[tuple[Sequence[Reading], asyncio.Future[None]]]] = {lane: [] for lane in Lane}
         self._count = 0
-        self._urgent = asyncio.Event()
+        self._pressing = asyncio.Event()
+        self._hurried = False
+        self._stopping = False
         self._failing = False
 
     @property
@@ -82,66 +86,85 @@ class Accept:
             self._waiting[lane].append((readings, future))
             self._count += len(readings)
             if lane is Lane.URGENT or self.full:
-                self._urgent.set()
+                self._pressing.set()
         return future
 
-    async def run(self) -> None:
-        """Commits until cancelled; then commits once more, so that a clean stop loses nothing."""
-        next_group = time.monotonic() + self._group_s
-        try:
-            while True:
-                await self._wait(next_group)
-                await self._commit(Lane.URGENT)
-                if time.monotonic() >= next_group or self.full:
-                    await self._commit(Lane.BULK)
-                    if await self._outbox.call(self._outbox.seal, self._clock()):
-                        self._outbox.news.set()
-                    next_group = time.monotonic() + self._group_s
-        finally:
-            await asyncio.shield(self._last_commit())
+    def hurry(self) -> None:
+        """Somebody waits for bulk readings: commit them now instead of with the group."""
+        self._hurried = True
+        self._pressing.set()
 
-    async def _last_commit(self) -> None:
+    async def run(self) -> None:
+        """Commits until cancelled; then what waits once more, so that a clean stop loses nothing."""
+        working = asyncio.create_task(self._work(), name="accept work")
+        try:
+            await asyncio.shield(working)  # a commit under way is never left: its readings would be committed again
+        finally:
+            self._stopping = True
+            self._pressing.set()
+            await working
+
+    async def _work(self) -> None:
+        next_group = time.monotonic() + self._group_s
+        while not self._stopping:
+            await self._wait(next_group)
+            await self._commit(Lane.URGENT)
+            if time.monotonic() >= next_group or self.full or self._hurried:
+                self._hurried = False
+                await self._commit(Lane.BULK)
+                if await self._outbox.call(self._outbox.seal, self._clock()):
+                    self._outbox.news.set()
+                next_group = time.monotonic() + self._group_s
         for lane in Lane:
-            await self._commit(lane, tries=1)
+            await self._commit(lane)
 
     async def _wait(self, until: float) -> None:
         try:
-            await asyncio.wait_for(self._urgent.wait(), max(0.0, until - time.monotonic()))
+            await asyncio.wait_for(self._pressing.wait(), max(0.0, until - time.monotonic()))
         except TimeoutError:
             return
-        self._urgent.clear()
+        self._pressing.clear()
 
-    async def _commit(self, lane: Lane, tries: int | None = None) -> None:
-        waiting, self._waiting[lane] = self._waiting[lane], []
-        group: list[Reading] = []
-        done: list[asyncio.Future[None]] = []
-        for readings, future in waiting:
-            if group and len(group) + len(readings) > BATCH_READINGS:
-                await self._append(group, lane, done, tries)
-                group, done = [], []
-            group.extend(readings)
-            done.append(future)
-        if group:
-            await self._append(group, lane, done, tries)
+    async def _commit(self, lane: Lane) -> None:
+        """Everything of a lane that waits now, in groups of a batch; what is not committed keeps waiting, in order."""
+        remaining = len(self._waiting[lane])
+        while remaining > 0:
+            hand_overs = self._group(lane, remaining)
+            if not await self._append([reading for readings, _ in hand_overs for reading in readings], lane):
+                return
+            del self._waiting[lane][: len(hand_overs)]
+            remaining -= len(hand_overs)
+            for readings, future in hand_overs:
+                self._count -= len(readings)
+                self.accepted += len(readings)
+                if not future.done():
+                    future.set_result(None)
 
-    async def _append(self, group: list[Reading], lane: Lane, done: list[asyncio.Future[None]], tries: int | None) -> None:
+    def _group(self, lane: Lane, most: int) -> list[tuple[Sequence[Reading], asyncio.Future[None]]]:
+        """The oldest hand-overs that fit one batch, at least one."""
+        size, count = 0, 0
+        for readings, _ in self._waiting[lane][:most]:
+            size += len(readings)
+            if count and size > BATCH_READINGS:
+                break
+            count += 1
+        return self._waiting[lane][:count]
+
+    async def _append(self, group: list[Reading], lane: Lane) -> bool:
+        """Until the commit succeeds; false when it still fails at a stop."""
         while True:
             try:
                 sealed = await self._outbox.call(self._durable, group, lane)
-                break
             except sqlite3.Error as error:
                 self._note_failure(error)
-                if tries is not None:
-                    return
+                if self._stopping:
+                    return False
                 await asyncio.sleep(_RETRY_S)
-        self._note_failure(None)
-        self._count -= len(group)
-        self.accepted += len(group)
-        for future in done:
-            if not future.done():
-                future.set_result(None)
-        if sealed:
-            self._outbox.news.set()
+            else:
+                self._note_failure(None)
+                if sealed:
+                    self._outbox.news.set()
+                return True
 
     def _durable(self, group: list[Reading], lane: Lane) -> bool:
         """On the outbox's thread: commit, and only then report."""

@@ -73,7 +73,7 @@ class Agent:
         self._keys = keys
         self._name = f"linli-{gateway.gateway.community}-{gateway.gateway.id}"
         self._accept = Accept(outbox, report=report_fd)
-        self._logbook = Logbook(self._accept, outbox.recent_ats())
+        self._logbook = Logbook(self._accept, outbox.recent())
         self._uplink = Uplink(config, outbox, self._inventory, config_hash=lambda: self._config_hash)
         tally = Tally()
         self._health = Health(gateway.gateway.id, tally, self._logbook, outbox, self._accept, self._uplink)

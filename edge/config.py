@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from device_profiles import Library, Profile
-from telemetry.broker import Broker, broker_problems
+from device_profiles import Library, Profile, address_faults
+from telemetry.broker import Broker, broker_problems, secret_files
 from telemetry.document import nearest, parse, read
 from telemetry.errors import ConfigInvalid, Problem
 from telemetry.identity import COMMUNITY_PATTERN
@@ -238,6 +238,10 @@ def _gateway_problems(config: GatewayConfig) -> Iterator[Problem]:
             yield from error.problems
     for number, broker in enumerate(gateway.brokers):
         yield from broker_problems(broker, file, f"brokers[{number}]")
+    reached: tuple[Broker, ...] = (gateway.centre.broker, *gateway.brokers)
+    for name in {name for broker in reached for name in secret_files(broker)}:
+        if (problem := secret_problem(config.path(name), "broker's secret")) is not None:
+            yield problem
     for name in ("buses", "brokers"):
         ids = [item.id for item in getattr(gateway, name)]
         for number, id_ in enumerate(ids):
@@ -275,11 +279,6 @@ def _address_faults(config: GatewayConfig, device: DeviceConfig, profile: Profil
             return
         if address.broker not in (ids := [broker.id for broker in gateway.brokers]):
             yield ".broker", f"no broker {address.broker!r} in {config.file.name}", nearest(address.broker or "", ids)
-        wanted = profile.mqtt.parameters
-        for name in sorted(wanted - address.topic.keys()):
-            yield f".topic.{name}", "is missing", f"profile {profile.id} needs it to know the device's topics"
-        for name in sorted(address.topic.keys() - wanted):
-            yield f".topic.{name}", f"profile {profile.id} has no parameter {name!r}", nearest(name, wanted)
-        for name, value in address.topic.items():
-            if not value or set(value) & set("+#\0") or len(value) > 256:
-                yield f".topic.{name}", f"{value!r} cannot stand in a topic", "no wildcards, not empty"
+        known = profile.mqtt.parameters | profile.mqtt.defaults.keys()
+        for fault in address_faults(profile, address.topic):
+            yield ".topic", fault, f"parameters of {profile.id}: {', '.join(sorted(known))}"

@@ -29,12 +29,12 @@ URGENT_KINDS = frozenset({Kind.ACCESS, Kind.SAFETY})
 
 
 class Logbook:
-    """``recent``: device and instant of what an earlier run accepted last."""
+    """``recent``: what an earlier run accepted last, the newest first."""
 
     def __init__(
         self,
         acceptance: Acceptance,
-        recent: Iterable[tuple[str, int]] = (),
+        recent: Iterable[Reading] = (),
         *,
         utc: Callable[[], Micros] = wall_clock,
         monotonic: Callable[[], float] = time.monotonic,
@@ -42,14 +42,22 @@ class Logbook:
         self.utc = utc
         self.monotonic = monotonic
         self._acceptance = acceptance
-        self._stamps = Stamps(recent)
+        self._stamps = Stamps()
         self._repeats = Repeats()
+        for reading in recent:
+            self._stamps.recall(reading.device, reading.at)
+            if reading.event_id is not None:
+                self._repeats.recall(reading.device, reading.event_id, reading.values)
         self._devices: dict[str, tuple[Kind, Sampler]] = {}
         self._refusing = False
 
     @property
     def full(self) -> bool:
         return self._acceptance.full
+
+    def hurry(self) -> None:
+        """Somebody waits for what was put: commit it now."""
+        self._acceptance.hurry()
 
     def open(self, device: str, profile: Profile) -> None:
         """Begins, or begins anew, with a device."""

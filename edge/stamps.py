@@ -1,13 +1,13 @@
 """The instant of a reading is unique per device, for ever; the same event is not taken twice.
 
 1. A tie moves by 1 us, and again until it is free, once, before the outbox; nothing moves it later.
-2. Restarts keep to it: the memory of instants begins with what the outbox last accepted.
+2. Restarts keep to it: both memories begin with what the outbox last accepted.
 3. Bounded: a device remembers its last ``ATS_KEPT`` instants, a gateway its last ``EVENTS_KEPT`` events.
 
 Instants need not increase: devices deliver histories, and clocks step back.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from telemetry.metric import Value
 
@@ -16,15 +16,16 @@ EVENTS_KEPT = 4096
 
 
 class Stamps:
-    """``recent``: device and instant of readings accepted by an earlier run, the newest first."""
+    """Instants used, by device: each an insertion-ordered set, the oldest first."""
 
-    def __init__(self, recent: Iterable[tuple[str, int]] = ()) -> None:
-        newest: dict[str, list[int]] = {}
-        for device, at in recent:
-            ats = newest.setdefault(device, [])
-            if len(ats) < ATS_KEPT:
-                ats.append(at)
-        self._used = {device: dict.fromkeys(reversed(ats)) for device, ats in newest.items()}
+    def __init__(self) -> None:
+        self._used: dict[str, dict[int, None]] = {}
+
+    def recall(self, device: str, at: int) -> None:
+        """An instant that an earlier run used; said from the newest on, so what no longer fits is left out."""
+        used = self._used.setdefault(device, {})
+        if len(used) < ATS_KEPT:
+            self._used[device] = {at: None, **used}
 
     def stamp(self, device: str, at: int) -> int:
         """``at``, or the first free instant after it. UTC microseconds."""
@@ -47,9 +48,18 @@ class Repeats:
     def __init__(self) -> None:
         self._seen: dict[int, None] = {}
 
+    def recall(self, device: str, event_id: str, values: Mapping[str, Value]) -> None:
+        """An event that an earlier run took."""
+        if len(self._seen) < EVENTS_KEPT:
+            self._seen[self._key(device, event_id, values)] = None
+
+    @staticmethod
+    def _key(device: str, event_id: str, values: Mapping[str, Value]) -> int:
+        return hash((device, event_id, tuple(sorted(values.items()))))
+
     def is_repeat(self, device: str, event_id: str, values: Mapping[str, Value]) -> bool:
         """Whether this very event of this device was seen before; it is remembered from now on."""
-        key = hash((device, event_id, tuple(sorted(values.items()))))
+        key = self._key(device, event_id, values)
         if key in self._seen:
             return True
         self._seen[key] = None

@@ -91,7 +91,7 @@ class Uplink:
         while True:
             try:
                 await self._session()
-            except aiomqtt.MqttError as error:
+            except (aiomqtt.MqttError, ConfigInvalid) as error:
                 self._note(str(error))
             finally:
                 self.connected = False

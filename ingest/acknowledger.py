@@ -7,7 +7,6 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from ingest.arrival import Arrival
 from telemetry import ack
 from telemetry.batch import Lane
 from telemetry.identity import GatewayRef, Stream
@@ -46,9 +45,9 @@ class Acknowledger:
         self._due.add(stream.ref)
         self._some.set()
 
-    def confirmed(self, arrivals: Iterable[Arrival]) -> None:
-        """A sink made these durable."""
-        self._due.update(arrival.stream.ref for arrival in arrivals)
+    def confirmed(self, streams: Iterable[Stream]) -> None:
+        """A sink made more of these durable."""
+        self._due.update(stream.ref for stream in streams)
         self._some.set()
 
     def reject(self, stream: Stream, seq: int, reason: str) -> None:

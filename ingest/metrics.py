@@ -23,6 +23,7 @@ class Stats:
     out_of_order: int = 0
     dead_letters: int = 0
     store_errors: int = 0
+    rule_failures: int = 0
     readings: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
 
 
@@ -48,6 +49,7 @@ def families(stats: Stats, alerts: Mapping[tuple[Colour, AlertState], int], gate
         ("out_of_order", stats.out_of_order, "Batches that came before an earlier one and waited for it."),
         ("dead_letters", stats.dead_letters, "Messages and readings set aside as poison."),
         ("store_errors", stats.store_errors, "Writes that a store did not confirm."),
+        ("rule_failures", stats.rule_failures, "Readings that a rule failed on; the other rules went on."),
     ):
         yield Family(f"linli_{name}_total", "counter", help_, [Sample({}, value)])
     by_kind = [Sample({"kind": kind}, count) for kind, count in stats.readings.items()]

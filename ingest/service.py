@@ -29,6 +29,7 @@ from ingest.store import PointStore, open_store
 from ingest.tokens import Tokens
 from telemetry.broker import is_loopback
 from telemetry.errors import ConfigInvalid, Problem
+from telemetry.identity import Stream
 
 log = structlog.get_logger()
 
@@ -131,10 +132,12 @@ async def _run(config: CentreConfig, database: Database, store: PointStore, list
         while True:
             async with turn:
                 await engine.tick(intake.wall_clock())
+            stats.store_errors = sum(sink.errors for sink in sinks)
+            stats.rule_failures = engine.failures
             await asyncio.sleep(TICK_S)
 
-    def confirmed(arrivals: Sequence[Arrival]) -> None:
-        acknowledger.confirmed(arrivals)
+    def confirmed(streams: Sequence[Stream]) -> None:
+        acknowledger.confirmed(streams)
 
     sinks = (
         Sink("alerts", evaluate, engine.advance, await engine.watermarks(), confirmed),

@@ -7,6 +7,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import structlog
 
@@ -23,10 +24,17 @@ GROUP = 20_000
 _BACKOFF_S = (0.5, 30.0)
 
 
+class _Skip(NamedTuple):
+    """Everything of a stream up to ``seq`` is settled without being stored."""
+
+    stream: Stream
+    seq: int
+
+
 class Sink:
     """``write`` makes arrivals durable or raises ``StoreUnavailable``; ``advance`` settles a stream up to a seq without storing.
 
-    ``confirmed`` is called with what became durable.
+    ``confirmed`` is called with the streams of what became durable.
     """
 
     def __init__(
@@ -35,7 +43,7 @@ class Sink:
         write: Callable[[Sequence[Arrival]], Awaitable[None]],
         advance: Callable[[Stream, int], Awaitable[None]],
         watermarks: Mapping[Stream, int],
-        confirmed: Callable[[Sequence[Arrival]], None],
+        confirmed: Callable[[Sequence[Stream]], None],
         gather_s: float = 0.0,
     ) -> None:
         self.name = name
@@ -44,11 +52,10 @@ class Sink:
         self.failing = ""
         self._write = write
         self._advance = advance
-        self._skips: dict[Stream, int] = {}
         self._confirmed = confirmed
         self._gather_s = gather_s
         self._sequencer = Sequencer(watermarks)
-        self._waiting: list[Arrival] = []
+        self._waiting: list[Arrival | _Skip] = []
         self._size = 0
         self._some = asyncio.Event()
 
@@ -62,7 +69,7 @@ class Sink:
         gaps, ready = self._sequencer.hello(ref, spans)
         for gap in gaps:
             if gap.reason == UNKNOWN:
-                self._skips[gap.stream] = gap.last
+                self._waiting.append(_Skip(gap.stream, gap.last))
                 self._some.set()
         self._queue(ready)
         return gaps
@@ -74,11 +81,12 @@ class Sink:
             await self._some.wait()
             if self._gather_s:
                 await asyncio.sleep(self._gather_s)
-            group = self._group()
+            step = self._step()
             try:
-                await self._skip()
-                if group:
-                    await self._write(group)
+                if isinstance(step, _Skip):
+                    await self._advance(*step)
+                else:
+                    await self._write(step)
             except StoreUnavailable as error:
                 self._note(str(error))
                 await asyncio.sleep(backoff)
@@ -86,14 +94,7 @@ class Sink:
                 continue
             backoff = _BACKOFF_S[0]
             self._note("")
-            self._taken(group)
-
-    async def _skip(self) -> None:
-        while self._skips:
-            stream, seq = next(iter(self._skips.items()))
-            await self._advance(stream, seq)
-            self._skips.pop(stream, None)
-            self.durable[stream] = max(self.durable.get(stream, 0), seq)
+            self._taken([step] if isinstance(step, _Skip) else step)
 
     def _queue(self, ready: Sequence[Arrival]) -> bool:
         for arrival in ready:
@@ -101,28 +102,31 @@ class Sink:
                 self._sequencer.unpush(arrival)
                 return False
             self._waiting.append(arrival)
-            self._size += len(arrival.readings) + 1
+            self._size += _size(arrival)
             self._some.set()
         return True
 
-    def _group(self) -> list[Arrival]:
+    def _step(self) -> "list[Arrival] | _Skip":
+        """What is done next, in order: a group of arrivals, or one skip."""
         size = 0
         group: list[Arrival] = []
-        for arrival in self._waiting:
-            size += len(arrival.readings) + 1
+        for item in self._waiting:
+            if isinstance(item, _Skip):
+                return group or item
+            size += _size(item)
             if group and size > GROUP:
                 break
-            group.append(arrival)
+            group.append(item)
         return group
 
-    def _taken(self, group: list[Arrival]) -> None:
-        del self._waiting[: len(group)]
-        self._size -= sum(len(arrival.readings) + 1 for arrival in group)
-        if not self._waiting and not self._skips:
+    def _taken(self, done: "Sequence[Arrival | _Skip]") -> None:
+        del self._waiting[: len(done)]
+        self._size -= sum(_size(item) for item in done if isinstance(item, Arrival))
+        if not self._waiting:
             self._some.clear()
-        for arrival in group:
-            self.durable[arrival.stream] = max(self.durable.get(arrival.stream, 0), arrival.seq)
-        self._confirmed(group)
+        for item in done:
+            self.durable[item.stream] = max(self.durable.get(item.stream, 0), item.seq)
+        self._confirmed([item.stream for item in done])
 
     def _note(self, trouble: str) -> None:
         if trouble:
@@ -132,3 +136,7 @@ class Sink:
         elif self.failing and not trouble:
             log.info("store takes readings again", store=self.name)
         self.failing = trouble
+
+
+def _size(arrival: Arrival) -> int:
+    return len(arrival.readings) + 1

@@ -37,6 +37,7 @@ class Metric(NamedTuple):
 
 Value = bool | int | float | str
 MAX_TEXT = 256
+MAX_INT = (1 << 63) - 1
 
 
 def _float(unit: str, meaning: str) -> Metric:
@@ -193,6 +194,14 @@ _OWN: dict[Kind, dict[str, Metric]] = {
 METRICS: Mapping[Kind, Mapping[str, Metric]] = {kind: {**_COMMON, **own} for kind, own in _OWN.items()}
 
 
+def _is_finite(number: float) -> bool:
+    """Also for integers that no float can hold."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
+
+
 def fault_of(kind: Kind, name: str, value: Value) -> str | None:
     """Why this value may not be said of this metric, or ``None``. Numbers are finite; text is bounded."""
     metric = METRICS[kind].get(name)
@@ -207,6 +216,8 @@ def fault_of(kind: Kind, name: str, value: Value) -> str | None:
             return f"{kind}.{name} is longer than {MAX_TEXT} characters"
         case ValueType.INT if isinstance(value, bool) or not isinstance(value, int):
             return f"{kind}.{name} is an integer, not {value!r}"
-        case ValueType.FLOAT if isinstance(value, bool | str) or not math.isfinite(value):
+        case ValueType.INT if isinstance(value, int) and not -MAX_INT - 1 <= value <= MAX_INT:
+            return f"{kind}.{name} does not fit 64 bits"
+        case ValueType.FLOAT if isinstance(value, bool | str) or not _is_finite(value):
             return f"{kind}.{name} is a finite number, not {value!r}"
     return None

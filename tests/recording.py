@@ -21,7 +21,7 @@ class Recording:
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
         self.accept = Accept(outbox, group_s=0.05)
-        self.logbook = Logbook(self.accept, outbox.recent_ats())
+        self.logbook = Logbook(self.accept, outbox.recent())
 
     async def readings(self, device: str | None = None, lane: Lane | None = None) -> list[Reading]:
         return await self.outbox.call(self._read, device, lane)

@@ -12,7 +12,6 @@ from telemetry.quality import Quality
 from telemetry.reading import Reading, faults_of
 
 MAX_REASON = 256
-INT64 = range(-(1 << 63), 1 << 63)
 
 _QUALITIES = frozenset(map(str, Quality))
 _encoder = msgspec.json.Encoder()
@@ -58,20 +57,13 @@ def why_unsound(reading: Reading) -> str:
     """Why no store may take this reading; ``""`` when it is sound."""
     if not is_name(reading.device):
         return f"the device id {reading.device[:80]!r} is malformed"
+    found = faults_of(reading)
     try:
-        found = faults_of(reading)
-        if not found:
-            metrics = METRICS[reading.kind]
-            found = [
-                f"{reading.kind}.{name} is beyond 64 bits"
-                for name, value in reading.values.items()
-                if type(value) is int and value not in INT64 and metrics[name].type is ValueType.INT
-            ]
         _encoder.encode(reading)
-    except OverflowError:
-        found = ["a number is beyond the range of floats"]
     except UnicodeEncodeError:
-        found = ["a text is not Unicode"]
+        found.append("a text is not Unicode")
+    except OverflowError:
+        found = found or ["a number is out of range"]
     return "; ".join(found)
 
 

@@ -23,7 +23,7 @@ def reading(n: int) -> Reading:
 
 
 def on_disk(path: Path) -> set[int]:
-    return {at for _, at in Outbox.open(path, gateway="gw-other", now=T0).recent_ats()}
+    return {found.at for found in Outbox.open(path, gateway="gw-other", now=T0).recent()}
 
 
 @contextlib.asynccontextmanager
@@ -56,6 +56,27 @@ async def test_urgent_does_not_wait_for_the_group(outbox: Outbox) -> None:
         await asyncio.wait_for(accept.put([reading(2)], Lane.URGENT), 5)
         assert not bulk.done()
         assert outbox.news.is_set()
+
+
+async def test_a_hurry_commits_bulk_before_its_group(outbox: Outbox) -> None:
+    accept = Accept(outbox, group_s=3600, clock=lambda: T0)
+    async with running(accept):
+        bulk = accept.put([reading(1)], Lane.BULK)
+        accept.hurry()
+        await asyncio.wait_for(bulk, 5)
+        assert on_disk(outbox.path) == {T0 + 1}
+
+
+async def test_a_stop_in_the_middle_of_a_commit_keeps_every_reading_once(outbox: Outbox) -> None:
+    accept = Accept(outbox, group_s=0.001, clock=lambda: T0)
+    async with running(accept):
+        for n in range(300):
+            accept.put([reading(n)], Lane.URGENT if n % 3 else Lane.BULK)
+            if n % 10 == 0:
+                await asyncio.sleep(0)
+    outbox.seal(T0, force=True)
+    kept = [found.at for found in outbox.recent()]
+    assert sorted(kept) == [T0 + n for n in range(300)]
 
 
 async def test_a_clean_stop_commits_what_waits(outbox: Outbox) -> None:

@@ -8,10 +8,14 @@ import pytest
 from device_profiles import Decoded, Observation, Profile, load_library
 from edge.logbook import PLAUSIBLE_FROM, Logbook
 from telemetry.batch import Lane
+from telemetry.metric import Kind
 from telemetry.quality import Quality
 from telemetry.reading import EARLIEST, Micros, Reading, faults_of
 
 AT = 1_790_000_000_000_000
+
+
+EARLIER = Reading(device="b3-climate", kind=Kind.ENVIRONMENT, at=AT + 7, values={"temperature": 20.0})
 
 
 class Kept:
@@ -24,6 +28,9 @@ class Kept:
     def put(self, readings: Sequence[Reading], lane: Lane) -> asyncio.Future[None]:
         self.readings += ((reading, lane) for reading in readings)
         return asyncio.get_running_loop().create_future()
+
+    def hurry(self) -> None:
+        raise AssertionError("nobody waits here")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,7 @@ def kept() -> Kept:
 
 @pytest.fixture
 def logbook(kept: Kept, profiles: dict[str, Profile]) -> Logbook:
-    logbook = Logbook(kept, [("b3-climate", AT + 7)], utc=lambda: Micros(AT), monotonic=lambda: 0.0)
+    logbook = Logbook(kept, [EARLIER], utc=lambda: Micros(AT), monotonic=lambda: 0.0)
     for device, profile in profiles.items():
         logbook.open(device, profile)
     return logbook

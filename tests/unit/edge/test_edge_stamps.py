@@ -19,12 +19,16 @@ def test_devices_do_not_disturb_each_other() -> None:
 
 
 def test_a_restart_does_not_use_an_instant_twice() -> None:
-    stamps = Stamps([("b3-door", AT), ("b3-door", AT + 1)])
+    stamps = Stamps()
+    stamps.recall("b3-door", AT + 1)
+    stamps.recall("b3-door", AT)
     assert stamps.stamp("b3-door", AT) == AT + 2
 
 
 def test_of_many_instants_of_an_earlier_run_the_newest_are_remembered() -> None:
-    stamps = Stamps([("b3-door", AT - n) for n in range(ATS_KEPT * 2)])
+    stamps = Stamps()
+    for n in range(ATS_KEPT * 2):
+        stamps.recall("b3-door", AT - n)
     assert stamps.stamp("b3-door", AT) == AT + 1
     assert stamps.stamp("b3-door", AT - 5) == AT + 2, "the instants between are all in use"
     assert stamps.stamp("b3-door", AT - ATS_KEPT - 5) == AT - ATS_KEPT - 5, "the older half is forgotten"
@@ -50,6 +54,13 @@ def test_the_memory_of_instants_is_bounded() -> None:
         stamps.stamp("b3-door", AT + n)
     assert stamps.stamp("b3-door", AT + 20) == AT + ATS_KEPT + 10, "a remembered instant moves to the first free one"
     assert stamps.stamp("b3-door", AT) == AT, "the oldest instants are forgotten"
+
+
+def test_an_event_that_an_earlier_run_took_is_a_repeat() -> None:
+    repeats = Repeats()
+    repeats.recall("b3-door", "e1", {"event": "granted"})
+    assert repeats.is_repeat("b3-door", "e1", {"event": "granted"})
+    assert not repeats.is_repeat("b3-door", "e2", {"event": "granted"})
 
 
 def test_the_same_event_is_a_repeat_and_another_is_not() -> None:

@@ -159,10 +159,11 @@ def test_a_damaged_chunk_is_sent_as_its_certificate_and_the_rest_is_whole(tmp_pa
     assert certificate.values["loss_count"] == 2
 
 
-def test_recent_instants_come_back_so_that_none_is_used_twice(tmp_path: Path) -> None:
+def test_recent_readings_come_back_newest_first(tmp_path: Path) -> None:
     first = opened(tmp_path)
     first.append([reading(1), reading(2, "b3-door")], Lane.BULK, T0)
-    assert set(opened(tmp_path).recent_ats()) == {("b3-meter", T0 + 1), ("b3-door", T0 + 2)}
+    first.append([reading(3)], Lane.BULK, T0)
+    assert list(opened(tmp_path).recent()) == [reading(3), reading(2, "b3-door"), reading(1)]
 
 
 def test_pending_tells_batches_readings_and_the_oldest_instant(tmp_path: Path) -> None:

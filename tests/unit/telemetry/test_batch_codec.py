@@ -104,6 +104,8 @@ def test_a_bad_head_is_refused_with_the_reason(change: dict[str, object], reason
     [
         ({"device": "b3-meter", "kind": "energy", "at": T0, "values": {"voltage": "230"}}, "finite number"),
         ({"device": "b3-meter", "kind": "energy", "at": T0, "values": {"sparkle": 1}}, "no metric 'sparkle'"),
+        ({"device": "b3-meter", "kind": "energy", "at": T0, "values": {"voltage": 10**400}}, "finite number"),
+        ({"device": "b3-meter", "kind": "gateway", "at": T0, "values": {"unsent": 2**63}}, "64 bits"),
         ({"device": "b3-meter", "kind": "weather", "at": T0, "values": {}}, "Invalid enum value"),
         ({"device": "B3 meter", "kind": "energy", "at": T0, "values": {}}, "regex"),
         ({"device": "b3-meter", "kind": "energy", "at": 1.5, "values": {}}, "Expected `int`"),
