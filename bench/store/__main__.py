@@ -1,9 +1,6 @@
 """How fast the telemetry stores take readings: `make bench NAME=store`."""
 
 import asyncio
-import json
-import os
-import platform
 import random
 import shutil
 import statistics
@@ -12,11 +9,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 import numpy as np
 
+from bench.report import Row, publish
 from ingest.arrival import Arrival
 from ingest.database import Database
 from ingest.store import Address, EmbeddedStore, InfluxStore, PointStore
@@ -30,20 +27,6 @@ START = 1_790_000_000_000_000
 GATEWAYS, READINGS, METRICS = 20, 500, 5
 BLOCKS = 10
 VALUES = GATEWAYS * READINGS * METRICS
-
-
-class Row(NamedTuple):
-    name: str
-    value: float
-    unit: str
-    bar: float | None = None
-    at_least: bool = True
-
-    @property
-    def met(self) -> bool | None:
-        if self.bar is None:
-            return None
-        return self.value >= self.bar if self.at_least else self.value <= self.bar
 
 
 def blocks(count: int) -> Iterator[list[Arrival]]:
@@ -138,14 +121,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = [*asyncio.run(embedded(folder)), bare(folder), encoder(), *asyncio.run(influx(folder))]
-    for row in rows:
-        bar = "" if row.bar is None else f"{'>=' if row.at_least else '<='} {row.bar:,g} {'met' if row.met else 'MISSED'}"
-        print(f"{row.name:48} {row.value:>12,.1f} {row.unit:12} {bar}")
-    machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "system": platform.system()}
-    versions = {"python": platform.python_version(), "duckdb": duckdb.__version__, "numpy": np.__version__}
-    results = {"machine": machine, "versions": versions, "rows": [{**row._asdict(), "met": row.met} for row in rows]}
-    Path(__file__).with_name("results.json").write_text(json.dumps(results, indent=2) + "\n")
-    return 0 if all(row.met is not False for row in rows) else 1
+    versions = {"duckdb": duckdb.__version__, "numpy": np.__version__}
+    return publish(rows, Path(__file__).with_name("results.json"), versions)
 
 
 if __name__ == "__main__":
