@@ -124,7 +124,7 @@ async def test_a_commit_that_fails_is_tried_again_and_nothing_is_accepted_before
     accept = Accept(outbox, group_s=0.01, clock=lambda: T0)
     blocker = sqlite3.connect(outbox.path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")  # another writer holds the file: commits fail for real
-    outbox._db.execute("PRAGMA busy_timeout=10")
+    outbox._file._db.execute("PRAGMA busy_timeout=10")
     async with running(accept):
         waiting = accept.put([reading(1)], Lane.URGENT)
         await asyncio.sleep(0.2)

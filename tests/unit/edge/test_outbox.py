@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge import outbox as module
-from edge.outbox import Outbox, OutboxUnusable
+from edge.outbox import BATCH_AGE_US, BATCH_READINGS, Outbox, OutboxUnusable
+from edge.outbox.outbox import REPLAY_US
 from telemetry.batch import Lane, decode
 from telemetry.metric import Kind
 from telemetry.reading import Micros, Reading
@@ -46,8 +46,8 @@ def test_urgent_is_sealed_at_once_and_bulk_by_age(tmp_path: Path) -> None:
     outbox = opened(tmp_path)
     assert outbox.append([reading(1)], Lane.URGENT, T0)
     assert not outbox.append([reading(2)], Lane.BULK, T0)
-    assert not outbox.seal(Micros(T0 + module.BATCH_AGE_US - 1))
-    assert outbox.seal(Micros(T0 + module.BATCH_AGE_US))
+    assert not outbox.seal(Micros(T0 + BATCH_AGE_US - 1))
+    assert outbox.seal(Micros(T0 + BATCH_AGE_US))
 
 
 def test_a_batch_never_holds_more_than_its_limit(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_batch_never_holds_more_than_its_limit(tmp_path: Path) -> None:
     outbox.seal(T0, force=True)
     counts = [sealed.readings for sealed in outbox.batches(outbox.epoch, Lane.BULK, 0, 10)]
     assert sum(counts) == 1200
-    assert max(counts) <= module.BATCH_READINGS
+    assert max(counts) <= BATCH_READINGS
 
 
 def test_reading_does_not_remove_and_only_an_acknowledgement_forgets(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_acknowledged_batches_stay_for_the_replay_window(tmp_path: Path) -> None
     outbox.append([reading(1)], Lane.URGENT, T0)
     outbox.acknowledge(outbox.epoch, Lane.URGENT, 1, T0)
     assert len(outbox.batches(outbox.epoch, Lane.URGENT, 0, 10)) == 1
-    after = Micros(T0 + module.REPLAY_US + 1)
+    after = Micros(T0 + REPLAY_US + 1)
     outbox.append([reading(2)], Lane.URGENT, after)
     outbox.acknowledge(outbox.epoch, Lane.URGENT, 2, after)
     assert [sealed.seq for sealed in outbox.batches(outbox.epoch, Lane.URGENT, 0, 10)] == [2]
@@ -112,7 +112,7 @@ def test_chunks_after_everything_older_was_forgotten_are_not_mistaken_for_sealed
     first = opened(tmp_path)
     for n in range(5):
         first.append([reading(n)], Lane.URGENT, T0)
-    first.acknowledge(first.epoch, Lane.URGENT, 5, Micros(T0 + module.REPLAY_US + 1))
+    first.acknowledge(first.epoch, Lane.URGENT, 5, Micros(T0 + REPLAY_US + 1))
     first.close()
     second = opened(tmp_path)
     second.append([reading(9)], Lane.URGENT, LATER)
@@ -157,6 +157,56 @@ def test_a_damaged_chunk_is_sent_as_its_certificate_and_the_rest_is_whole(tmp_pa
     assert [r.at for r in found if r.kind is Kind.ENERGY] == [T0 + 3]
     (certificate,) = [r for r in found if r.kind is Kind.GATEWAY]
     assert certificate.values["loss_count"] == 2
+
+
+def test_a_damaged_chunk_that_is_given_up_leaves_its_certificate_too(tmp_path: Path) -> None:
+    outbox = opened(tmp_path, max_bytes=600)
+    outbox.append([reading(1), reading(2)], Lane.BULK, T0)
+    outbox.append([reading(3)], Lane.BULK, T0)
+    with sqlite3.connect(tmp_path / "outbox.db") as other:
+        other.execute("UPDATE chunk SET crc = crc + 1 WHERE n = 1")
+    for n in range(4, 20):
+        outbox.seal(T0, force=True)
+        outbox.append([reading(n)], Lane.BULK, T0)
+    certificates = {r.values["loss_reason"]: r for r in sent(outbox) if r.kind is Kind.GATEWAY and r.at < T0 + 2_000}
+    assert certificates["outbox full"].values["loss_count"] == 1
+    assert certificates["damaged on disk"].values["loss_device"] == "*"
+    assert certificates["damaged on disk"].values["loss_count"] == 2
+
+
+def test_certificates_never_share_an_instant(tmp_path: Path) -> None:
+    outbox = opened(tmp_path, max_bytes=100)
+    for n in range(30):
+        outbox.append([reading(3 * n, "meter-a"), reading(3 * n + 1, "meter-b")], Lane.BULK, T0)
+        outbox.seal(T0, force=True)
+    outbox.append([reading(100)], Lane.BULK, T0)
+    ats = [r.at for r in sent(outbox) if r.kind is Kind.GATEWAY]
+    assert len(ats) == len(set(ats)) == 60
+
+
+def test_room_that_cannot_be_made_does_not_refuse_what_is_durable(tmp_path: Path) -> None:
+    outbox = opened(tmp_path, max_bytes=100)
+    with sqlite3.connect(tmp_path / "outbox.db") as other:
+        other.execute("CREATE TRIGGER stuck BEFORE UPDATE ON batch BEGIN SELECT RAISE(FAIL, 'stuck'); END")
+    for n in range(3):
+        outbox.append([reading(n)], Lane.BULK, T0)
+        outbox.seal(T0, force=True)
+    assert len(sent(outbox)) == 3
+    with sqlite3.connect(tmp_path / "outbox.db") as other:
+        other.execute("DROP TRIGGER stuck")
+    outbox.append([reading(3)], Lane.BULK, T0)
+    assert outbox.evicted == 3
+
+
+def test_a_rolled_back_file_takes_the_mark_of_an_epoch_it_knows_only_the_beginning_of(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    first.append([reading(1)], Lane.URGENT, T0)
+    epoch = first.epoch
+    first.close()
+    second = opened(tmp_path)
+    assert second.acknowledge(epoch, Lane.URGENT, 9, T0) == 1
+    assert second.acknowledge(epoch, Lane.URGENT, 9, T0) == 0
+    assert sent(second) == []
 
 
 def test_recent_readings_come_back_newest_first(tmp_path: Path) -> None:
