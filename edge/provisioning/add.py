@@ -61,6 +61,9 @@ async def add(site: Site, asked: Add) -> Added:
     device = convert(asked.device, str(file), DeviceConfig, f"devices[{len(there)}]")
     if device in there:
         return Added(device=device.id, already=True)
+    same_id = [known for known in there if known.id == device.id]
+    if same_id:
+        raise ConfigInvalid([_taken(site.config, same_id[0])])
     devices = (*there, device)
     problems = device_problems(msgspec.structs.replace(site.config, devices=devices), site.library)
     if problems:
@@ -90,6 +93,12 @@ async def remove(site: Site, asked: Remove) -> Removed:
     return Removed(asked.device)
 
 
+def _taken(config: GatewayConfig, there: DeviceConfig) -> Problem:
+    cure = f"choose another id, or take that one out first: linli device remove {there.id}"
+    words = f"{there.id!r} is there already, not the same: {there.profile} at {where(config, there.address)}"
+    return Problem(str(config.devices_file), "devices", words, cure)
+
+
 async def _write(site: Site, devices: tuple[DeviceConfig, ...]) -> None:
     await asyncio.to_thread(devices_file.save, site.config.devices_file, devices)
     await site.replace_devices(devices)
@@ -111,4 +120,7 @@ def _problems(config: GatewayConfig, device: DeviceConfig, doubts: tuple[tuple[s
     if len(reasons) == 1 and len(doubts) > 1:
         doubts = (("*", reasons.pop()),)
     cure = 'check wiring, address and profile; or take it as it is with --accept "why"'
-    return tuple(Problem(device.id, point, f"{reason} [{where(config, device.address)}]", cure) for point, reason in doubts)
+    return tuple(
+        Problem(device.id, "" if point == "*" else point, f"{reason} [{where(config, device.address)}]", cure)
+        for point, reason in doubts
+    )

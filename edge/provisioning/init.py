@@ -70,7 +70,8 @@ def make_gateway(new: NewGateway, folder: Path, draw_key: Callable[[], str]) -> 
                 durable_file.create(folder / name, text, mode)
     except OSError as error:
         raise ConfigInvalid([Problem(str(error.filename or folder), "", f"cannot be written: {error.strerror}")]) from error
-    register = f"linli ingest gateway add --community {new.community} --id {new.id} --key-file {folder / GATEWAY_KEY}"
+    keys = f"--key-file {folder / GATEWAY_KEY} --site-key-file {folder / SITE_KEY}"
+    register = f"linli ingest gateway add --config centre.yaml --community {new.community} --id {new.id} {keys}"
     return Made(tuple(name for name in texts if name not in there), tuple(there), register)
 
 
@@ -100,6 +101,7 @@ def render(new: NewGateway) -> str:
     ca_file = _quoted(str(Path(new.ca_file).absolute())) if new.ca_file else ""
     return _TEMPLATE.format(
         id=_quoted(new.id),
+        user=f"{new.community}/{new.id}",
         community=_quoted(new.community),
         name=f"  name: {{{name}}}" if name else "  # name: {zh: 3号楼网关, en: Building 3 gateway}",
         url=_quoted(new.broker),
@@ -126,7 +128,7 @@ centre:
   broker:
     url: {url}
 {ca_file}
-    # user: gateways                # user and password_file go together; the file has mode 0600
+    # user: {user}   # user and password_file go together; the file has mode 0600
     # password_file: keys/broker.password
     # certificate_file: keys/gateway.pem
     # certificate_key_file: keys/gateway-tls.key

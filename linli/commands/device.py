@@ -72,7 +72,7 @@ def probe(
         if as_json:
             print_json(probed)
         else:
-            console().print(_tabled(probed))
+            console().print(tabled(probed))
         if not watch:
             raise SystemExit(1 if probed.doubts else 0)
         time.sleep(WATCH_S)
@@ -129,7 +129,7 @@ def add(
         click.echo(f"{id_} is there already, the same in everything; nothing was changed. 设备已存在,未作更改。")
         return
     if added.probed:
-        console().print(_tabled(added.probed))
+        console().print(tabled(added.probed))
     for doubt in added.waived:
         click.echo(f"accepted: {doubt}")
     click.echo(f"added {id_}. 已添加。")
@@ -174,13 +174,13 @@ def _address(bus_id: str | None, unit_id: int | None, broker: str | None, topic:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _tabled(probed: Probed) -> "Table":
+def tabled(probed: Probed) -> "Table":
     if probed.points:
         rows = table(
             f"{safe(probed.profile)} at {safe(probed.where)}",
             "point 测点",
             "value 数值",
-            "unit",
+            "unit 单位",
             "raw 原始",
             "plausible 可信",
             "ms",
@@ -188,9 +188,9 @@ def _tabled(probed: Probed) -> "Table":
         for row in probed.points:
             rows.add_row(*map(safe, _cells(row)))
         return rows
-    rows = table(f"{safe(probed.profile)} at {safe(probed.where)}", "values 数值", "event id", "quality 质量", "faults")
+    rows = table(f"{safe(probed.profile)} at {safe(probed.where)}", "values 数值", "event id 事件", "quality 质量", "faults 问题")
     for seen in probed.observations:
-        rows.add_row(*map(safe, _observed(seen)))
+        rows.add_row(*_observed(seen))
     for reason in probed.undecodable:
         rows.add_row(f"[red]{safe(reason)}[/red]", "", "bad", "")
     if not (probed.observations or probed.undecodable):
@@ -206,6 +206,7 @@ def _cells(row: PointRead) -> tuple[str, ...]:
 
 
 def _observed(seen: Seen) -> tuple[str, ...]:
-    values = "\n".join(f"{name} = {value}" for name, value in seen.values.items())
-    faults = "\n".join(f"{name}: {reason}" for name, reason in seen.faults.items())
-    return values, seen.event_id or "", seen.quality, faults
+    """Cells already safe, so that the line breaks between values stay."""
+    values = "\n".join(safe(f"{name} = {value}") for name, value in seen.values.items())
+    faults = "\n".join(safe(f"{name}: {reason}") for name, reason in seen.faults.items())
+    return values, safe(seen.event_id or ""), safe(seen.quality), faults

@@ -20,7 +20,7 @@ def gateway() -> None:
 @click.option("--name-zh", default="", help="Name in Chinese. 中文名称。")
 @click.option("--name-en", default="", help="Name in English. 英文名称。")
 @click.option("--broker", required=True, metavar="URL", help="The centre's broker, mqtts://host[:port]. 中心端 MQTT 地址。")
-@click.option("--ca-file", default="", help="Certificate that signed the broker's. 服务器 CA 证书。")
+@click.option("--ca-file", default="", help="Certificate that signed the broker's; not copied. 服务器 CA 证书(不复制)。")
 @click.option(
     "--site-key",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -43,7 +43,7 @@ def init(
         click.echo(f"wrote {folder / name}")
     for name in made.kept:
         click.echo(f"kept  {folder / name} (it was there)")
-    click.echo("\nTake the gateway's key to the centre and register it there. 在中心端登记:")
+    click.echo("\nTake both keys to the centre and register the gateway there: 将两个密钥带到中心端登记:")
     click.echo(f"  {made.register}")
-    click.echo("Name the buses in gateway.yaml, then. 填写总线后:")
+    click.echo("Name the buses in gateway.yaml, then: 填写总线后:")
     click.echo(f"  linli bus scan --config {folder / 'gateway.yaml'} --bus ID")

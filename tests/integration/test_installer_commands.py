@@ -93,6 +93,11 @@ async def test_an_installers_day(shell: Shell) -> None:
     again = await shell.linli(*ADD, "--place-zh", "3号楼水泵房", "--interval", "30")
     assert again.status == 0
     assert "is there already" in again.out
+    other = await shell.linli(*ADD, "--place-zh", "别处")
+    assert other.status == 2
+    assert "'b3-climate' is there already, not the same: bench-climate at meters" in other.err
+    assert other.err.count("error:") == 1
+    assert "linli device remove b3-climate" in other.err
 
     listed = await shell.linli("device", "list")
     assert "b3-climate" in listed.out

@@ -217,7 +217,7 @@ async def test_a_second_device_at_one_address_or_of_one_id_is_refused_before_any
     await bench.ask(Add(device=climate("b3-climate", "meters", 1)))
     with pytest.raises(ConfigInvalid, match=r"devices\[1\]\.address.*b3-climate"):
         await bench.ask(Add(device=climate("b3-other", "meters", 1)))
-    with pytest.raises(ConfigInvalid, match=r"devices\[1\]\.id.*b3-climate"):
+    with pytest.raises(ConfigInvalid, match=r"'b3-climate' is there already, not the same: bench-climate at meters .* unit 1"):
         await bench.ask(Add(device=climate("b3-climate", "meters", 7)))
     assert bench.written == ["b3-climate"]
 

@@ -11,6 +11,7 @@ from device_profiles import load_library
 from edge.config import load, read_key
 from edge.provisioning.init import AlreadyMade, NewGateway, make_gateway
 from linli.commands.gateway import gateway
+from linli.commands.ingest import ingest
 from telemetry.errors import ConfigInvalid
 from telemetry.presence import Words
 
@@ -31,7 +32,20 @@ def test_what_was_made_loads_as_it_was_asked_for(tmp_path: Path) -> None:
     assert config.gateway.gateway.name == Words("3号楼", "Building 3: east")
     assert config.gateway.centre.broker.url == "mqtts://centre.example"
     assert config.devices == ()
-    assert str(tmp_path / "keys/gateway.key") in made.register
+    assert config.gateway.centre.broker.user == ""
+
+
+def test_the_command_that_registers_it_is_whole_and_names_no_user_that_the_broker_would_not_know(tmp_path: Path) -> None:
+    made = make_gateway(NEW, tmp_path, keys())
+    centre = tmp_path / "centre.yaml"
+    centre.write_text(
+        "{broker: {url: 'mqtt://127.0.0.1'}, gateways_file: gateways.yaml, tokens_file: t.yaml, rules: ['.']}", encoding="utf-8"
+    )
+    words = made.register.replace("--config centre.yaml", f"--config {centre}").split()
+    assert words[:2] == ["linli", "ingest"]
+    registered = CliRunner().invoke(ingest, words[2:])
+    assert registered.output == "411202002001/gw-b3: registered\n"
+    assert "# user: 411202002001/gw-b3 " in (tmp_path / "gateway.yaml").read_text(encoding="utf-8")
 
 
 def test_each_key_is_drawn_anew_and_read_by_its_owner_alone(tmp_path: Path) -> None:
@@ -98,5 +112,5 @@ def test_the_command_says_what_to_do_next(tmp_path: Path) -> None:
     arguments = ["init", "--community", "411202002001", "--id", "gw-b3", "--broker", "mqtts://c", "--dir", str(tmp_path)]
     result = CliRunner().invoke(gateway, arguments)
     assert result.exit_code == 0
-    assert "linli ingest gateway add --community 411202002001 --id gw-b3 --key-file" in result.output
+    assert "linli ingest gateway add --config centre.yaml --community 411202002001 --id gw-b3 --key-file" in result.output
     assert "linli bus scan" in result.output
