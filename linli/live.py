@@ -6,6 +6,7 @@
 import re
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import httpx
@@ -100,7 +101,7 @@ def table(now: Snapshot | None, before: Snapshot | None, hints: list[str]) -> An
             alert["state"],
             f"{title['zh']} {title['en']}",
             place["zh"],
-            str(alert["opened_at"])[11:19],
+            _local(alert["opened_at"]),
         )
         alerts.add_row(*row, style=style if alert["state"] == "open" else "dim")
     return Group(flow, unsent, alerts, Text("\n".join(hints), style="dim"))
@@ -117,6 +118,11 @@ def _colours(now: Snapshot) -> str:
         if total := _count(now, colour):
             parts.append(f"{colour} {zh} {active:.0f} open of {total:.0f}")
     return ", ".join(parts) or "none yet 暂无"
+
+
+def _local(instant: str) -> str:
+    """An instant of the API as the clock on the wall shows it."""
+    return datetime.fromisoformat(instant).astimezone().strftime("%H:%M:%S")
 
 
 def _age(seconds: float | None) -> str:
