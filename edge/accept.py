@@ -8,14 +8,13 @@
 
 import asyncio
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
 
-from edge.outbox import BATCH_READINGS, Outbox
+from edge.outbox import BATCH_READINGS, Outbox, OutboxFailing
 from telemetry.batch import Lane
 from telemetry.errors import LinliError
 from telemetry.reading import Micros, Reading
@@ -112,11 +111,17 @@ class Accept:
             if time.monotonic() >= next_group or self.full or self._hurried:
                 self._hurried = False
                 await self._commit(Lane.BULK)
-                if await self._outbox.call(self._outbox.seal, self._clock()):
-                    self._outbox.news.set()
+                await self._seal()
                 next_group = time.monotonic() + self._group_s
         for lane in Lane:
             await self._commit(lane)
+
+    async def _seal(self) -> None:
+        try:
+            if await self._outbox.call(self._outbox.seal, self._clock()):
+                self._outbox.news.set()
+        except OutboxFailing as error:
+            self._note_failure(error)  # what is accepted is durable; it is sealed with the next group
 
     async def _wait(self, until: float) -> None:
         try:
@@ -130,8 +135,10 @@ class Accept:
         remaining = len(self._waiting[lane])
         while remaining > 0:
             hand_overs = self._group(lane, remaining)
-            if not await self._append([reading for readings, _ in hand_overs for reading in readings], lane):
-                return
+            group = [reading for readings, _ in hand_overs for reading in readings]
+            for start in range(0, len(group), BATCH_READINGS):
+                if not await self._append(group[start : start + BATCH_READINGS], lane):
+                    return
             del self._waiting[lane][: len(hand_overs)]
             remaining -= len(hand_overs)
             for readings, future in hand_overs:
@@ -155,7 +162,7 @@ class Accept:
         while True:
             try:
                 sealed = await self._outbox.call(self._durable, group, lane)
-            except sqlite3.Error as error:
+            except OutboxFailing as error:
                 self._note_failure(error)
                 if self._stopping:
                     return False
@@ -168,15 +175,12 @@ class Accept:
 
     def _durable(self, group: list[Reading], lane: Lane) -> bool:
         """On the outbox's thread: commit, and only then report."""
-        sealed = False
-        for start in range(0, len(group), BATCH_READINGS):
-            part = group[start : start + BATCH_READINGS]
-            sealed |= self._outbox.append(part, lane, self._clock())
-            if self._report is not None:
-                os.write(self._report, "".join(f"{reading.device} {reading.at}\n" for reading in part).encode())
+        sealed = self._outbox.append(group, lane, self._clock())
+        if self._report is not None:
+            os.write(self._report, "".join(f"{reading.device} {reading.at}\n" for reading in group).encode())
         return sealed
 
-    def _note_failure(self, error: sqlite3.Error | None) -> None:
+    def _note_failure(self, error: OutboxFailing | None) -> None:
         if error is not None and not self._failing:
             log.error("outbox cannot be written; readings wait in memory", error=str(error))
         elif error is None and self._failing:

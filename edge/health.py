@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from edge.accept import Accept
 from edge.logbook import Logbook
-from edge.outbox import Outbox, Pending
+from edge.outbox import Outbox, OutboxFailing, Pending
 from edge.uplink import Uplink
 from telemetry.metric import Value
 
@@ -81,7 +81,11 @@ class Health:
         """A reading every ``interval_s``, until cancelled."""
         while True:
             await asyncio.sleep(interval_s)
-            self._logbook.own(self._gateway, gateway_values(self._tally, await self._measure()))
+            try:
+                measured = await self._measure()
+            except OutboxFailing:
+                continue  # whoever writes to it says so
+            self._logbook.own(self._gateway, gateway_values(self._tally, measured))
             self._tally.poll_lateness_s = 0.0
 
     async def _measure(self) -> Measured:

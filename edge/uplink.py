@@ -18,13 +18,13 @@ import structlog
 
 from edge.accept import wall_clock
 from edge.config import GatewayConfig, read_key, secret_problem
-from edge.outbox import Outbox
+from edge.outbox import Outbox, OutboxFailing
 from edge.window import Next, Window
 from telemetry import __version__, ack, presence, topic
 from telemetry.broker import Broker, connection
 from telemetry.errors import AckInvalid, ConfigInvalid
 from telemetry.identity import GatewayRef
-from telemetry.presence import Device, Inventory, State, inventory_hash
+from telemetry.presence import MAX_SPANS, Device, Inventory, Span, State, inventory_hash
 from telemetry.reading import Micros
 
 log = structlog.get_logger()
@@ -64,6 +64,7 @@ class Uplink:
         *,
         config_hash: Callable[[], str] = lambda: "",
         clock: Callable[[], Micros] = wall_clock,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         gateway = config.gateway
         self.connected = False
@@ -76,7 +77,8 @@ class Uplink:
         self._clock = clock
         self._ref = GatewayRef(gateway.gateway.community, gateway.gateway.id)
         self._key = read_key(config.path(gateway.centre.key_file), "gateway's key")
-        self._window = Window(time.monotonic())
+        self._monotonic = monotonic
+        self._window = Window(monotonic())
         self._changed = asyncio.Event()
         self._trouble = ""
         self._refusing = False
@@ -91,7 +93,7 @@ class Uplink:
         while True:
             try:
                 await self._session()
-            except (aiomqtt.MqttError, ConfigInvalid) as error:
+            except (aiomqtt.MqttError, ConfigInvalid, OutboxFailing) as error:
                 self._note(str(error))
             finally:
                 self.connected = False
@@ -111,8 +113,8 @@ class Uplink:
             await link.subscribe(self._topic(topic.Leaf.ACK), qos=1)
             self._note("")
             self.connected = True
-            self._window.refresh(await self._outbox.call(self._outbox.spans), self._outbox.epoch, time.monotonic())
-            self._window.rewind(time.monotonic())
+            self._window.refresh(await self._outbox.call(self._outbox.spans), self._outbox.epoch, self._monotonic())
+            self._window.rewind(self._monotonic())
             await self._say_hello(link)
             await self._say_inventory(link)
             try:
@@ -141,7 +143,7 @@ class Uplink:
         window = self._window
         while True:
             self._outbox.news.clear()
-            now = time.monotonic()
+            now = self._monotonic()
             window.refresh(await self._outbox.call(self._outbox.spans), self._outbox.epoch, now)
             if window.is_idle():
                 window.quiet(now)
@@ -163,7 +165,7 @@ class Uplink:
         """Sends the batches, until something new may be more pressing; how many there were."""
         batches = await self._outbox.call(self._outbox.batches, *upcoming)
         for sealed in batches:
-            again = self._window.sent(sealed.epoch, sealed.lane, sealed.seq, time.monotonic())
+            again = self._window.sent(sealed.epoch, sealed.lane, sealed.seq, self._monotonic())
             await link.publish(self._topic(topic.Leaf.UP), sealed.message(self._clock(), again), qos=1)
             if self._outbox.news.is_set():
                 break
@@ -172,10 +174,11 @@ class Uplink:
     async def _listen(self, link: aiomqtt.Client) -> None:
         async for message in link.messages:
             if isinstance(message.payload, bytes):
-                await self._take_ack(message.payload, retained=bool(message.retain))
+                await self.hear(message.payload, retained=bool(message.retain))
                 self._outbox.news.set()
 
-    async def _take_ack(self, payload: bytes, *, retained: bool) -> None:
+    async def hear(self, payload: bytes, *, retained: bool) -> None:
+        """Takes what came as an acknowledgement. A retained one tells what is durable, but not that the centre is there."""
         try:
             word = ack.decode(payload, self._ref, self._key)
         except AckInvalid as error:
@@ -185,7 +188,7 @@ class Uplink:
             self.refused_acks += 1
             return
         self._refusing = False
-        now = time.monotonic()
+        now = self._monotonic()
         for mark in word.marks:
             try:
                 await self._outbox.call(self._outbox.acknowledge, mark.epoch, mark.lane, mark.seq, self._clock())
@@ -207,14 +210,14 @@ class Uplink:
         inventory = Inventory(at=self._clock(), hash=inventory_hash(devices), devices=devices)
         await link.publish(self._topic(topic.Leaf.INVENTORY), presence.encode(inventory), qos=1, retain=True)
 
-    def _state(self, online: bool, hello: list[presence.Span]) -> State:
+    def _state(self, online: bool, hello: list[Span]) -> State:
         return State(
             online=online,
             at=self._clock(),
             software=f"linli {__version__}",
             config_hash=self._config_hash(),
             inventory_hash=inventory_hash(self._inventory()),
-            hello=hello,
+            hello=greeting(hello),
         )
 
     def _topic(self, leaf: topic.Leaf) -> str:
@@ -230,3 +233,8 @@ class Uplink:
         elif not trouble:
             log.info("connected to the centre's broker", broker=broker)
         self._trouble = trouble
+
+
+def greeting(spans: list[Span]) -> list[Span]:
+    """The spans that a hello can hold: the oldest, with which the backlog begins, and the two of the current epoch."""
+    return spans if len(spans) <= MAX_SPANS else [*spans[: MAX_SPANS - 2], *spans[-2:]]

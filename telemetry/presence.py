@@ -11,6 +11,7 @@ from telemetry.metric import Kind
 from telemetry.reading import Name
 
 MAX_BYTES = 1 << 20
+MAX_SPANS = 256
 
 _T = TypeVar("_T")
 
@@ -38,7 +39,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     software: Annotated[str, msgspec.Meta(max_length=64)] = ""
     config_hash: Annotated[str, msgspec.Meta(max_length=64)] = ""
     inventory_hash: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    hello: Annotated[list[Span], msgspec.Meta(max_length=256)] = []
+    hello: Annotated[list[Span], msgspec.Meta(max_length=MAX_SPANS)] = []
 
 
 class Words(msgspec.Struct, frozen=True, omit_defaults=True):

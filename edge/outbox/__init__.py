@@ -14,8 +14,8 @@ written once. ``outbox`` decides with ``tail`` (when to seal) and ``room`` (what
 what is kept and what stands for what is lost; ``file`` holds the tables.
 """
 
-from edge.outbox.file import OutboxUnusable
+from edge.outbox.file import OutboxFailing, OutboxUnusable
 from edge.outbox.outbox import Outbox, Pending, Sealed
 from edge.outbox.tail import BATCH_AGE_US, BATCH_READINGS
 
-__all__ = ["BATCH_AGE_US", "BATCH_READINGS", "Outbox", "OutboxUnusable", "Pending", "Sealed"]
+__all__ = ["BATCH_AGE_US", "BATCH_READINGS", "Outbox", "OutboxFailing", "OutboxUnusable", "Pending", "Sealed"]

@@ -32,6 +32,10 @@ class OutboxUnusable(LinliError):
     """The outbox file cannot be opened or is of a newer version."""
 
 
+class OutboxFailing(LinliError):
+    """The file cannot be written or read now: keep what waits, try again."""
+
+
 class Epoch(NamedTuple):
     """Numbered in the order of opening; ``before`` is the one before it, with the last seqs of its lanes."""
 

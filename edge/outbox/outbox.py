@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from edge.outbox.chunk import chunk_of, readings_of, text_of
-from edge.outbox.file import BatchRow, OutboxFile
+from edge.outbox.file import BatchRow, OutboxFailing, OutboxFile
 from edge.outbox.loss import Place, certificate, damaged
 from edge.outbox.room import evict, forget
 from edge.outbox.tail import EMPTY
@@ -73,8 +73,11 @@ class Outbox:
         return cls(OutboxFile(path), path, gateway, max_bytes, now)
 
     async def call(self, method: Callable[..., _T], *arguments: object) -> _T:
-        """Runs a method on the outbox's thread, one at a time in order."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, method, *arguments)
+        """Runs a method on the outbox's thread, one at a time in order. Raises ``OutboxFailing``, and then nothing changed."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, method, *arguments)
+        except sqlite3.Error as error:
+            raise OutboxFailing(f"{self.path}: {error}") from error
 
     def close(self) -> None:
         self._thread.shutdown()
@@ -125,8 +128,8 @@ class Outbox:
         identity = secrets.token_hex(8)
         with self._file.transaction():
             n = self._file.add_epoch(identity, self._epochs.get(before), last[Lane.URGENT], last[Lane.BULK])
+        self._epochs[n] = identity  # before it is current: ``epoch`` may be read from another thread
         self._current = n
-        self._epochs[n] = identity
         self._seq = dict.fromkeys(Lane, 1)
         return identity
 

@@ -133,3 +133,23 @@ async def test_a_commit_that_fails_is_tried_again_and_nothing_is_accepted_before
         blocker.execute("ROLLBACK")
         await asyncio.wait_for(waiting, 5)
     assert on_disk(outbox.path) == {T0 + 1}
+
+
+async def test_a_batch_that_cannot_be_sealed_now_is_sealed_later(outbox: Outbox) -> None:
+    looks: list[Micros] = []
+
+    def clock() -> Micros:  # each look finds the tail old enough
+        looks.append(Micros(T0 + len(looks) * 20_000_000))
+        return looks[-1]
+
+    accept = Accept(outbox, group_s=0.01, clock=clock)
+    with sqlite3.connect(outbox.path) as other:
+        other.execute("CREATE TRIGGER stuck BEFORE INSERT ON batch BEGIN SELECT RAISE(FAIL, 'stuck'); END")
+    async with running(accept), asyncio.timeout(5):
+        await accept.put([reading(1)], Lane.BULK)
+        while len(looks) < 5:
+            await asyncio.sleep(0.01)
+        with sqlite3.connect(outbox.path) as other:
+            other.execute("DROP TRIGGER stuck")
+        while not outbox.pending().batches:
+            await asyncio.sleep(0.01)
