@@ -1,14 +1,17 @@
 """Lays out everything that ``linli up`` needs in one folder: keys, tokens, configurations, ports.
 
 What belongs to the installation (keys, tokens, devices, ports) is made once and kept; what follows from the command
-line is written anew at each start.
+line is written anew at each start. A port that somebody else has taken meanwhile is replaced.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import secrets
 import socket
 import string
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,13 +78,31 @@ class Layout(NamedTuple):
         return self.data / "logs"
 
 
+@contextlib.contextmanager
+def hold(data: Path) -> Iterator[None]:
+    """Keeps the folder, made for its owner alone when missing, to one ``linli up``. Raises ``ConfigInvalid``."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(data / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigInvalid([Problem("--data", str(data), f"cannot be written: {error.strerror}", "choose another")]) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        cure = "stop it first, or give this one a folder of its own with --data"
+        raise ConfigInvalid([Problem("--data", str(data), "another 'linli up' runs here", cure)]) from error
+    finally:
+        os.close(lock)
+
+
 def lay_out(options: Options) -> Layout:
     """Makes what is missing and refreshes what follows from ``options``."""
     data = options.data.resolve()
     for folder in ("gateway/keys", "centre", "run", "logs"):
         (data / folder).mkdir(parents=True, exist_ok=True)
-    data.chmod(0o700)
-    ports = _ports(data / "ports.json")
+    needed = {"broker", "broker_v5"} if options.broker is None else set()
+    ports = _ports(data / "ports.json", needed | ({"meters"} if options.simulate else set()))
     url = options.broker or f"mqtt://127.0.0.1:{ports['broker']}"
     scenario = options.scenario.resolve() if options.scenario else config_dir() / "demo" / "scenario.yaml"
     layout = Layout(data, url, options.broker is None, scenario, ports["meters"])
@@ -109,12 +130,13 @@ def free_port(preferred: int) -> int:
     raise ConfigInvalid([Problem("127.0.0.1", "", "no port is free")])
 
 
-def _ports(file: Path) -> dict[str, int]:
-    if file.exists():
-        known = json.loads(file.read_text())
-        return {name: int(known[name]) for name in _PREFERRED}
-    ports = {name: free_port(preferred) for name, preferred in _PREFERRED.items()}
-    file.write_text(json.dumps(ports))
+def _ports(file: Path, needed: Collection[str]) -> dict[str, int]:
+    """As they were last time; those that are ``needed`` and were taken meanwhile are others."""
+    known = json.loads(file.read_text()) if file.exists() else None
+    wanted = {name: int(known[name]) for name in _PREFERRED} if known else _PREFERRED
+    ports = {name: free_port(port) if name in needed or not known else port for name, port in wanted.items()}
+    if ports != known:
+        file.write_text(json.dumps(ports))
     return ports
 
 

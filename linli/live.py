@@ -21,6 +21,9 @@ KINDS = {
     "gateway": "网关",
 }
 COLOURS = {"red": ("红", "bold red"), "orange": ("橙", "dark_orange"), "yellow": ("黄", "yellow"), "blue": ("蓝", "blue")}
+_HEADINGS = 4
+"""Those of both tables, the title and the line between them."""
+_NARROW = 80
 _SAMPLE = re.compile(r"^(linli_\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
@@ -75,36 +78,49 @@ def line(now: Snapshot, before: Snapshot) -> str:
     return f"readings {rates or 'none yet'} | oldest unsent {_age(now.oldest_unsent_s)} | alerts {colours or 'none yet'}"
 
 
-def table(now: Snapshot | None, before: Snapshot | None, hints: list[str]) -> Any:
-    """A rich renderable of the same."""
+def table(now: Snapshot | None, before: Snapshot | None, hints: list[str], lines: int = 50) -> Any:
+    """A rich renderable of the same, for a screen of so many lines: the oldest alerts give way, never the hints."""
     from rich.console import Group
+    from rich.text import Text
+
+    foot = Text("\n".join(hints), style="dim")
+    if now is None or before is None:
+        return Group(Text("starting … 正在启动 …"), foot)
+    unsent = Text(f"oldest unsent 最早未确认: {_age(now.oldest_unsent_s)}")
+    taken = len(KINDS) + _HEADINGS + len(hints) + sum(len(hint) // _NARROW for hint in hints)
+    return Group(_flow(now, before), unsent, _alerts(now, max(1, lines - taken)), foot)
+
+
+def _flow(now: Snapshot, before: Snapshot) -> Any:
+    from rich.table import Table
+
+    rates = now.rates(before)
+    flow = Table(box=None, pad_edge=False)
+    flow.add_column("readings 读数")
+    for heading in ("per second 每秒", "since start 累计"):
+        flow.add_column(heading, justify="right")
+    for kind, name in KINDS.items():
+        flow.add_row(f"{kind} {name}", f"{rates.get(kind, 0.0):.1f}", f"{now.readings.get(kind, 0.0):.0f}")
+    return flow
+
+
+def _alerts(now: Snapshot, rows: int) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    if now is None or before is None:
-        return Text("starting … 正在启动 …")
-    rates = now.rates(before)
-    flow = Table(title="readings 读数", title_justify="left", expand=False)
-    for heading in ("kind 类别", "per second 每秒", "since start 累计"):
-        flow.add_column(heading, justify="left" if heading.startswith("kind") else "right")
-    for kind, name in KINDS.items():
-        flow.add_row(f"{kind} {name}", f"{rates.get(kind, 0.0):.1f}", f"{now.readings.get(kind, 0.0):.0f}")
-    unsent = Text(f"oldest unsent 最早未确认: {_age(now.oldest_unsent_s)}")
-    alerts = Table(title=f"alerts 告警: {_colours(now)}", title_justify="left", expand=False)
-    for heading in ("colour", "state", "alert 告警", "place 位置", "since 起始"):
+    alerts = Table(title=f"alerts 告警: {_colours(now)}", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading in ("colour", "state", "since 起始"):
+        alerts.add_column(heading, no_wrap=True)
+    for heading in ("alert 告警", "place 位置"):  # these two give way on a narrow screen
         alerts.add_column(heading)
-    for alert in now.latest:
+    for alert in now.latest[:rows]:
         zh, style = COLOURS.get(alert["colour"], ("", ""))
         title, place = alert["title"], alert["place"]
-        row = (
-            f"{alert['colour']} {zh}",
-            alert["state"],
-            f"{title['zh']} {title['en']}",
-            place["zh"],
-            _local(alert["opened_at"]),
-        )
+        words = (f"{title['zh']} {title['en']}", place["zh"])
+        last = (Text(word, no_wrap=True, overflow="ellipsis") for word in words)
+        row = (f"{alert['colour']} {zh}", alert["state"], _local(alert["opened_at"]), *last)
         alerts.add_row(*row, style=style if alert["state"] == "open" else "dim")
-    return Group(flow, unsent, alerts, Text("\n".join(hints), style="dim"))
+    return alerts
 
 
 def _count(now: Snapshot, colour: str) -> float:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -16,7 +17,7 @@ import httpx
 
 from linli import live
 from linli.child import Child
-from linli.demo import Layout, Options, lay_out
+from linli.demo import Layout, Options, hold, lay_out
 from telemetry.errors import ConfigInvalid, LinliError, Problem
 
 REFRESH_S = 1.0
@@ -27,32 +28,44 @@ WINDOW_S = 20.0
 
 def check_all(options: Options) -> None:
     """Validates every file that ``up`` would run with, starting nothing and leaving nothing. Raises ``ConfigInvalid``."""
+    if (options.data / "ports.json").exists():
+        with hold(options.data):
+            _check(options)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            _check(options._replace(data=Path(folder)))
+
+
+def _check(options: Options) -> None:
     from device_profiles import load_library
     from edge import config as gateway
     from ingest import service
     from simulators import load_stage
 
-    with tempfile.TemporaryDirectory() as folder:
-        layout = lay_out(options._replace(data=Path(folder)) if not (options.data / "ports.json").exists() else options)
-        problems: list[Problem] = []
-        for look in (
-            lambda: gateway.load(layout.gateway_file, load_library(gateway.profile_dirs(layout.gateway_file))),
-            lambda: service.check(layout.centre_file),
-            lambda: load_stage(layout.world_file, load_library(), layout.scenario),
-        ):
-            try:
-                look()
-            except ConfigInvalid as error:
-                problems += error.problems
+    layout = lay_out(options)
+    problems: list[Problem] = []
+    for look in (
+        lambda: gateway.load(layout.gateway_file, load_library(gateway.profile_dirs(layout.gateway_file))),
+        lambda: service.check(layout.centre_file),
+        lambda: load_stage(layout.world_file, load_library(), layout.scenario),
+    ):
+        try:
+            look()
+        except ConfigInvalid as error:
+            problems += error.problems
     if problems:
         raise ConfigInvalid(problems)
 
 
 async def run(options: Options, token: str | None, report_fd: int | None) -> None:
     """Until Ctrl-C or SIGTERM. Raises ``ConfigInvalid`` or ``ChildFailed`` when it cannot start."""
-    check_all(options)
-    _port_must_be_free(options.port)
-    layout = lay_out(options)
+    with hold(options.data):
+        _port_must_be_free(options.port)
+        _check(options)
+        await _run(lay_out(options), options, token, report_fd)
+
+
+async def _run(layout: Layout, options: Options, token: str | None, report_fd: int | None) -> None:
     if token:
         os.environ["LINLI_TOKEN"] = token
     stop = asyncio.Event()
@@ -157,7 +170,8 @@ async def _show_table(http: httpx.AsyncClient, hints: list[str]) -> None:
             now = await live.look(http)
             if now is not None:
                 seen.append(now)
-                screen.update(live.table(now, seen[0], hints), refresh=True)
+                lines = screen.console.size.height - 1
+                screen.update(live.table(now, seen[0], hints, lines), refresh=True)
             await asyncio.sleep(REFRESH_S)
 
 
@@ -173,13 +187,19 @@ async def _show_lines(http: httpx.AsyncClient, hints: list[str]) -> None:
 
 
 def _hints(layout: Layout, url: str) -> list[str]:
-    port = layout.broker_url.rsplit(":", 1)[-1]
+    linli = "linli" if shutil.which("linli") else _short(Path(sys.executable).with_name("linli"))
     return [
         "try next 接下来可以试:",
-        f'  curl -H "Authorization: Bearer $(cat {layout.token_file})" {url}/api/v1/alerts',
-        f"  mosquitto_sub -p {port} -t 'zigbee2mqtt/#' -v",
-        f"  linli tap --broker {layout.broker_url}",
-        f"  linli device list --config {layout.gateway_file}",
+        f'  curl -H "Authorization: Bearer $(cat {_short(layout.token_file)})" {url}/api/v1/alerts',
+        f"  mosquitto_sub -p {layout.broker_url.rsplit(':', 1)[-1]} -t 'zigbee2mqtt/#' -v",
+        f"  {linli} tap --broker {layout.broker_url}",
+        f"  {linli} device list --config {_short(layout.gateway_file)}",
         f"  {url}/docs",
         "Ctrl-C ends it all 结束",
     ]
+
+
+def _short(path: Path) -> str:
+    """As it is typed in this folder."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,71 @@
+"""The folder of ``linli up``: one at a time, keys kept for ever, ports kept while they are free."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from linli.demo import Layout, Options, hold, lay_out
+from telemetry.errors import ConfigInvalid
+
+KEPT = ("token", "gateway/keys/gateway.key", "gateway/keys/site.key", "gateway/devices.yaml", "centre/gateways.yaml")
+
+
+def options(data: Path, **changed: Any) -> Options:
+    return Options(data, 8080, None, "duckdb", None, True)._replace(**changed)
+
+
+def ports(layout: Layout) -> dict[str, int]:
+    loaded: dict[str, int] = json.loads((layout.data / "ports.json").read_text())
+    return loaded
+
+
+def test_a_second_one_on_the_same_folder_is_refused_with_a_cure(tmp_path: Path) -> None:
+    with (
+        hold(tmp_path / "data"),
+        pytest.raises(ConfigInvalid, match="another 'linli up' runs here") as refused,
+        hold(tmp_path / "data"),
+    ):
+        pass
+    assert "--data" in str(refused.value)
+    with hold(tmp_path / "data"):
+        assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_that_cannot_be_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigInvalid, match="cannot be written"), hold(tmp_path / "file"):
+        pass
+
+
+def test_a_second_start_keeps_keys_token_devices_and_ports(tmp_path: Path) -> None:
+    first = lay_out(options(tmp_path))
+    kept = {name: (tmp_path / name).read_text() for name in KEPT}
+    numbers = ports(first)
+    again = lay_out(options(tmp_path, port=8099))
+    assert {name: (tmp_path / name).read_text() for name in KEPT} == kept
+    assert ports(again) == numbers
+    assert yaml.safe_load(again.centre_file.read_text())["api"]["port"] == 8099
+
+
+def test_a_port_that_was_taken_meanwhile_is_another_everywhere(tmp_path: Path) -> None:
+    before = ports(lay_out(options(tmp_path)))
+    with socket.create_server(("127.0.0.1", before["broker"])):
+        layout = lay_out(options(tmp_path))
+    after = ports(layout)
+    assert after["broker"] != before["broker"]
+    assert {name: after[name] for name in ("broker_v5", "meters")} == {name: before[name] for name in ("broker_v5", "meters")}
+    for file in (layout.gateway_file, layout.centre_file, layout.broker_file):
+        assert f"127.0.0.1:{after['broker']}" in file.read_text()
+    assert ports(lay_out(options(tmp_path))) == after
+
+
+def test_a_port_that_is_not_ours_to_open_may_be_taken(tmp_path: Path) -> None:
+    """Somebody plays the meter by hand, or has a broker of his own."""
+    before = ports(lay_out(options(tmp_path)))
+    with socket.create_server(("127.0.0.1", before["meters"])), socket.create_server(("127.0.0.1", before["broker"])):
+        layout = lay_out(options(tmp_path, simulate=False, broker="mqtt://127.0.0.1:1"))
+    assert ports(layout) == before
