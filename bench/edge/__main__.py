@@ -1,0 +1,128 @@
+"""What the gateway costs and keeps up with: `make bench NAME=edge`, about six minutes.
+
+CPU and memory are of the agent process alone, outbox and uplink included; broker, centre and generators are processes of
+their own on the same machine. A poll is one request of 30 registers, 20 values, about 500 bytes of JSON before deflation.
+"""
+
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+from bench.edge.rig import POINTS, Rig
+from bench.report import Row, publish
+from telemetry import __version__
+
+WARM_S, STEADY_S = 10, 60
+ROOMS = 100
+
+
+@contextmanager
+def rig(folder: Path, interval_s: float = 1.0) -> Iterator[Rig]:
+    folder.mkdir()
+    made = Rig(folder, interval_s)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def steady(folder: Path) -> Iterator[Row]:
+    with rig(folder) as made:
+        made.start(50)
+        time.sleep(WARM_S)
+        cpu, count, began = made.cpu_s(), len(made.accepted), time.monotonic()
+        time.sleep(STEADY_S)
+        seconds, polls = time.monotonic() - began, len(made.accepted) - count
+        yield Row("50 units x 20 points, 1 s: requests", polls / seconds, "/s", 49.5)
+        yield Row(
+            "50 units x 20 points, 1 s: CPU a 1,000 values",
+            (made.cpu_s() - cpu) / (polls * POINTS) * 1e6,
+            "ms",
+            50,
+            at_least=False,
+        )
+        yield Row("50 units x 20 points, 1 s: resident memory", made.memory() / 1e6, "MB", 60, at_least=False)
+        yield from periods(made.accepted[count:])
+
+
+def periods(accepted: list[tuple[str, int]]) -> Iterator[Row]:
+    """Of the instants of the readings themselves: the median period, and how late a poll came on its own grid."""
+    instants: dict[str, list[int]] = defaultdict(list)
+    for device, at in accepted:
+        if device.startswith("meter-"):
+            instants[device].append(at)
+    gaps = [after - before for ats in instants.values() for before, after in pairwise(ats)]
+    late = []
+    for ats in instants.values():
+        phases = [(at - ats[0]) % 1_000_000 for at in ats]
+        phases = [phase - 1_000_000 if phase > 500_000 else phase for phase in phases]
+        earliest = min(phases)
+        late += [phase - earliest for phase in phases]
+    off = abs(statistics.median(gaps) - 1e6) / 1e6 * 100
+    yield Row("poll period, 1 s: median off by", off, "%", 0.1, at_least=False)
+    yield Row(
+        "poll period, 1 s: lateness, 99th percentile", statistics.quantiles(late, n=100)[98] / 1e3, "ms", 20, at_least=False
+    )
+
+
+def fast(folder: Path) -> Iterator[Row]:
+    with rig(folder, 0.1) as made:
+        made.start(50)
+        time.sleep(WARM_S)
+        cpu, count, memory, began = made.cpu_s(), len(made.accepted), made.memory(), time.monotonic()
+        time.sleep(STEADY_S)
+        seconds, polls = time.monotonic() - began, len(made.accepted) - count
+        yield Row("50 units x 20 points, 0.1 s: values", polls * POINTS / seconds, "/s", 9_500)
+        yield Row("50 units x 20 points, 0.1 s: CPU a 1,000 values", (made.cpu_s() - cpu) / (polls * POINTS) * 1e6, "ms")
+        yield Row("50 units x 20 points, 0.1 s: memory grown in 60 s", (made.memory() - memory) / 1e6, "MB", 2, at_least=False)
+
+
+def one_silent(folder: Path) -> Iterator[Row]:
+    with rig(folder) as made:
+        made.start(50, dead=7)
+        time.sleep(WARM_S)
+        count, began = len(made.accepted), time.monotonic()
+        time.sleep(STEADY_S)
+        seconds = time.monotonic() - began
+        polls = sum(device != "meter-007" for device, _ in made.accepted[count:])
+        yield Row("same, one unit silent: polls kept of the other 49", polls / (49 * seconds) * 100, "%", 99)
+
+
+def messages(folder: Path) -> Iterator[Row]:
+    rooms = [
+        {"id": f"room-{n:03}", "profile": "zigbee2mqtt-climate", "address": {"broker": "devices", "topic": {"name": f"room{n}"}}}
+        for n in range(ROOMS)
+    ]
+    with rig(folder) as made:
+        made.start(0, devices=rooms)
+        time.sleep(WARM_S)
+        count, wanted = len(made.accepted), 40_000
+        cpu, began = made.cpu_s(), time.monotonic()
+        made.flood(ROOMS, wanted)
+        made.wait_for(count + wanted, 60)
+        seconds, taken = time.monotonic() - began, len(made.accepted) - count
+        yield Row("MQTT in, QoS 1, committed before acknowledged", taken / seconds, "/s", 4_000)
+        yield Row("MQTT in: CPU a 1,000 messages", (made.cpu_s() - cpu) / taken * 1e6, "ms")
+        yield Row("MQTT in: accepted of what was published", taken / wanted * 100, "%", 99.9)
+
+
+def main() -> int:
+    folder = Path(tempfile.mkdtemp(dir=Path.cwd(), prefix=".bench-"))
+    rows: list[Row] = []
+    try:
+        for work in (steady, fast, one_silent, messages):
+            rows += work(folder / work.__name__)
+    finally:
+        shutil.rmtree(folder)
+    return publish(rows, Path(__file__).with_name("results.json"), {"linli": __version__})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
