@@ -120,8 +120,11 @@ class Publisher:
 
     def _client(self) -> aiomqtt.Client:
         will = self._product.will()
+        arguments = connection(self._broker, str, None)
+        files = arguments.pop("tls_files", None)
         return aiomqtt.Client(
-            **connection(self._broker, str, None),
+            **arguments,
+            tls_params=aiomqtt.TLSParameters(**files) if files else None,
             identifier=self._product.name,
             will=aiomqtt.Will(will.topic, will.payload, will.qos, will.retain) if will else None,
             timeout=TIMEOUT_S,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from ingest import gateways, tokens
+from ingest import broker_acl, gateways, tokens
 from ingest.config import CentreConfig, load
 from ingest.gateways import GatewayEntry
 from ingest.secret_file import read_key
@@ -92,6 +92,16 @@ def gateway_list(config: Path | None, file: Path | None, as_json: bool) -> None:
     path = _file_of(config, file, "gateways_file")
     entries = gateways.load_entries(path) if path.exists() else ()
     _print([{"community": entry.community, "id": entry.id} for entry in entries], as_json)
+
+
+@gateway.command("acl")
+@click.option("--config", type=_FILE, required=True, help="centre.yaml. 中心端配置文件。")
+def gateway_acl(config: Path) -> None:
+    """Print mosquitto's acl_file for the registered gateways. 生成 mosquitto 的访问控制文件。"""
+    centre = load(config)
+    path = centre.path(centre.centre.gateways_file)
+    entries = gateways.load_entries(path) if path.exists() else ()
+    click.echo(broker_acl.acl((entry.ref for entry in entries), centre.centre.root), nl=False)
 
 
 @gateway.command("remove")

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import aiomqtt
@@ -12,35 +14,63 @@ import msgspec
 
 from simulators.publisher import broker_at
 from telemetry import batch, presence, topic
-from telemetry.broker import Broker, connection
+from telemetry.broker import connection
 from telemetry.errors import BatchInvalid, BrokerUnavailable, TopicInvalid
 from telemetry.reading import Reading
 from telemetry.topic import Leaf, Topic
+
+MAX_WAITING = 10_000
 
 
 @click.command()
 @click.option("--broker", default="mqtt://127.0.0.1:1883", show_default=True, help="The broker's address. 消息服务器地址。")
 @click.option("--root", default=topic.DEFAULT_ROOT, show_default=True, help="What stands before the topics. 主题前缀。")
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Or centre.yaml: its broker, user, certificates and root. 或使用中心端配置中的服务器与凭据。",
+)
 @click.option("--all", "everything", is_flag=True, help="Also acknowledgements, states, inventories. 同时显示确认、状态与清单。")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line. 每行一个 JSON 对象。")
-def tap(broker: str, root: str, everything: bool, as_json: bool) -> None:
+def tap(broker: str, root: str, file: Path | None, everything: bool, as_json: bool) -> None:
     """Print decoded batches as they pass; changes nothing. 实时显示经过的数据批次(只读)。"""
     if not topic.is_root(root):
         raise click.BadParameter(f"{root!r} cannot stand before a topic", param_hint="--root")
     leaves = tuple(Leaf) if everything else (Leaf.UP,)
-    asyncio.run(_listen(broker_at(broker), root, leaves, as_json))
+    if file is None:
+        asyncio.run(_listen(broker, lambda: _stranger(broker), root, leaves, as_json))
+        return
+    from ingest import config
+    from ingest.broker import client
+
+    centre = config.load(file)
+    name = f"linli-tap-{secrets.token_hex(4)}"  # the centre's own would throw it off the broker
+    url, root = centre.centre.broker.url, centre.centre.root
+    asyncio.run(_listen(url, lambda: client(centre, name, max_queued_incoming_messages=MAX_WAITING), root, leaves, as_json))
 
 
-async def _listen(broker: Broker, root: str, leaves: tuple[Leaf, ...], as_json: bool) -> None:
+def _stranger(url: str) -> aiomqtt.Client:
+    """Without user or certificate. Raises ``ConfigInvalid``."""
+    arguments = connection(broker_at(url), str, None)
+    files = arguments.pop("tls_files", None)
+    tls = aiomqtt.TLSParameters(**files) if files else None
+    return aiomqtt.Client(**arguments, tls_params=tls, timeout=5.0, max_queued_incoming_messages=MAX_WAITING)
+
+
+async def _listen(
+    url: str, make_client: Callable[[], aiomqtt.Client], root: str, leaves: tuple[Leaf, ...], as_json: bool
+) -> None:
+    """``make_client`` is called where its event loop runs."""
     try:
-        async with aiomqtt.Client(**connection(broker, str, None), timeout=5.0) as client:
+        async with make_client() as client:
             for leaf in leaves:
                 await client.subscribe(topic.everyone(root, leaf), qos=0)
             async for message in client.messages:
                 for line in lines_of(root, str(message.topic), bytes(message.payload), as_json):
                     click.echo(line)
     except aiomqtt.MqttError as error:
-        raise BrokerUnavailable(f"{broker.host}:{broker.port}: {error}") from error
+        raise BrokerUnavailable(f"{url}: {error}") from error
 
 
 def lines_of(root: str, name: str, payload: bytes, as_json: bool) -> Iterator[str]:
