@@ -1,18 +1,28 @@
 """Poison is set aside with its bytes and the reason, counted, and never blocks what follows.
 
 One row per distinct body and reason, so that a gateway that repeats itself cannot fill the table; bodies are cut at 64 KB.
+Letters are written behind the batches that they came with: a crash may lose the last few, a database that is down none
+of the first ``MAX_WAITING``.
 """
 
+import asyncio
 import hashlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import sqlalchemy as sa
+import structlog
 
 from ingest.database import Database, metadata
+from telemetry.errors import StoreUnavailable
 from telemetry.reading import Micros
 
 MAX_BODY = 64 * 1024
 MAX_ROWS = 100_000
+MAX_WAITING = 1_000
+RETRY_S = 5.0
+
+log = structlog.get_logger()
 
 _table = sa.Table(
     "dead_letter",
@@ -33,6 +43,38 @@ class DeadLetter(NamedTuple):
     origin: str
     reason: str
     body: bytes
+
+
+class DeadLetters:
+    """Letters on their way to the database, in the background; past the bound they are only counted by who puts them."""
+
+    def __init__(self, database: Database, clock: Callable[[], Micros]) -> None:
+        self._database = database
+        self._clock = clock
+        self._queue: asyncio.Queue[DeadLetter] = asyncio.Queue(MAX_WAITING)
+
+    def put(self, letter: DeadLetter) -> None:
+        if not self._queue.full():
+            self._queue.put_nowait(letter)
+
+    async def run(self) -> None:
+        """Writes until cancelled."""
+        while True:
+            letters = [await self._queue.get()]
+            while not self._queue.empty():
+                letters.append(self._queue.get_nowait())
+            await self._keep(letters)
+
+    async def _keep(self, letters: list[DeadLetter]) -> None:
+        failing = False
+        while True:
+            try:
+                return await set_aside(self._database, letters, self._clock())
+            except StoreUnavailable as error:
+                if not failing:
+                    log.error("dead letters wait for the database", letters=len(letters), error=str(error))
+                failing = True
+                await asyncio.sleep(RETRY_S)
 
 
 async def set_aside(database: Database, letters: list[DeadLetter], at: Micros) -> None:

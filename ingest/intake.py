@@ -28,7 +28,7 @@ from ingest.registry import Registry
 from ingest.sequencer import Verdict
 from ingest.sink import Sink
 from telemetry import batch, presence, topic
-from telemetry.errors import BatchInvalid, TopicInvalid
+from telemetry.errors import BatchInvalid, StoreUnavailable, TopicInvalid
 from telemetry.identity import GatewayRef, Stream
 from telemetry.reading import Micros
 
@@ -73,7 +73,10 @@ class Intake:
         self._strangers: set[GatewayRef] = set()
 
     async def take(self, name: str, payload: bytes) -> None:
-        """One message, whatever it holds; never raises for what a gateway may send."""
+        """One message, whatever it holds; never raises for what a gateway may send.
+
+        Raises ``StoreUnavailable`` when a state or an inventory cannot be kept now.
+        """
         try:
             ref, leaf = topic.parse(self._root, name)
         except TopicInvalid:
@@ -114,17 +117,17 @@ class Intake:
 
     def _push(self, arrival: Arrival) -> bool:
         """Hands a batch to every sink; true when it was new to one of them."""
-        verdicts = {sink.push(arrival) for sink in self._sinks}
+        verdicts = [sink.push(arrival) for sink in self._sinks]
         self._acknowledger.touch(arrival.stream)
-        if verdicts == {Verdict.DUPLICATE}:
+        if set(verdicts) == {Verdict.DUPLICATE}:
             self._stats.duplicates += 1
             return False
+        self._registry.seen([arrival])
         self._stats.out_of_order += Verdict.HELD in verdicts
-        if Verdict.NEW in verdicts:
+        if verdicts[0] in (Verdict.NEW, Verdict.HELD):  # once for each batch, whatever the other sinks make of it
             self._stats.batches += 1
             for reading in arrival.readings:
                 self._stats.readings[reading.kind] += 1
-            self._registry.seen([arrival])
         return True
 
     async def _take_state(self, ref: GatewayRef, state: presence.State) -> None:
@@ -146,21 +149,22 @@ class Intake:
 
 
 async def run(config: CentreConfig, intake: Intake, acknowledger: Acknowledger) -> None:
-    """Receives and acknowledges until cancelled; reconnects by itself."""
-    trouble: str | None = None
+    """Receives and acknowledges until cancelled; reconnects by itself.
+
+    Also when the database does not take what a gateway says of itself: that is retained, so a new connection brings it again.
+    """
+    broker = config.centre.broker.url
+    trouble = False
     while True:
         try:
-            link = client(config, "linli-ingest", max_queued_incoming_messages=QUEUE)
-            async with link:
-                log.info("connected to the broker", broker=config.centre.broker.url)
-                trouble = None
+            async with client(config, "linli-ingest", max_queued_incoming_messages=QUEUE) as link:
+                log.info("connected to the broker", broker=broker)
+                trouble = False
                 await _session(config, link, intake, acknowledger)
-        except aiomqtt.MqttError as error:
-            if trouble is None:
-                log.warning(
-                    "broker cannot be reached; gateways keep their readings", broker=config.centre.broker.url, error=str(error)
-                )
-            trouble = str(error)
+        except* (aiomqtt.MqttError, StoreUnavailable) as group:
+            if not trouble:
+                log.warning("nothing is received; gateways keep their readings", broker=broker, error=_first(group))
+            trouble = True
         await asyncio.sleep(random.uniform(*_RECONNECT_S))
 
 
@@ -173,13 +177,14 @@ async def _session(config: CentreConfig, link: aiomqtt.Client, intake: Intake, a
     async def publish(ref: GatewayRef, message: bytes) -> None:
         await link.publish(topic.build(root, ref, topic.Leaf.ACK), message, qos=1, retain=True)
 
-    speaking = asyncio.create_task(acknowledger.run(publish), name="acknowledge")
-    try:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(acknowledger.run(publish), name="acknowledge")
         async for message in link.messages:
-            if speaking.done():
-                speaking.result()
             if isinstance(message.payload, bytes):
                 await intake.take(str(message.topic), message.payload)
-    finally:
-        speaking.cancel()
-        await asyncio.wait({speaking})
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> str:
+    """The first cause in a group, however deep."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else str(first)

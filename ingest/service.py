@@ -8,53 +8,34 @@ import asyncio
 import fcntl
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
 
 from ingest import config as configuration
-from ingest import deadletter, intake
+from ingest import intake
 from ingest.acknowledger import Acknowledger
 from ingest.alerts import AlertEngine, Alerts, load_rules
 from ingest.api import Feed, Parts, create_app, listen, serve
 from ingest.arrival import Arrival
 from ingest.config import CentreConfig
 from ingest.database import Database
+from ingest.deadletter import DeadLetter, DeadLetters
 from ingest.gateways import Gateways
 from ingest.metrics import Stats
 from ingest.registry import Registry
 from ingest.sink import Sink
-from ingest.store import PointStore, open_store
+from ingest.store import PointStore, check_spec, open_store
 from ingest.tokens import Tokens
 from telemetry.broker import is_loopback
-from telemetry.errors import ConfigInvalid, Problem
+from telemetry.errors import ConfigInvalid, Problem, StoreUnavailable
 from telemetry.identity import Stream
 
 log = structlog.get_logger()
 
 TICK_S = 1.0
 STORE_GATHER_S = 0.2
-_LETTERS = 1_000
-
-
-class _Letters:
-    """Dead letters on their way to the database, in the background; past the bound they are only counted."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._queue: asyncio.Queue[deadletter.DeadLetter] = asyncio.Queue(_LETTERS)
-
-    def put(self, letter: deadletter.DeadLetter) -> None:
-        if not self._queue.full():
-            self._queue.put_nowait(letter)
-
-    async def run(self) -> None:
-        while True:
-            letters = [await self._queue.get()]
-            while not self._queue.empty():
-                letters.append(self._queue.get_nowait())
-            await deadletter.set_aside(self._database, letters, intake.wall_clock())
 
 
 def check(config_file: Path) -> CentreConfig:
@@ -67,6 +48,7 @@ def check(config_file: Path) -> CentreConfig:
     except ConfigInvalid as error:
         problems += error.problems
     for look in (
+        lambda: check_spec(config.centre.store),
         lambda: Tokens(config.path(config.centre.tokens_file)),
         lambda: load_rules([config.path(name) for name in config.centre.rules], site_keys),
     ):
@@ -90,7 +72,7 @@ async def run(config_file: Path, stop: asyncio.Event) -> None:
         store = open_store(config.centre.store, config.data_dir, database)
         try:
             await store.open()
-            await _run(config, database, store, listener, stop)
+            await Service(config, database, store).run(listener, stop)
         finally:
             await store.close()
             database.close()
@@ -105,70 +87,93 @@ def _claim(descriptor: int, config: CentreConfig) -> None:
         ) from error
 
 
-async def _run(config: CentreConfig, database: Database, store: PointStore, listener: socket.socket, stop: asyncio.Event) -> None:
-    centre = config.centre
-    stats = Stats()
-    letters = _Letters(database)
-    gateways = Gateways(config.path(centre.gateways_file))
-    registry = Registry(database)
-    await registry.open()
-    alerts = Alerts(database)
-    feed = Feed()
-    rules = load_rules([config.path(name) for name in centre.rules], gateways.site_keys())
-    engine = AlertEngine(rules, database, registry, feed.beat)
-    await engine.open()
-    turn = asyncio.Lock()
+class Service:
+    """The running centre: its parts, made and joined."""
 
-    async def evaluate(arrivals: Sequence[Arrival]) -> None:
-        async with turn:
-            await engine.take(arrivals, intake.wall_clock())
+    def __init__(self, config: CentreConfig, database: Database, store: PointStore) -> None:
+        """Raises ``ConfigInvalid`` when gateways, rules or tokens are bad."""
+        self._config = config
+        self._store = store
+        self._stats = Stats()
+        self._feed = Feed()
+        self._gateways = Gateways(config.path(config.centre.gateways_file))
+        self._registry = Registry(database)
+        self._letters = DeadLetters(database, intake.wall_clock)
+        rules = load_rules([config.path(name) for name in config.centre.rules], self._gateways.site_keys())
+        self._engine = AlertEngine(rules, database, self._registry, self._feed.beat)
+        self._alerts = Alerts(database)
+        self._tokens = _tokens(config)
 
-    async def keep(arrivals: Sequence[Arrival]) -> None:
-        for refusal in await store.write(arrivals):
-            stats.dead_letters += 1
-            letters.put(deadletter.DeadLetter(f"{refusal.stream} {refusal.seq}", refusal.reason, refusal.body))
+    async def run(self, listener: socket.socket, stop: asyncio.Event) -> None:
+        """Recalls what is durable, then receives and answers until ``stop``."""
+        await self._registry.open()
+        await self._engine.open()
+        sinks = await self._sinks(lambda streams: acknowledger.confirmed(streams))
+        acknowledger = Acknowledger(
+            [sink.durable for sink in sinks], self._gateways.key, intake.wall_clock, self._config.centre.backfill_credit
+        )
+        taking = intake.Intake(
+            sinks, acknowledger, self._gateways, self._registry, self._stats, self._letters.put, self._config.centre.root
+        )
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(sink.run(), name=sink.name) for sink in sinks]
+            tasks += [
+                group.create_task(self._letters.run(), name="dead letters"),
+                group.create_task(self._keep_time(sinks), name="timers"),
+                group.create_task(intake.run(self._config, taking, acknowledger), name="intake"),
+            ]
+            await self._answer(sinks, listener, stop)
+            for task in tasks:
+                task.cancel()
 
-    async def tick() -> None:
+    async def _sinks(self, confirmed: Callable[[Sequence[Stream]], None]) -> tuple[Sink, ...]:
+        engine, store = self._engine, self._store
+        return (
+            Sink("alerts", self._judge, engine.advance, await engine.watermarks(), confirmed),
+            Sink("points", self._keep, store.advance, await store.watermarks(), confirmed, STORE_GATHER_S),
+        )
+
+    async def _judge(self, arrivals: Sequence[Arrival]) -> None:
+        await self._engine.take(arrivals, intake.wall_clock())
+
+    async def _keep(self, arrivals: Sequence[Arrival]) -> None:
+        for refusal in await self._store.write(arrivals):
+            self._stats.dead_letters += 1
+            self._letters.put(DeadLetter(f"{refusal.stream} {refusal.seq}", refusal.reason, refusal.body))
+
+    async def _keep_time(self, sinks: Sequence[Sink]) -> None:
+        """Fires the rules' timers and gathers the counters, once a second."""
+        late = False
         while True:
-            async with turn:
-                await engine.tick(intake.wall_clock())
-            stats.store_errors = sum(sink.errors for sink in sinks)
-            stats.rule_failures = engine.failures
+            try:
+                await self._engine.tick(intake.wall_clock())
+                late = False
+            except StoreUnavailable as error:
+                if not late:
+                    log.error("timers of rules wait for the database", error=str(error))
+                late = True
+            self._stats.store_errors = sum(sink.errors for sink in sinks)
+            self._stats.rule_failures = self._engine.failures
             await asyncio.sleep(TICK_S)
 
-    def confirmed(streams: Sequence[Stream]) -> None:
-        acknowledger.confirmed(streams)
-
-    sinks = (
-        Sink("alerts", evaluate, engine.advance, await engine.watermarks(), confirmed),
-        Sink("points", keep, store.advance, await store.watermarks(), confirmed, STORE_GATHER_S),
-    )
-    acknowledger = Acknowledger([sink.durable for sink in sinks], gateways.key, intake.wall_clock, centre.backfill_credit)
-    taking = intake.Intake(sinks, acknowledger, gateways, registry, stats, letters.put, centre.root)
-    parts = Parts(
-        alerts=alerts,
-        registry=registry,
-        store=store,
-        tokens=_tokens(config),
-        clock=intake.wall_clock,
-        stats=stats,
-        feed=feed,
-        failing=lambda: [sink.name for sink in sinks if sink.failing],
-        open_metrics=is_loopback(centre.api.host),
-    )
-    certificate = (centre.api.certificate_file, centre.api.certificate_key_file)
-    chain = tuple(str(config.path(name)) for name in certificate if name)
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(sink.run(), name=sink.name) for sink in sinks]
-        tasks += [
-            group.create_task(letters.run(), name="dead letters"),
-            group.create_task(tick(), name="timers"),
-            group.create_task(intake.run(config, taking, acknowledger), name="intake"),
-        ]
-        log.info("centre runs", api=f"{centre.api.host}:{centre.api.port}", store=centre.store)
-        await serve(create_app(parts), feed, listener, stop, (chain[0], chain[1]) if chain else None)
-        for task in tasks:
-            task.cancel()
+    async def _answer(self, sinks: Sequence[Sink], listener: socket.socket, stop: asyncio.Event) -> None:
+        """The API, until ``stop``."""
+        api = self._config.centre.api
+        parts = Parts(
+            alerts=self._alerts,
+            registry=self._registry,
+            store=self._store,
+            tokens=self._tokens,
+            clock=intake.wall_clock,
+            stats=self._stats,
+            feed=self._feed,
+            failing=lambda: [sink.name for sink in sinks if sink.failing],
+            open_metrics=is_loopback(api.host),
+        )
+        files = (api.certificate_file, api.certificate_key_file)
+        certificate = (str(self._config.path(files[0])), str(self._config.path(files[1]))) if all(files) else None
+        log.info("centre runs", api=f"{api.host}:{api.port}", store=self._config.centre.store)
+        await serve(create_app(parts), self._feed, listener, stop, certificate)
 
 
 def _tokens(config: CentreConfig) -> Tokens:

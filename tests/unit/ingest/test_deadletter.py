@@ -1,0 +1,66 @@
+"""Poison is kept with its bytes and reason, once each, within bounds, and waits for a database that is down."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest import deadletter
+from ingest.database import Database
+from ingest.deadletter import MAX_BODY, MAX_WAITING, DeadLetter, DeadLetters, count, set_aside
+from telemetry.reading import Micros
+
+T0 = Micros(1_700_000_000_000_000)
+LETTER = DeadLetter("linli/v1/1/411202002001/gw-test/up", "not JSON", b"\xff")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = Database(tmp_path / "centre.db")
+    yield made
+    made.close()
+
+
+def rows(folder: Path, what: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(folder / "centre.db") as other:
+        return other.execute(f"SELECT {what} FROM dead_letter").fetchall()
+
+
+async def test_the_same_letter_is_kept_once_and_counted(tmp_path: Path, database: Database) -> None:
+    await set_aside(database, [LETTER, LETTER, LETTER._replace(reason="another")], T0)
+    await set_aside(database, [LETTER], Micros(T0 + 1))
+    assert sorted(rows(tmp_path, "reason, times, last_at - first_at, body")) == [
+        ("another", 1, 0, b"\xff"),
+        ("not JSON", 3, 1, b"\xff"),
+    ]
+
+
+async def test_bodies_are_cut_and_rows_are_bounded(tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadletter, "MAX_ROWS", 2)
+    await set_aside(database, [LETTER._replace(body=bytes([n]) * (MAX_BODY + 1)) for n in range(5)], T0)
+    assert rows(tmp_path, "length(body)") == [(MAX_BODY,), (MAX_BODY,)]
+    assert await count(database) == 2
+
+
+async def test_letters_wait_for_a_database_that_is_down(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadletter, "RETRY_S", 0.01)
+    letters = DeadLetters(database, lambda: T0)
+    with sqlite3.connect(tmp_path / "centre.db") as other:
+        other.execute("ALTER TABLE dead_letter RENAME TO away")
+    for n in range(MAX_WAITING + 5):
+        letters.put(LETTER._replace(reason=str(n)))
+    writing = asyncio.create_task(letters.run())
+    while not letters._queue.empty():  # it is emptied before the first try
+        await asyncio.sleep(0)
+    with sqlite3.connect(tmp_path / "centre.db") as other:
+        other.execute("ALTER TABLE away RENAME TO dead_letter")
+    async with asyncio.timeout(5):
+        while await count(database) < MAX_WAITING:
+            assert not writing.done()
+            await asyncio.sleep(0.01)
+    writing.cancel()
+    assert await count(database) == MAX_WAITING
