@@ -2,7 +2,7 @@
 
 ``load_library`` gives profiles. For Modbus: ``plan`` the requests, ``decode`` the answers, ``encode`` for simulators.
 For MQTT: ``subscriptions`` to listen on, ``extract`` observations from messages. ``sampling`` says how each metric is thinned.
-Pure but for ``load_library``, which reads files.
+Pure but for ``load_library`` and ``read_text``, which read files.
 """
 
 from device_profiles.decoding import Answer, Decoded, decode, encode
@@ -12,6 +12,7 @@ from device_profiles.messages import Keys, Message, Observation, extract
 from device_profiles.payload import PayloadInvalid
 from device_profiles.planner import Request, plan
 from device_profiles.profile import Point, Profile, Sampling, sampling
+from device_profiles.text_file import read_text
 from device_profiles.topics import address_faults, subscriptions
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "load_file",
     "load_library",
     "plan",
+    "read_text",
     "sampling",
     "subscriptions",
 ]

@@ -12,6 +12,7 @@ from device_profiles import checks
 from device_profiles.format import ProfileDocument
 from device_profiles.profile import Profile
 from device_profiles.resolve import resolve
+from device_profiles.text_file import read_text
 from telemetry.document import read
 from telemetry.errors import ConfigInvalid, Problem
 
@@ -71,7 +72,7 @@ def load_library(extra: Iterable[Path] = ()) -> Library:
 
 def load_file(file: Path) -> Profile:
     """The profile in a file, whose name is its id. Raises ``ConfigInvalid`` with every problem."""
-    profile = load_text(_text(file), str(file))
+    profile = load_text(read_text(file), str(file))
     if file.stem != profile.id:
         raise ConfigInvalid([Problem(str(file), "id", f"is {profile.id!r}", f"name the file {profile.id}.yaml")])
     return profile
@@ -94,12 +95,3 @@ def _files(extra: Iterable[Path], problems: list[Problem]) -> Iterator[Path]:
             yield place
         else:
             problems.append(Problem(str(place), "", "no such file or folder", "profiles names files or folders of *.yaml"))
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigInvalid([Problem(str(file), "", f"cannot be read: {error.strerror}")]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigInvalid([Problem(str(file), "", "is not UTF-8", "save it as UTF-8")]) from error

@@ -4,6 +4,7 @@ Both become frozen values; everything wrong with either is said at once. Secrets
 Paths are relative to the file that names them.
 """
 
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from device_profiles import Library, Profile, address_faults
-from telemetry.broker import Broker, broker_problems, secret_files
+from device_profiles import Library, Profile, address_faults, read_text
+from telemetry.broker import Broker, broker_problems, public_files, secret_files
 from telemetry.document import nearest, parse, read
 from telemetry.errors import ConfigInvalid, Problem
 from telemetry.identity import COMMUNITY_PATTERN
@@ -21,6 +22,7 @@ from telemetry.reading import Name
 from telemetry.topic import DEFAULT_ROOT, is_root
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Period = Annotated[float, msgspec.Meta(ge=0.05, le=86_400)]
 Pattern = Annotated[str, msgspec.Meta(pattern=COMMUNITY_PATTERN)]
 
 
@@ -83,7 +85,7 @@ class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     buses: tuple[BusConfig, ...] = ()
     brokers: tuple[DeviceBroker, ...] = ()
     outbox_max_mb: Annotated[int, msgspec.Meta(ge=8, le=1_000_000)] = 1024
-    health_interval_s: Seconds = 10.0
+    health_interval_s: Period = 10.0
 
 
 class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -104,7 +106,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     place: Words = Words()
     zone: Annotated[str, msgspec.Meta(max_length=64)] = ""
     unit: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    interval_s: Seconds | None = None
+    interval_s: Period | None = None
 
 
 class Devices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,7 +124,7 @@ class GatewayConfig(msgspec.Struct, frozen=True):
 
     def path(self, name: str) -> Path:
         """A path of ``gateway.yaml``, seen from the file's folder."""
-        return (self.file.parent / name).resolve()
+        return (self.file.parent / name).absolute()
 
     @property
     def data_dir(self) -> Path:
@@ -144,22 +146,21 @@ class GatewayConfig(msgspec.Struct, frozen=True):
 
 def profile_dirs(file: Path) -> tuple[Path, ...]:
     """The extra profile folders that ``gateway.yaml`` names; needed to load the library before the rest is checked."""
-    data = parse(_text(file), str(file))
+    data = parse(read_text(file), str(file))
     names = data.get("profiles", []) if isinstance(data, dict) else []
     return tuple(file.parent / name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 
 
 def load(file: Path, library: Library) -> GatewayConfig:
     """The configuration in ``file`` and its devices file. Raises ``ConfigInvalid`` with every problem of both."""
-    gateway = read(_text(file), str(file), Gateway)
+    gateway = read(read_text(file), str(file), Gateway)
     config = GatewayConfig(file.resolve(), gateway, ())
     problems = list(_gateway_problems(config))
     devices: tuple[DeviceConfig, ...] = ()
-    if config.devices_file.exists():
-        try:
-            devices = read(_text(config.devices_file), str(config.devices_file), Devices).devices
-        except ConfigInvalid as error:
-            problems += error.problems
+    try:
+        devices = read(read_text(config.devices_file, absent=""), str(config.devices_file), Devices).devices
+    except ConfigInvalid as error:
+        problems += error.problems
     config = msgspec.structs.replace(config, devices=devices)
     problems += device_problems(config, library)
     if problems:
@@ -180,6 +181,10 @@ def device_problems(config: GatewayConfig, library: Library) -> list[Problem]:
                 problems.append(
                     Problem(file, what, f"the same as devices[{first}] ({config.devices[first].id})", "each stands once")
                 )
+        if device.id == config.gateway.gateway.id:
+            problems.append(
+                Problem(file, f"{here}.id", "is the gateway's own", "choose another id; the gateway reports under its own")
+            )
         profile = library.profiles.get(device.profile)
         if profile is None:
             cure = nearest(device.profile, library.profiles)
@@ -210,20 +215,13 @@ def secret_problem(path: Path, what: str) -> Problem | None:
     """Why a secret file cannot be used, or ``None``."""
     try:
         mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            return Problem(str(path), "", f"the {what} is not a file to read", "make it with 'linli gateway init'")
     except OSError as error:
         return Problem(str(path), "", f"the {what} cannot be read: {error.strerror}", "make it with 'linli gateway init'")
     if stat.S_IMODE(mode) & 0o077:
         return Problem(str(path), "", f"the {what} can be read by others (mode {stat.S_IMODE(mode):04o})", f"chmod 600 {path}")
     return None
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigInvalid([Problem(str(file), "", f"cannot be read: {error.strerror}")]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigInvalid([Problem(str(file), "", "is not UTF-8", "save it as UTF-8")]) from error
 
 
 def _gateway_problems(config: GatewayConfig) -> Iterator[Problem]:
@@ -239,9 +237,17 @@ def _gateway_problems(config: GatewayConfig) -> Iterator[Problem]:
     for number, broker in enumerate(gateway.brokers):
         yield from broker_problems(broker, file, f"brokers[{number}]")
     reached: tuple[Broker, ...] = (gateway.centre.broker, *gateway.brokers)
-    for name in {name for broker in reached for name in secret_files(broker)}:
+    for name in sorted({name for broker in reached for name in secret_files(broker)}):
         if (problem := secret_problem(config.path(name), "broker's secret")) is not None:
             yield problem
+    for name in sorted({name for broker in reached for name in public_files(broker)}):
+        try:
+            read_text(config.path(name))
+        except ConfigInvalid as error:
+            yield from error.problems
+    for number, bus in enumerate(gateway.buses):
+        if isinstance(bus, TcpBus) and not _HOST.fullmatch(bus.host):
+            yield Problem(file, f"buses[{number}].host", f"{bus.host!r} is not a host", "a name or an address, without port")
     for name in ("buses", "brokers"):
         ids = [item.id for item in getattr(gateway, name)]
         for number, id_ in enumerate(ids):
@@ -253,6 +259,17 @@ def _gateway_problems(config: GatewayConfig) -> Iterator[Problem]:
             yield Problem(
                 file, f"buses[{number}]", f"{end} is already another bus", "one bus has one master; put its units on one bus"
             )
+
+
+_HOST = re.compile(r"[^\s/@\[\]]{1,253}")
+_LINE_UNITS = frozenset(range(1, 248))
+_PORT_UNITS = _LINE_UNITS | {0, 255}
+"""What speaks Modbus TCP itself is often reached by unit 0 or 255; on a line 0 is everybody and 248 to 255 are reserved."""
+
+
+def _units_of(config: GatewayConfig, bus_id: str) -> frozenset[int]:
+    on_a_line = any(isinstance(bus, RtuBus) and bus.id == bus_id for bus in config.gateway.buses)
+    return _LINE_UNITS if on_a_line else _PORT_UNITS
 
 
 def _place_of(device: DeviceConfig) -> object:
@@ -273,6 +290,8 @@ def _address_faults(config: GatewayConfig, device: DeviceConfig, profile: Profil
             yield ".bus", f"no bus {address.bus!r} in {config.file.name}", nearest(address.bus, ids)
         if address.unit_id is None:
             yield ".unit_id", "is missing", "the Modbus unit id of the device, 1 to 247"
+        elif address.unit_id not in (units := _units_of(config, address.bus)):
+            yield ".unit_id", f"no unit can have {address.unit_id}", "1 to 247" + (", 0 or 255" if 255 in units else "")
     else:
         if profile.mqtt is None:
             yield ".broker", f"profile {profile.id} does not speak MQTT", "give bus and unit_id"

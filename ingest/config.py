@@ -3,13 +3,15 @@
 Secrets stand in files of mode 0600. Paths are relative to the file that names them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from telemetry.broker import Broker, broker_problems, is_loopback, secret_files
+from device_profiles import read_text
+from ingest.secret_file import read_secret
+from telemetry.broker import Broker, broker_problems, is_loopback, public_files, secret_files
 from telemetry.document import read
 from telemetry.errors import ConfigInvalid, Problem
 from telemetry.topic import DEFAULT_ROOT, is_root
@@ -44,7 +46,7 @@ class CentreConfig(msgspec.Struct, frozen=True):
 
     def path(self, name: str) -> Path:
         """A path of ``centre.yaml``, seen from the file's folder."""
-        return (self.file.parent / name).resolve()
+        return (self.file.parent / name).absolute()
 
     @property
     def data_dir(self) -> Path:
@@ -57,13 +59,7 @@ class CentreConfig(msgspec.Struct, frozen=True):
 
 def load(file: Path) -> CentreConfig:
     """The configuration in ``file``. Raises ``ConfigInvalid`` with every problem."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigInvalid([Problem(str(file), "", f"cannot be read: {error.strerror}")]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigInvalid([Problem(str(file), "", "is not UTF-8", "save it as UTF-8")]) from error
-    config = CentreConfig(file.resolve(), read(text, str(file), Centre))
+    config = CentreConfig(file.resolve(), read(read_text(file), str(file), Centre))
     problems = list(_problems(config))
     if problems:
         raise ConfigInvalid(problems)
@@ -74,17 +70,34 @@ def _problems(config: CentreConfig) -> Iterator[Problem]:
     file, centre = str(config.file), config.centre
     yield from broker_problems(centre.broker, file, "broker")
     for name in secret_files(centre.broker):
-        if not config.path(name).is_file():
-            yield Problem(file, "broker", f"no file {config.path(name)}", "make it, mode 0600")
+        yield from _refusals(read_secret, config.path(name), "the broker's secret")
+    for name in (*public_files(centre.broker), *filter(None, (centre.api.certificate_file, centre.api.certificate_key_file))):
+        yield from _refusals(read_text, config.path(name))
     if not is_root(centre.root):
         yield Problem(file, "root", f"{centre.root!r} cannot stand before a topic", f"for example {DEFAULT_ROOT}")
     if not centre.rules:
         yield Problem(file, "rules", "is empty", "name the folder config/rules, or files of your own")
     for number, name in enumerate(centre.rules):
-        if not config.path(name).exists():
+        if not _is_there(config.path(name)):
             yield Problem(file, f"rules[{number}]", f"no file or folder {config.path(name)}")
     api = centre.api
     if bool(api.certificate_file) != bool(api.certificate_key_file):
         yield Problem(file, "api", "certificate_file and certificate_key_file go together", "give both or neither")
     elif not is_loopback(api.host) and not api.certificate_file:
         yield Problem(file, "api.host", f"clear text on {api.host}", "give a certificate, or listen on 127.0.0.1 behind a proxy")
+
+
+def _refusals(reader: Callable[..., str], *arguments: object) -> tuple[Problem, ...]:
+    """What keeps a file from being read."""
+    try:
+        reader(*arguments)
+    except ConfigInvalid as error:
+        return error.problems
+    return ()
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for any file
+        return False

@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from telemetry.document import MAX_TEXT
 from telemetry.errors import ConfigInvalid, Problem
 
 log = structlog.get_logger()
@@ -28,12 +29,14 @@ _Stamp = tuple[int, int, int]
 def read_secret(path: Path, what: str) -> str:
     """The text of a file that its owner alone can read. Raises ``ConfigInvalid``."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            raise ConfigInvalid([Problem(str(path), "", f"{what} is not a file to read")])
         with path.open(encoding="utf-8") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
                 reason = f"{what} can be read by others (mode {mode:04o})"
                 raise ConfigInvalid([Problem(str(path), "", reason, f"chmod 600 {path}")])
-            return file.read()
+            return file.read(MAX_TEXT + 1)
     except OSError as error:
         raise ConfigInvalid([Problem(str(path), "", f"{what} cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from device_profiles import Library
+from device_profiles import Library, read_text
 from simulators import scenario, signals
 from simulators.scenario import Scenario, Step
 from simulators.signals import Signal
@@ -114,27 +114,19 @@ class Stage(msgspec.Struct, frozen=True):
 
 def load_stage(file: Path, library: Library, story: Path | None = None) -> Stage:
     """The world in ``file`` with its own scenario, or with ``story``. Raises ``ConfigInvalid`` with every problem."""
-    world = read(_text(file), str(file), World)
+    world = read(read_text(file), str(file), World)
     problems = list(_world_problems(world, file, library))
     told = Scenario(())
     story = story or (file.parent / world.scenario if world.scenario else None)
     if story is not None:
         try:
-            told = read(_text(story), str(story), Scenario)
+            told = read(read_text(story), str(story), Scenario)
         except ConfigInvalid as error:
             problems += error.problems
         problems += _story_problems(told, story, world)
     if problems:
         raise ConfigInvalid(problems)
     return Stage(world, told, library)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-        raise ConfigInvalid([Problem(str(file), "", f"cannot be read: {reason}")]) from error
 
 
 def _world_problems(world: World, file: Path, library: Library) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ Clear text is for loopback alone. Passwords and keys stand in files of their own
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -50,11 +50,11 @@ def is_loopback(host: str) -> bool:
 
 def broker_problems(broker: Broker, file: str, path: str) -> Iterator[Problem]:
     """What is wrong with a broker's address: the scheme, the port, or clear text beyond this machine."""
-    parts = urlsplit(broker.url)
     try:
+        parts = urlsplit(broker.url)
         port_ok = parts.port is None or parts.port > 0
-    except ValueError:
-        port_ok = False
+    except ValueError:  # a broken IPv6 address, or a port that is no number
+        parts, port_ok = SplitResult("", "", "", "", ""), False
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or not port_ok or parts.path not in ("", "/"):
         yield Problem(file, f"{path}.url", f"{broker.url!r} is not a broker's address", "write mqtts://host:8883")
     elif parts.username or parts.password:
@@ -63,6 +63,11 @@ def broker_problems(broker: Broker, file: str, path: str) -> Iterator[Problem]:
         yield Problem(file, f"{path}.url", f"clear text to {broker.host}", "use mqtts://; mqtt:// is for this machine alone")
     if bool(broker.user) != bool(broker.password_file):
         yield Problem(file, path, "user and password_file go together", "give both or neither")
+
+
+def public_files(broker: Broker) -> tuple[str, ...]:
+    """The certificates, which anyone may read."""
+    return tuple(name for name in (broker.ca_file, broker.certificate_file) if name)
 
 
 def secret_files(broker: Broker) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ and a cure. Reading the file is the caller's; this module only sees text.
 """
 
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterator
@@ -99,7 +100,12 @@ def _problems(data: Any, type_: Any, path: str, file: str, depth: int = 0) -> It
         return
     type_ = _alternative(_bare(type_), data)
     origin = get_origin(type_)
-    if isinstance(type_, type) and issubclass(type_, msgspec.Struct) and isinstance(data, dict):
+    if origin in (typing.Union, types.UnionType) and isinstance(data, dict) and (tags := _tags(type_)):
+        key, known = tags
+        said = data.get(key)
+        reason = f"unknown {key} {said!r}" if key in data else "is missing"
+        yield Problem(file, f"{path}.{key}".lstrip("."), reason, nearest(str(said), known))
+    elif isinstance(type_, type) and issubclass(type_, msgspec.Struct) and isinstance(data, dict):
         yield from _struct_problems(data, type_, path, file, depth)
     elif origin in (list, tuple, set, frozenset) and isinstance(data, list):
         item = get_args(type_)[0]
@@ -129,12 +135,24 @@ def _struct_problems(data: dict[Any, Any], type_: type[msgspec.Struct], path: st
 
 
 def _leaf_problems(data: Any, type_: Any, path: str, file: str) -> Iterator[Problem]:
+    if fault := _unusable(data):
+        yield Problem(file, path, fault, "give a number" if isinstance(data, float) else "give text that can be shown")
+        return
     try:
         msgspec.convert(data, type_, strict=True)
     except msgspec.ValidationError as error:
         reason = str(error).partition(" - at `")[0]
         shown = f"{data!r}"[:60]
         yield Problem(file, path, f"{reason}; it says {shown}", _wanted(type_))
+
+
+def _unusable(data: Any) -> str:
+    """Why no type of ours could mean this value: a number that is none, text that no file name and no screen can hold."""
+    if isinstance(data, float) and not math.isfinite(data):
+        return "is not a finite number"
+    if isinstance(data, str) and ("\0" in data or any("\ud800" <= character <= "\udfff" for character in data)):
+        return f"{data[:40]!r} holds a character that nothing can show"
+    return ""
 
 
 def _bare(type_: Any) -> Any:
@@ -163,6 +181,13 @@ def _alternative(type_: Any, data: Any) -> Any:
     if isinstance(data, dict):
         return next((_bare(branch) for branch in branches if get_origin(_bare(branch)) is dict), type_)
     return type_
+
+
+def _tags(union: Any) -> tuple[str, list[str]] | None:
+    """The key that tells the branches of a union apart and what it may say; ``None`` when no such key does."""
+    configs = [branch.__struct_config__ for branch in get_args(union) if hasattr(branch, "__struct_config__")]
+    key = next((config.tag_field for config in configs if config.tag_field), None)
+    return (key, [str(config.tag) for config in configs]) if key else None
 
 
 def _wanted(type_: Any) -> str:

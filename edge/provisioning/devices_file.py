@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
+from device_profiles import read_text
 from edge.config import DeviceConfig, Devices
 from edge.provisioning import durable_file
 from telemetry.document import read
@@ -23,13 +24,7 @@ HEADER = """\
 
 def load(path: Path) -> tuple[DeviceConfig, ...]:
     """The devices in the file, none when there is no file. Raises ``ConfigInvalid``."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigInvalid([Problem(str(path), "", f"cannot be read: {error}")]) from error
-    return read(text, str(path), Devices).devices
+    return read(read_text(path, absent=""), str(path), Devices).devices
 
 
 def save(path: Path, devices: tuple[DeviceConfig, ...]) -> None:

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from device_profiles import read_text
 from ingest.alerts.rule import (
     Absence,
     Duration,
@@ -38,7 +39,7 @@ def load_rules(paths: Iterable[Path], site_keys: Mapping[str, bytes] | None = No
     files: list[tuple[Path, RulesFile]] = []
     for file in _files(paths, problems):
         try:
-            files.append((file, read(_text(file), str(file), RulesFile)))
+            files.append((file, read(read_text(file), str(file), RulesFile)))
         except ConfigInvalid as error:
             problems += error.problems
     listed = _lists(files, site_keys or {}, problems)
@@ -76,15 +77,6 @@ def _files(paths: Iterable[Path], problems: list[Problem]) -> Iterator[Path]:
         yield from found
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigInvalid([Problem(str(file), "", f"cannot be read: {error.strerror}")]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigInvalid([Problem(str(file), "", "is not UTF-8", "save it as UTF-8")]) from error
-
-
 def _lists(files: Iterable[tuple[Path, RulesFile]], keys: Mapping[str, bytes], problems: list[Problem]) -> dict[str, Listed]:
     found: dict[str, Listed] = {}
     for file, content in files:
@@ -100,7 +92,7 @@ def _lists(files: Iterable[tuple[Path, RulesFile]], keys: Mapping[str, bytes], p
 
 def _entries(file: Path, spec: ListSpec) -> list[str]:
     path = file.parent / spec.file
-    lines = (line.partition("#")[0].strip() for line in _text(path).splitlines())
+    lines = (line.partition("#")[0].strip() for line in read_text(path).splitlines())
     mode = stat.S_IMODE(path.stat().st_mode)
     if spec.secret and mode & 0o077:
         raise ConfigInvalid([Problem(str(path), "", f"{path} can be read by others (mode {mode:04o})", f"chmod 600 {path}")])

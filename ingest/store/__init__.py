@@ -4,7 +4,7 @@ from ingest.store.embedded import EmbeddedStore
 from ingest.store.influx import InfluxStore
 from ingest.store.line_server import Address
 from ingest.store.protocol import MAX_ROWS, WHOLE, Limits, PointStore, Query, Refusal, Row
-from ingest.store.spec import open_store
+from ingest.store.spec import check_spec, open_store
 
 __all__ = [
     "MAX_ROWS",
@@ -17,5 +17,6 @@ __all__ = [
     "Query",
     "Refusal",
     "Row",
+    "check_spec",
     "open_store",
 ]

@@ -26,11 +26,18 @@ def open_store(spec: str, data_dir: Path, database: Database, environ: Mapping[s
 
     User and password of a server come from the environment (LINLI_INFLUX_USER, LINLI_INFLUX_PASSWORD).
     """
+    check_spec(spec, environ)
     if spec == "duckdb":
         return EmbeddedStore(data_dir / FILE)
+    return InfluxStore(address_of(spec, environ), database)
+
+
+def check_spec(spec: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Raises ``ConfigInvalid`` when ``open_store`` would, and opens nothing."""
     if spec.startswith("influx:"):
-        return InfluxStore(address_of(spec, environ), database)
-    raise _refusal(f"{spec.partition(':')[0]!r} is not a kind of store", f"write {EXAMPLE}")
+        address_of(spec, environ)
+    elif spec != "duckdb":
+        raise _refusal(f"{spec.partition(':')[0]!r} is not a kind of store", f"write {EXAMPLE}")
 
 
 def address_of(spec: str, environ: Mapping[str, str]) -> Address:

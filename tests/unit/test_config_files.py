@@ -34,6 +34,7 @@ def test_the_centre_example_is_accepted_where_its_files_are(tmp_path: Path) -> N
     shutil.copy(CONFIG / "centre.example.yaml", tmp_path / "centre.yaml")
     shutil.copytree(CONFIG / "rules", tmp_path / "rules")
     (tmp_path / "broker-password").touch(0o600)
+    (tmp_path / "ca.pem").touch()
     config = centre.load(tmp_path / "centre.yaml")
     assert config.centre.broker.tls
     assert config.centre.store == "duckdb"

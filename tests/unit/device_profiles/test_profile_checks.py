@@ -75,7 +75,10 @@ def test_the_patterns_of_these_tests_are_good() -> None:
         ("pressure: {unit: hPaa, modbus: {table: input, address: 2}}", "no unit 'hPaa' (did you mean 'hPa'?)"),
         ("humidity: {modbus: {table: input, address: 2}}", "points.humidity.unit: is missing"),
         ("humidity: {unit: '%RH', scale: 0, modbus: {table: input, address: 2}}", "points.humidity.scale: 0.0 cannot be used"),
-        ("humidity: {unit: '%RH', scale: .inf, modbus: {table: input, address: 2}}", "points.humidity.scale: inf cannot be used"),
+        (
+            "humidity: {unit: '%RH', scale: .inf, modbus: {table: input, address: 2}}",
+            "points.humidity.scale: is not a finite number",
+        ),
         ("humidity: {unit: '%RH', range: [9, 1], modbus: {table: input, address: 2}}", "points.humidity.range"),
         ("motion: {modbus: {table: input, address: 2}}", "a number, but the metric is a bool (name the bit"),
         ("humidity: {unit: '%RH', modbus: {table: coil, address: 2, type: bit}}", "one bit, but the metric is a float"),

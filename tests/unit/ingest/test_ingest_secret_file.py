@@ -1,3 +1,4 @@
+import os
 import stat
 from pathlib import Path
 
@@ -91,3 +92,9 @@ def test_a_file_that_is_bad_from_the_start_is_refused(tmp_path: Path) -> None:
     write_secret(file, "bad")
     with pytest.raises(ConfigInvalid):
         Watched(file, shout, "nobody")
+
+
+def test_a_pipe_is_no_secret_and_nobody_waits_at_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(ConfigInvalid, match="the key is not a file to read"):
+        read_key(tmp_path / "pipe", "the key")

@@ -12,7 +12,7 @@ from telemetry.document import read
 from telemetry.errors import ConfigInvalid
 from telemetry.presence import Words
 
-text = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
+text = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=30)
 addresses = st.one_of(
     st.builds(Address, bus=st.just("line"), unit_id=st.integers(0, 255)),
     st.builds(Address, broker=st.just("local"), topic=st.dictionaries(st.sampled_from(["name", "on", "2"]), text, max_size=3)),

@@ -88,3 +88,18 @@ def test_an_anchor_bomb_and_a_deep_document_are_refused_quickly() -> None:
     bomb = "a: &a [x,x]\nb: &b [*a,*a]\n"
     assert problems(bomb)
     assert problems("[" * 5_000)
+
+
+def test_an_unknown_tag_and_a_missing_one_are_said_with_their_place_and_cure() -> None:
+    assert problems("name: a\nfeet: [{type: weel, radius: 1}, {length: 2}]\nextra: 1\n") == [
+        "cart.yaml: feet[0].type: unknown type 'weel' (did you mean 'wheel'?)",
+        "cart.yaml: feet[1].type: is missing (known: skid, wheel)",
+        "cart.yaml: extra: unknown key 'extra' (known: axle, colour, feet, name, notes)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ['name: "a\\0b"', 'name: "\\ud800"', "name: a\nfeet: [{type: wheel, radius: .inf}]", "name: .nan"]
+)
+def test_what_no_file_name_no_screen_and_no_sum_can_hold_is_refused(text: str) -> None:
+    assert len(problems(text)) == 1

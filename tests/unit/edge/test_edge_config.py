@@ -1,0 +1,103 @@
+"""A gateway's configuration: every mistake of both files in one pass, each with its place and its cure."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from device_profiles import load_library
+from edge.config import GatewayConfig, load, profile_dirs
+from telemetry.errors import ConfigInvalid
+
+GATEWAY = """
+gateway: {id: gw-test, community: "411202002001"}
+centre: {broker: {url: "mqtt://127.0.0.1"}, key_file: key}
+privacy: {key_file: key}
+buses:
+  - {type: modbus-tcp, id: meters, host: 10.0.0.5}
+  - {type: modbus-rtu, id: rs485-1, port: /dev/none}
+brokers: [{id: local, url: "mqtt://127.0.0.1"}]
+"""
+METER = {"id": "b3-meter", "profile": "eastron-sdm630", "address": {"bus": "meters", "unit_id": 1}}
+CLIMATE = {"id": "b3-climate", "profile": "renke-rs-ws-n01", "address": {"bus": "rs485-1", "unit_id": 2}}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Callable[..., GatewayConfig]:
+    (tmp_path / "key").write_text("ab" * 32)
+    (tmp_path / "key").chmod(0o600)
+
+    def loaded(*devices: dict[str, object], gateway: str = GATEWAY) -> GatewayConfig:
+        file = tmp_path / "gateway.yaml"
+        file.write_text(gateway)
+        (tmp_path / "devices.yaml").write_text(yaml.safe_dump({"devices": list(devices)}))
+        return load(file, load_library(profile_dirs(file)))
+
+    return loaded
+
+
+def at(device: dict[str, object], **address: object) -> dict[str, object]:
+    return {**device, "address": {**device["address"], **address}}  # type: ignore[dict-item]  # it is a dictionary
+
+
+def refused(site: Callable[..., GatewayConfig], *devices: dict[str, object], gateway: str = GATEWAY) -> list[str]:
+    with pytest.raises(ConfigInvalid) as caught:
+        site(*devices, gateway=gateway)
+    return [f"{Path(problem.file).name}: {problem.path}: {problem.reason}" for problem in caught.value.problems]
+
+
+def test_a_sound_site_is_taken(site: Callable[..., GatewayConfig]) -> None:
+    assert [device.id for device in site(METER, CLIMATE).devices] == ["b3-meter", "b3-climate"]
+
+
+@pytest.mark.parametrize("unit", [1, 247])
+def test_every_unit_of_a_line_can_be_named(site: Callable[..., GatewayConfig], unit: int) -> None:
+    assert site(at(CLIMATE, unit_id=unit)).devices[0].address.unit_id == unit
+
+
+@pytest.mark.parametrize("unit", [0, 248, 255])
+def test_nobody_answers_to_everybodys_or_a_reserved_unit_of_a_line(site: Callable[..., GatewayConfig], unit: int) -> None:
+    assert refused(site, at(CLIMATE, unit_id=unit)) == [f"devices.yaml: devices[0].address.unit_id: no unit can have {unit}"]
+
+
+@pytest.mark.parametrize("unit", [0, 255])
+def test_a_device_with_a_port_of_its_own_may_be_unit_0_or_255(site: Callable[..., GatewayConfig], unit: int) -> None:
+    assert site(at(METER, unit_id=unit)).devices[0].address.unit_id == unit
+
+
+def test_a_reserved_unit_is_refused_behind_a_port_too(site: Callable[..., GatewayConfig]) -> None:
+    assert refused(site, at(METER, unit_id=248)) == ["devices.yaml: devices[0].address.unit_id: no unit can have 248"]
+
+
+def test_a_device_cannot_report_under_the_gateways_id(site: Callable[..., GatewayConfig]) -> None:
+    assert refused(site, {**METER, "id": "gw-test"}) == ["devices.yaml: devices[0].id: is the gateway's own"]
+
+
+@pytest.mark.parametrize("interval_s", [0, -1, 0.01, 90_000])
+def test_an_interval_that_no_bus_can_keep_is_refused(site: Callable[..., GatewayConfig], interval_s: float) -> None:
+    (problem,) = refused(site, {**METER, "interval_s": interval_s})
+    assert problem.startswith("devices.yaml: devices[0].interval_s: ")
+
+
+def test_mistakes_of_both_files_are_said_at_once(site: Callable[..., GatewayConfig]) -> None:
+    gateway = GATEWAY.replace("10.0.0.5", "''").replace(
+        '[{id: local, url: "mqtt://127.0.0.1"}]', '[{id: local, url: "mqtt://[::1"}]'
+    )
+    gateway = gateway.replace('{url: "mqtt://127.0.0.1"}', '{url: "mqtts://127.0.0.1", ca_file: no.pem}')
+    assert refused(site, at(METER, bus="metres"), {**CLIMATE, "profile": "renke"}, gateway=gateway) == [
+        "gateway.yaml: brokers[0].url: 'mqtt://[::1' is not a broker's address",
+        "no.pem: : cannot be read: No such file or directory",
+        "gateway.yaml: buses[0].host: '' is not a host",
+        "devices.yaml: devices[0].address.bus: no bus 'metres' in gateway.yaml",
+        "devices.yaml: devices[1].profile: no profile 'renke'",
+    ]
+
+
+def test_a_file_of_devices_that_cannot_be_read_is_a_problem_and_no_empty_site(
+    tmp_path: Path, site: Callable[..., GatewayConfig]
+) -> None:
+    gateway = GATEWAY + "devices_file: loop.yaml\n"
+    (tmp_path / "loop.yaml").symlink_to(tmp_path / "loop.yaml")
+    (problem,) = refused(site, gateway=gateway)
+    assert problem.startswith("loop.yaml: : cannot be read: Too many levels")
