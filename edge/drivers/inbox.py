@@ -63,6 +63,11 @@ class Inbox:
             self._waiting.append(delivered)
         self._news.set()
 
+    @property
+    def is_crowded(self) -> bool:
+        """Half full: time to stop reading, before anything must be left out."""
+        return len(self._waiting) * 2 >= self._messages or self._size * 2 >= self._bytes
+
     def wake(self) -> None:
         """Ends a wait of the consumer although nothing came."""
         self._news.set()

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import aiomqtt
 import structlog
+from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -39,6 +40,7 @@ TIMEOUT_S = 4.0
 HURRY = 8
 """This much owed, the commit comes early: at MQTT 3.1.1 a broker lets few messages be on their way (mosquitto: 20)."""
 BREATH = 20
+READ_AT_ONCE = 50
 SUBSCRIBE_AT_ONCE = 100
 COMPLAINTS = 1_000
 SESSION_EXPIRY_S = 7 * 24 * 3600
@@ -67,13 +69,50 @@ class _Session:
         paho = self.link._client
         paho.connect_timeout = TIMEOUT_S
         paho.manual_ack_set(True)
-        paho.on_message = lambda _client, _userdata, message: self.inbox.put(delivery(message, utc()))
+        paho.on_message = self._keep
+        self._utc = utc
+        self._came = 0
+        self._socket = -1
 
     async def __aenter__(self) -> "_Session":
         await self.link.__aenter__()
         self._closed = self.link._disconnected
         self._closed.add_done_callback(lambda _: self.inbox.wake())
+        self._listen()
         return self
+
+    def _keep(self, _client: object, _userdata: object, message: MQTTMessage) -> None:
+        self._came += 1
+        self.inbox.put(delivery(message, self._utc()))
+
+    def _listen(self) -> None:
+        """Takes the socket over from aiomqtt, which reads one packet a turn of the loop and cannot pause."""
+        socket = self.link._client.socket()
+        if socket is None or self._closed.done():
+            return
+        self._socket = socket.fileno()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._socket, self._read)
+        loop.call_soon(self._read)  # TLS may hold bytes that make no socket readable
+
+    def _read(self) -> None:
+        """Packets as long as messages come, but not past what the inbox can hold: then the socket waits, and so the broker."""
+        paho = self.link._client
+        try:
+            for _ in range(READ_AT_ONCE):
+                came = self._came
+                paho.loop_read()
+                if self._came == came or self._closed.done():
+                    break
+            else:
+                if not self.inbox.is_crowded:  # TLS may hold more, which makes no socket readable
+                    asyncio.get_running_loop().call_soon(self._read)
+        except Exception as error:  # whatever breaks the connection ends the session, as in aiomqtt itself
+            if not self._closed.done():
+                self._closed.set_exception(error)
+        if self.inbox.is_crowded and self._socket >= 0 and not self._closed.done():
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket = -1
 
     async def __aexit__(self, *raised: Any) -> None:
         await self.link.__aexit__(*raised)
@@ -85,6 +124,8 @@ class _Session:
         """The next message. Raises ``BrokerUnavailable`` when the connection is over; what of QoS 1 is left comes again."""
         while True:
             delivered = self.inbox.take()
+            if self._socket < 0 and not self.inbox.is_crowded:
+                self._listen()
             over = self._closed.done() or self.inbox.overrun
             if delivered is not None and not (over and delivered.qos):
                 return delivered

@@ -209,6 +209,24 @@ async def test_what_came_while_nobody_listened_is_delivered(tmp_path: Path, read
             assert [reading.event_id for reading in readings] == [str(n) for n in range(50)]
 
 
+async def test_a_backlog_waits_in_the_socket_and_costs_no_connection(tmp_path: Path, reader: Profile) -> None:
+    """mosquitto 2.0 sends twenty more for each acknowledgement of a backlog, so thousands are on their way."""
+    with mosquitto(tmp_path, settings="allow_anonymous true\nmax_queued_messages 100000\n") as broker:
+        async with listening(tmp_path, broker.url, [door(reader)]):
+            await subscribed(broker, "doors/a/event")
+        lines = "\n".join(swipe(n) for n in range(6_000))
+        publisher = ["mosquitto_pub", "-p", str(broker.port), "-t", "doors/a/event", "-q", "1", "-l"]
+        await asyncio.to_thread(subprocess.run, publisher, input=lines.encode(), check=True, timeout=60)
+        async with listening(tmp_path, broker.url, [door(reader)]) as (kept, _, _):
+            async with asyncio.timeout(30):
+                while kept.accept.accepted < 6_000:
+                    await asyncio.sleep(0.05)
+            assert len({reading.event_id for reading in await kept.readings("door-a")}) == 6_000
+        log = broker.log.read_text()
+        assert log.count("as linli-test ") == 2, "one connection for each time it listened"
+        assert "PUBLISH to linli-test (d1" not in log
+
+
 async def test_nothing_is_acknowledged_before_it_is_durable(tmp_path: Path, reader: Profile) -> None:
     with mosquitto(tmp_path) as broker:
         async with listening(tmp_path, broker.url, [door(reader)]) as (kept, _, _):
