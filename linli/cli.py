@@ -58,5 +58,8 @@ def main() -> None:
         command_line()
     except LinliError as error:
         sys.exit(failure(error))
+    except ModuleNotFoundError as error:  # a gateway has no database of the centre, a centre no serial ports
+        click.echo(f"error: {error.name} is not installed (pip install 'linli[edge]', 'linli[ingest]' or 'linli[all]')", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

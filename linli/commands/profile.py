@@ -13,6 +13,7 @@ from telemetry.errors import ConfigInvalid, Problem
 if TYPE_CHECKING:
     from device_profiles import Library, Point, Profile
 
+WIDE = 160
 _JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable. 输出 JSON。")
 _EXTRA = click.option(
     "--profiles",
@@ -61,7 +62,9 @@ def show(ids: str, extra: tuple[Path, ...], as_json: bool) -> None:
     from rich.table import Table
 
     click.echo(f"{found.id}  {found.vendor} {found.model}\n{found.name.zh}  {found.name.en}\n")
-    table = Table("point", "metric", "unit", "where", "range", "every s", "deadband", "lane")
+    table = Table()
+    for heading in ("point", "metric", "unit", "where", "range", "every s", "deadband", "lane"):
+        table.add_column(heading, overflow="fold")
     for point in found.points.values():
         table.add_row(*("" if value is None else f"{value}" for value in _row(point).values()))
     _print(table)
@@ -197,4 +200,4 @@ def _say_json(value: object) -> None:
 def _print(table: object) -> None:
     from rich.console import Console
 
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
