@@ -18,7 +18,7 @@ from telemetry.errors import StoreUnavailable
 from telemetry.reading import Micros
 
 MAX_BODY = 64 * 1024
-MAX_ROWS = 100_000
+MAX_ROWS = 10_000
 MAX_WAITING = 1_000
 RETRY_S = 5.0
 
@@ -55,7 +55,7 @@ class DeadLetters:
 
     def put(self, letter: DeadLetter) -> None:
         if not self._queue.full():
-            self._queue.put_nowait(letter)
+            self._queue.put_nowait(letter._replace(body=letter.body[:MAX_BODY]))
 
     async def run(self) -> None:
         """Writes until cancelled."""

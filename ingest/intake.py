@@ -133,8 +133,7 @@ class Intake:
     async def _take_state(self, ref: GatewayRef, state: presence.State) -> None:
         await self._registry.take_state(ref, state, self._clock())
         for sink in self._sinks:
-            for gap in sink.hello(ref, state.hello):
-                log.warning("gap in a stream", store=sink.name, gateway=str(ref), **gap._asdict() | {"stream": gap.stream.lane})
+            sink.hello(ref, state.hello)
         for span in state.hello:
             self._acknowledger.touch(Stream(ref.community, ref.gateway, span.epoch, span.lane))
 

@@ -1,10 +1,12 @@
 """Puts each stream's batches in order: sans-IO, one for each durable sink.
 
 1. What it gives out is contiguous per stream: seq n is given out once, after n-1.
-2. What came before is held back, at most ``HELD`` batches a stream; more are dropped, and come again.
-3. A stream that is not known yet starts at 1, or where the gateway's hello says that its unacknowledged part starts.
+2. What came before is held back, at most ``HELD`` batches a gateway; more are dropped, and come again.
+3. A stream that is not known yet starts at 1, or where the gateway's hello says that its unacknowledged part starts: that
+   is believed when a batch from there on has come too. A hello alone moves nothing and makes nothing grow.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
@@ -42,6 +44,8 @@ class Sequencer:
     def __init__(self, watermarks: Mapping[Stream, int]) -> None:
         self._next = {stream: seq + 1 for stream, seq in watermarks.items()}
         self._held: dict[Stream, dict[int, Arrival]] = {}
+        self._holding: Counter[GatewayRef] = Counter()
+        self._starts: dict[GatewayRef, dict[Stream, int]] = {}
 
     def push(self, arrival: Arrival) -> tuple[Verdict, list[Arrival]]:
         """What became of it, and the batches that are now in order, oldest first."""
@@ -49,19 +53,18 @@ class Sequencer:
         expected = self._next.get(stream, 1)
         if seq < expected:
             return Verdict.DUPLICATE, []
-        held = self._held.setdefault(stream, {})
         if seq > expected:
-            if seq in held:
-                return Verdict.DUPLICATE, []
-            if len(held) >= HELD:
-                return Verdict.DROPPED, []
-            held[seq] = arrival
-            return Verdict.HELD, []
+            return self._hold(arrival), []
         ready = [arrival]
-        while (following := held.pop(seq + len(ready), None)) is not None:
+        while (following := self._release(stream, seq + len(ready))) is not None:
             ready.append(following)
         self._next[stream] = seq + len(ready)
         return Verdict.NEW, ready
+
+    def concede(self, arrival: Arrival) -> Gap | None:
+        """The gap before an arrival that its gateway's hello owns to, to be asked before ``push``."""
+        start = self._starts.get(arrival.stream.ref, {}).get(arrival.stream)
+        return self._begin(arrival.stream, start) if start is not None and arrival.seq >= start else None
 
     def unpush(self, arrival: Arrival) -> None:
         """The sink had no room for an arrival just given out: it and what follows will come again."""
@@ -71,21 +74,50 @@ class Sequencer:
         """Takes what a gateway says it holds; the gaps that this reveals, and batches that are now in order."""
         gaps: list[Gap] = []
         ready: list[Arrival] = []
+        starts = self._starts[ref] = {}
         for span in spans:
             stream = Stream(ref.community, ref.gateway, span.epoch, span.lane)
             expected = self._next.get(stream)
             if expected is not None and span.last + 1 < expected:
                 gaps.append(Gap(stream, span.last + 1, expected - 1, ROLLED_BACK))
-            elif expected is None or expected < span.first:
-                if span.first > 1:
-                    gaps.append(Gap(stream, expected or 1, span.first - 1, UNKNOWN))
-                self._next[stream] = span.first
-                ready += self._drain(stream)
+            elif (expected or 1) < span.first:
+                starts[stream] = span.first
+                if any(seq >= span.first for seq in self._held.get(stream, ())):
+                    gaps += filter(None, [self._begin(stream, span.first)])
+                    ready += self._drain(stream)
         return gaps, ready
+
+    def _begin(self, stream: Stream, start: int) -> Gap | None:
+        """Gives up what lies before ``start``, unless it has come meanwhile."""
+        del self._starts[stream.ref][stream]
+        expected = self._next.get(stream, 1)
+        if expected >= start:
+            return None
+        self._next[stream] = start
+        return Gap(stream, expected, start - 1, UNKNOWN)
+
+    def _hold(self, arrival: Arrival) -> Verdict:
+        stream, seq = arrival.stream, arrival.seq
+        if seq in self._held.get(stream, ()):
+            return Verdict.DUPLICATE
+        if self._holding[stream.ref] >= HELD:
+            return Verdict.DROPPED
+        self._held.setdefault(stream, {})[seq] = arrival
+        self._holding[stream.ref] += 1
+        return Verdict.HELD
+
+    def _release(self, stream: Stream, seq: int) -> Arrival | None:
+        held = self._held.get(stream)
+        arrival = held.pop(seq, None) if held else None
+        if arrival is not None:
+            self._holding[stream.ref] -= 1
+        if not held:
+            self._held.pop(stream, None)
+        return arrival
 
     def _drain(self, stream: Stream) -> list[Arrival]:
         held = self._held.get(stream, {})
         for seq in [seq for seq in held if seq < self._next[stream]]:
-            del held[seq]
-        first = held.pop(self._next[stream], None)
+            self._release(stream, seq)
+        first = self._release(stream, self._next[stream])
         return self.push(first)[1] if first is not None else []

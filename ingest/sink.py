@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 CAPACITY = 200_000
 GROUP = 20_000
+GAPS_TOLD = 1_000
 _BACKOFF_S = (0.5, 30.0)
 
 
@@ -58,9 +59,12 @@ class Sink:
         self._waiting: list[Arrival | _Skip] = []
         self._size = 0
         self._some = asyncio.Event()
+        self._told: set[Gap] = set()
 
     def push(self, arrival: Arrival) -> Verdict:
         """Takes a batch, in whatever order it comes."""
+        if (gap := self._sequencer.concede(arrival)) is not None:
+            self._skip(gap)
         verdict, ready = self._sequencer.push(arrival)
         return verdict if self._queue(ready) else Verdict.DROPPED
 
@@ -68,9 +72,7 @@ class Sink:
         """Takes what a gateway says it holds; the gaps that this reveals."""
         gaps, ready = self._sequencer.hello(ref, spans)
         for gap in gaps:
-            if gap.reason == UNKNOWN:
-                self._waiting.append(_Skip(gap.stream, gap.last))
-                self._some.set()
+            self._skip(gap)
         self._queue(ready)
         return gaps
 
@@ -95,6 +97,15 @@ class Sink:
             backoff = _BACKOFF_S[0]
             self._note("")
             self._taken([step] if isinstance(step, _Skip) else step)
+
+    def _skip(self, gap: Gap) -> None:
+        if gap not in self._told and len(self._told) < GAPS_TOLD:
+            self._told.add(gap)
+            said = gap._asdict() | {"stream": gap.stream.lane}
+            log.warning("gap in a stream", store=self.name, gateway=str(gap.stream.ref), **said)
+        if gap.reason == UNKNOWN:
+            self._waiting.append(_Skip(gap.stream, gap.last))
+            self._some.set()
 
     def _queue(self, ready: Sequence[Arrival]) -> bool:
         for arrival in ready:

@@ -4,7 +4,8 @@
    what is behind it is unknown and nothing fires. (Urgent readings overtake bulk ones and would make them look late.)
 2. The first reading of a new epoch starts every device's grace anew.
 3. A reading without a good value does not end an absence. Any reading with one does.
-4. No time runs ahead of the centre's receipt, so that a device with a fast clock cannot make the others look silent.
+4. Of devices that it has not heard of, it learns of ``MAX_DEVICES`` a gateway: what is known is written down each time.
+5. No time runs ahead of the centre's receipt, so that a device with a fast clock cannot make the others look silent.
 """
 
 from typing import NamedTuple
@@ -17,6 +18,9 @@ from telemetry.batch import Lane
 from telemetry.presence import Device
 from telemetry.quality import Quality
 from telemetry.reading import Reading
+
+
+MAX_DEVICES = 10_000
 
 
 class Presence(msgspec.Struct, omit_defaults=True, tag="presence"):
@@ -58,6 +62,9 @@ def hear(presence: Presence, reading: Reading, epoch: str, lane: str, received_a
     if lane == Lane.BULK:
         presence.newest = max(presence.newest, at)
     device = reading.device
+    known = device in presence.heard or device in presence.failing
+    if not known and len(presence.heard) + len(presence.failing) >= MAX_DEVICES:
+        return
     if is_good(reading):
         if at >= presence.heard.get(device, 0):
             presence.heard[device] = at

@@ -34,6 +34,7 @@ from telemetry.reading import Reading
 log = structlog.get_logger()
 
 FORGET_AFTER_US = 24 * 3600 * 1_000_000
+MAX_WATCHES = 100_000
 FORGET_EVERY_US = 600 * 1_000_000
 
 
@@ -216,6 +217,8 @@ class AlertEngine:
         zone = self._directory.zone_of(ref, reading.device)
         known = self._watches.get((ref, reading.device, reading.kind))
         if known is None or known.device is not device or known.zone != zone:
+            if len(self._watches) >= MAX_WATCHES:
+                self._watches.clear()
             watchers = self._rules.watching(reading.kind, ref.community, reading.device, device, zone)
             known = self._watches[ref, reading.device, reading.kind] = _Watch(device, zone, watchers)
         return known

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from alerts_world import BASE, device, instant
 
+from ingest.alerts import absence as module
 from ingest.alerts.absence import Absent, Presence, hear, is_good, judge, limit_s, silence
 from ingest.alerts.machine import Change
 from ingest.alerts.rule import Absence
@@ -23,8 +24,8 @@ def said(at_s: float, name: str = "garage", **more: Any) -> Reading:
     return Reading(device=name, kind=Kind.ENVIRONMENT, at=instant(at_s), **more)
 
 
-def silent(at_s: float) -> Reading:
-    return said(at_s, values={}, quality=Quality.BAD, faults={"*": "no answer"})
+def silent(at_s: float, name: str = "garage") -> Reading:
+    return said(at_s, name, values={}, quality=Quality.BAD, faults={"*": "no answer"})
 
 
 def heard(*readings: Reading, epoch: str = FIRST, lane: str = Lane.BULK, presence: Presence | None = None) -> Presence:
@@ -69,6 +70,13 @@ def test_a_device_with_a_fast_clock_does_not_make_the_others_absent() -> None:
     assert presence.newest == instant(1)
     hear(presence, said(3600), FIRST, Lane.BULK, instant(2))
     assert absent(heard(said(12, "other"), presence=presence)) == 12
+
+
+def test_a_gateway_that_makes_devices_up_is_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_DEVICES", 3)
+    presence = heard(said(0), said(1, "made-up-1"), silent(2, "made-up-2"), said(3, "made-up-3"), silent(4, "made-up-4"))
+    assert presence.devices() == {"garage", "made-up-1", "made-up-2"}
+    assert absent(heard(said(9.9), said(12, "made-up-9"), presence=presence)) is None
 
 
 def test_what_its_gateway_says_of_it_counts_from_the_first_time_until_a_good_reading() -> None:

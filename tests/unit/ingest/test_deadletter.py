@@ -64,3 +64,9 @@ async def test_letters_wait_for_a_database_that_is_down(
             await asyncio.sleep(0.01)
     writing.cancel()
     assert await count(database) == MAX_WAITING
+
+
+def test_what_waits_is_cut_already_so_that_huge_letters_cannot_fill_the_memory(database: Database) -> None:
+    letters = DeadLetters(database, lambda: T0)
+    letters.put(LETTER._replace(body=bytes(1 << 20)))
+    assert letters._queue.get_nowait().body == bytes(MAX_BODY)

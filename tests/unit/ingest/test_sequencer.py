@@ -79,3 +79,43 @@ def test_what_a_full_sink_refused_is_taken_when_it_comes_again() -> None:
     _, (first,) = sequencer.push(arrival(1))
     sequencer.unpush(first)
     assert sequencer.push(arrival(1))[0] is Verdict.NEW
+
+
+def test_a_hello_alone_moves_nothing_however_far_ahead_it_claims_to_be() -> None:
+    sequencer = Sequencer({STREAM: 5})
+    assert sequencer.hello(REF, hello(10**18, 10**18)) == ([], [])
+    assert sequencer.concede(arrival(6)) is None
+    assert sequencer.push(arrival(6))[0] is Verdict.NEW
+
+
+def test_what_the_gateway_has_forgotten_is_given_up_when_a_later_batch_comes() -> None:
+    sequencer = Sequencer({})
+    assert sequencer.hello(REF, hello(57, 60)) == ([], [])
+    assert sequencer.concede(arrival(58)) == (STREAM, 1, 56, UNKNOWN)
+    assert sequencer.push(arrival(58)) == (Verdict.HELD, [])
+    assert sequencer.concede(arrival(57)) is None
+    assert [item.seq for item in sequencer.push(arrival(57))[1]] == [57, 58]
+
+
+def test_nothing_is_given_up_that_has_come_after_the_hello() -> None:
+    sequencer = Sequencer({})
+    sequencer.hello(REF, hello(3, 4))
+    given_out = [item.seq for seq in (1, 2) for item in sequencer.push(arrival(seq))[1]]
+    assert sequencer.concede(arrival(3)) is None
+    assert given_out + [item.seq for item in sequencer.push(arrival(3))[1]] == [1, 2, 3]
+
+
+def test_the_newest_hello_alone_counts() -> None:
+    sequencer = Sequencer({})
+    sequencer.hello(REF, hello(57, 60))
+    sequencer.hello(REF, [])
+    assert sequencer.concede(arrival(58)) is None
+
+
+def test_a_gateway_of_many_epochs_is_held_no_more_than_one_of_few() -> None:
+    sequencer = Sequencer({})
+    streams = [Stream(*REF, f"{number:016x}", Lane.BULK) for number in range(HELD + 10)]
+    verdicts = [sequencer.push(arrival(2, stream))[0] for stream in streams]
+    assert verdicts == [Verdict.HELD] * HELD + [Verdict.DROPPED] * 10
+    assert [item.seq for item in sequencer.push(arrival(1, streams[0]))[1]] == [1, 2]
+    assert sequencer.push(arrival(2, streams[-1]))[0] is Verdict.HELD

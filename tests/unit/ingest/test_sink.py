@@ -144,6 +144,16 @@ async def test_a_gap_is_settled_in_its_turn_and_what_follows_is_stored() -> None
     assert store.told == [[1], ("skip", 8), [9]]
 
 
+async def test_what_its_gateway_holds_no_more_is_settled_when_a_later_batch_proves_it() -> None:
+    store = Store()
+    sink = sink_of(store)
+    assert sink.hello(REF, [Span(EPOCH, Lane.BULK, 9, 10)]) == []
+    sink.push(arrival(9))
+    async with running(sink):
+        await until(sink, 9)
+    assert store.told == [("skip", 8), [9]]
+
+
 async def test_it_begins_at_its_watermark() -> None:
     sink = sink_of(Store(), known=7)
     assert sink.durable == {STREAM: 7}
