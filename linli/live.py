@@ -106,19 +106,18 @@ def _flow(now: Snapshot, before: Snapshot) -> Any:
 
 def _alerts(now: Snapshot, rows: int) -> Any:
     from rich.table import Table
-    from rich.text import Text
 
-    alerts = Table(title=f"alerts 告警: {_colours(now)}", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    title = f"alerts 告警: {_colours(now)}"
+    alerts = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, expand=True)
     for heading in ("colour", "state", "since 起始"):
         alerts.add_column(heading, no_wrap=True)
-    for heading in ("alert 告警", "place 位置"):  # these two give way on a narrow screen
-        alerts.add_column(heading)
+    for heading, share in (("alert 告警", 3), ("place 位置", 2)):  # what is left of the screen
+        alerts.add_column(heading, no_wrap=True, ratio=share)
     for alert in now.latest[:rows]:
         zh, style = COLOURS.get(alert["colour"], ("", ""))
         title, place = alert["title"], alert["place"]
-        words = (f"{title['zh']} {title['en']}", place["zh"])
-        last = (Text(word, no_wrap=True, overflow="ellipsis") for word in words)
-        row = (f"{alert['colour']} {zh}", alert["state"], _local(alert["opened_at"]), *last)
+        when, what = _local(alert["opened_at"]), f"{title['zh']} {title['en']}"
+        row = (f"{alert['colour']} {zh}", alert["state"], when, what, place["zh"])
         alerts.add_row(*row, style=style if alert["state"] == "open" else "dim")
     return alerts
 
