@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from device_profiles import Library, Profile, address_faults, read_text
+from edge.bus_config import BusConfig, RtuBus, SerialLine
 from telemetry.broker import Broker, broker_problems, public_files, secret_files
 from telemetry.document import nearest, parse, read
 from telemetry.errors import ConfigInvalid, Problem
@@ -45,26 +46,6 @@ class Privacy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     key_file: str
     clear: tuple[Literal["plate", "credential"], ...] = ()
-
-
-class TcpBus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="modbus-tcp", tag_field="type"):
-    id: Name
-    host: str
-    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 502
-    timeout_s: Seconds = 1.0
-
-
-class RtuBus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="modbus-rtu", tag_field="type"):
-    id: Name
-    port: str
-    baud: Annotated[int, msgspec.Meta(ge=300, le=1_000_000)] = 9600
-    parity: Literal["N", "E", "O"] = "N"
-    stop_bits: Literal[1, 2] = 1
-    timeout_s: Seconds = 1.0
-    gap_ms: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
-
-
-BusConfig = TcpBus | RtuBus
 
 
 class DeviceBroker(Broker, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -246,14 +227,14 @@ def _gateway_problems(config: GatewayConfig) -> Iterator[Problem]:
         except ConfigInvalid as error:
             yield from error.problems
     for number, bus in enumerate(gateway.buses):
-        if isinstance(bus, TcpBus) and not _HOST.fullmatch(bus.host):
+        if not isinstance(bus, RtuBus) and not _HOST.fullmatch(bus.host):
             yield Problem(file, f"buses[{number}].host", f"{bus.host!r} is not a host", "a name or an address, without port")
     for name in ("buses", "brokers"):
         ids = [item.id for item in getattr(gateway, name)]
         for number, id_ in enumerate(ids):
             if id_ in ids[:number]:
                 yield Problem(file, f"{name}[{number}].id", f"{id_!r} stands twice", "each bus or broker has its own id")
-    ends = [(bus.host, bus.port) if isinstance(bus, TcpBus) else bus.port for bus in gateway.buses]
+    ends = [bus.end for bus in gateway.buses]
     for number, end in enumerate(ends):
         if end in ends[:number]:
             yield Problem(
@@ -268,7 +249,7 @@ _PORT_UNITS = _LINE_UNITS | {0, 255}
 
 
 def _units_of(config: GatewayConfig, bus_id: str) -> frozenset[int]:
-    on_a_line = any(isinstance(bus, RtuBus) and bus.id == bus_id for bus in config.gateway.buses)
+    on_a_line = any(isinstance(bus, SerialLine) and bus.id == bus_id for bus in config.gateway.buses)
     return _LINE_UNITS if on_a_line else _PORT_UNITS
 
 

@@ -5,7 +5,13 @@ set -euo pipefail
 PATH="$PATH:/usr/sbin"
 declare -A package=([mosquitto]=mosquitto [mosquitto_sub]=mosquitto-clients [influxd]=influxdb [victoria-metrics]=victoria-metrics [socat]=socat [mbpoll]=mbpoll)
 
-missing() { for command in "${!package[@]}"; do command -v "$command" >/dev/null || echo "${package[$command]}"; done | sort -u; }
+missing() {
+  {
+    for command in "${!package[@]}"; do command -v "$command" >/dev/null || echo "${package[$command]}"; done
+    command -v cc >/dev/null || printf "gcc\nlibc6-dev\n"  # a server of libmodbus is compiled by the tests
+    [[ -e /usr/include/modbus/modbus.h ]] || echo libmodbus-dev
+  } | sort -u
+}
 
 mapfile -t lacking < <(missing)
 if ((${#lacking[@]})) && [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then

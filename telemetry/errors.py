@@ -62,7 +62,11 @@ class AckInvalid(LinliError):
 
 
 class DeviceTimeout(LinliError):
-    """A device did not answer in time."""
+    """A device did not answer in time; ``damaged``: something came, but no whole answer."""
+
+    def __init__(self, message: str, *, damaged: bool = False) -> None:
+        self.damaged = damaged
+        super().__init__(message)
 
 
 class DeviceRefused(LinliError):

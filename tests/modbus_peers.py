@@ -1,4 +1,4 @@
-"""The other end of a Modbus bus for the tests: pymodbus's servers, a socat line, and ends that misbehave on purpose."""
+"""The other end of a Modbus bus for the tests: servers of pymodbus and libmodbus, a socat line, ends that misbehave."""
 
 import asyncio
 import os
@@ -7,15 +7,20 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from pymodbus.framer import FramerRTU
-from pymodbus.server import ModbusSerialServer, ModbusTcpServer
+from pymodbus.framer import FramerRTU, FramerType
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusUdpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from tests.servers import HOST
+from edge.bus_config import BusConfig, RtuBus, RtuOverTcpBus, TcpBus, UdpBus
+from tests.servers import HOST, free_port
+
+TIMEOUT_S = 0.15
+TYPES = ("modbus-tcp", "modbus-udp", "modbus-rtu-over-tcp", "modbus-rtu")
 
 Registers = Mapping[int, int]
 
@@ -150,3 +155,113 @@ def rtu_frame(unit_id: int, pdu: bytes) -> bytes:
 def holding(*registers: int) -> bytes:
     """The answer to a read of holding registers."""
     return bytes((3, 2 * len(registers))) + b"".join(word.to_bytes(2, "big") for word in registers)
+
+
+@asynccontextmanager
+async def pymodbus_bus(type_: str, folder: Path, *units: SimDevice) -> AsyncIterator[BusConfig]:
+    """A bus of any type with pymodbus's server behind it."""
+    port = free_port()
+    if type_ == "modbus-rtu":
+        with serial_line(folder) as line:
+            async with pymodbus_rtu(line.units, *units):
+                yield RtuBus(id="bus", port=line.master, timeout_s=TIMEOUT_S)
+        return
+    server: ModbusTcpServer | ModbusUdpServer
+    bus: BusConfig
+    if type_ == "modbus-udp":
+        server, bus = ModbusUdpServer(list(units), address=(HOST, port)), UdpBus("bus", HOST, port, TIMEOUT_S)
+    elif type_ == "modbus-rtu-over-tcp":
+        server = ModbusTcpServer(list(units), framer=FramerType.RTU, address=(HOST, port))
+        bus = RtuOverTcpBus(id="bus", host=HOST, port=port, timeout_s=TIMEOUT_S)
+    else:
+        server, bus = ModbusTcpServer(list(units), address=(HOST, port)), TcpBus("bus", HOST, port, TIMEOUT_S)
+    await server.serve_forever(background=True)
+    try:
+        yield bus
+    finally:
+        await server.shutdown()
+
+
+class Heard(NamedTuple):
+    """A request as the far end heard it. ``say`` writes bytes, ``frame`` makes them out of an answer to this request."""
+
+    unit_id: int
+    say: Callable[[bytes], object]
+    frame: Callable[[bytes], bytes]
+
+    def answer(self, pdu: bytes) -> None:
+        self.say(self.frame(pdu))
+
+
+Requests = asyncio.Queue[Heard]
+
+
+@asynccontextmanager
+async def far_end(type_: str, folder: Path) -> AsyncIterator[tuple[BusConfig, Requests]]:
+    """A bus of any type whose far end is the test: it hears the requests and answers when and what it likes."""
+    heard, port = Requests(), free_port()
+    if type_ == "modbus-rtu":
+        with serial_line(folder) as line:
+            async with line_end(line.units) as end:
+                reading = asyncio.create_task(_hear_rtu(end, heard))
+                yield RtuBus(id="bus", port=line.master, timeout_s=TIMEOUT_S), heard
+                reading.cancel()
+    elif type_ == "modbus-udp":
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Datagrams(heard), local_addr=(HOST, port)
+        )
+        yield UdpBus("bus", HOST, port, TIMEOUT_S), heard
+        transport.close()
+    elif type_ == "modbus-rtu-over-tcp":
+        async with tcp_end(port, lambda end: _hear_rtu(end, heard)):
+            yield RtuOverTcpBus(id="bus", host=HOST, port=port, timeout_s=TIMEOUT_S), heard
+    else:
+        async with tcp_end(port, lambda end: _hear_tcp(end, heard)):
+            yield TcpBus("bus", HOST, port, TIMEOUT_S), heard
+
+
+async def _hear_rtu(end: End, heard: Requests) -> None:
+    while True:
+        unit_id = (await end.rtu_request())[0]
+        heard.put_nowait(Heard(unit_id, end.write, partial(rtu_frame, unit_id)))
+
+
+async def _hear_tcp(end: End, heard: Requests) -> None:
+    while True:
+        transaction, rest = await end.tcp_request()
+        heard.put_nowait(Heard(rest[0], end.write, partial(tcp_frame, transaction, rest[0])))
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, heard: Requests) -> None:
+        self._heard = heard
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        frame = partial(tcp_frame, int.from_bytes(data[:2], "big"), data[6])
+        self._heard.put_nowait(Heard(data[6], lambda answer: self._transport.sendto(answer, addr), frame))
+
+
+@contextmanager
+def libmodbus_server(program: Path, *words: str) -> Iterator[None]:
+    """The server of ``libmodbus_server.c``, ready."""
+    process = subprocess.Popen([program, *words], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n", "libmodbus did not open its end"
+        yield
+    finally:
+        process.kill()
+        process.communicate(timeout=5)
+
+
+def compiled_libmodbus_server(folder: Path) -> Path:
+    """``libmodbus_server.c`` as a program; skips when there is no compiler or no libmodbus."""
+    program, source = folder / "libmodbus_server", Path(__file__).with_name("libmodbus_server.c")
+    compiler = shutil.which("cc")
+    command = [compiler or "cc", "-O1", "-o", str(program), str(source), "-lmodbus"]
+    if compiler is None or subprocess.run(command, capture_output=True).returncode:
+        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        say("libmodbus cannot be compiled against (apt install gcc libmodbus-dev)")
+    return program

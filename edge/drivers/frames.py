@@ -71,12 +71,31 @@ class TcpFrames(FramerSocket):
                     return used, found
 
 
-class RtuFrames(FramerRTU):
-    """Modbus RTU: no transaction id, so the frame is searched by its head and proved by its CRC."""
+class UdpFrames(TcpFrames):
+    """The same over UDP: a datagram is never the rest of another one."""
 
-    def __init__(self) -> None:
+    def handleFrame(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, ModbusPDU | None]:
+        """As for TCP; what is left of a datagram is dropped."""
+        _, found = super().handleFrame(data, exp_devid, exp_tid)
+        return len(data), found
+
+
+class RtuFrames(FramerRTU):
+    """Modbus RTU: no transaction id, so the frame is searched by its head and proved by its CRC.
+
+    ``echo``: the line carries our own requests back to us. They have the shape of an answer when it is 8 bytes long.
+    """
+
+    def __init__(self, echo: bool = False) -> None:
         super().__init__(DecodePDU(False))
         self.question: Question | None = None
+        self._echo = echo
+        self._sent = b""
+
+    def buildFrame(self, message: ModbusPDU) -> bytes:
+        """Called by pymodbus for the bytes of a request."""
+        self._sent = super().buildFrame(message)
+        return self._sent
 
     def handleFrame(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, ModbusPDU | None]:
         """Called by pymodbus with all unread bytes: how many are used up, and the answer if it is there."""
@@ -86,13 +105,20 @@ class RtuFrames(FramerRTU):
         function = FUNCTION[question.table]
         good = bytes((question.unit_id, function, question.answer_bytes)), 5 + question.answer_bytes
         refusal = bytes((question.unit_id, function | 0x80)), 5
-        for start in range(len(data) - 4):
+        for start in range(self._after_echo(data), len(data) - 4):
             for head, size in (good, refusal):
                 frame = data[start : start + size]
                 if len(frame) == size and frame.startswith(head) and self._is_whole(frame):
                     return start + size, answer(question, frame[1:-2])
         return 0, None
 
+    def _after_echo(self, data: bytes) -> int:
+        heard = data.find(self._sent) if self._echo else -1
+        return heard + len(self._sent) if heard >= 0 else 0
+
     @staticmethod
     def _is_whole(frame: bytes) -> bool:
         return FramerRTU.check_CRC(frame[:-2], int.from_bytes(frame[-2:], "big"))
+
+
+Frames = TcpFrames | RtuFrames

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from edge.config import BusConfig, GatewayConfig, RtuBus
+from edge.bus_config import BusConfig, RtuBus, SerialLine, type_of
+from edge.config import GatewayConfig
 
 
 class BusSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,12 +24,11 @@ def buses(config: GatewayConfig) -> tuple[BusSeen, ...]:
 
 
 def _seen(config: GatewayConfig, bus: BusConfig) -> BusSeen:
-    serial = isinstance(bus, RtuBus)
     return BusSeen(
         id=bus.id,
-        type="modbus-rtu" if serial else "modbus-tcp",
-        end=bus.port if isinstance(bus, RtuBus) else f"{bus.host}:{bus.port}",
-        setting=f"{bus.baud}-8{bus.parity}{bus.stop_bits}" if isinstance(bus, RtuBus) else "",
+        type=type_of(bus),
+        end=bus.end,
+        setting=f"{bus.baud}-8{bus.parity}{bus.stop_bits}" if isinstance(bus, SerialLine) else "",
         present=Path(bus.port).exists() if isinstance(bus, RtuBus) else None,
         devices=tuple(device.id for device in config.devices if device.address.bus == bus.id),
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Protocol
 import msgspec
 
 from device_profiles import Answer, Decoded, Library, Observation, Profile, Request, Table, decode, plan
-from edge.config import Address, DeviceConfig, GatewayConfig, RtuBus, device_problems
+from edge.config import Address, DeviceConfig, GatewayConfig, device_problems
 from edge.provisioning.listen import is_alive, listen
 from edge.provisioning.site import Site, bus_config
 from telemetry.document import convert, nearest
@@ -155,8 +155,7 @@ def where(config: GatewayConfig, address: Address) -> str:
     """An address in words, with the end it stands for."""
     if address.bus is not None:
         bus = bus_config(config, address.bus)
-        end = bus.port if isinstance(bus, RtuBus) else f"{bus.host}:{bus.port}"
-        return f"{address.bus} ({end}) unit {address.unit_id}"
+        return f"{address.bus} ({bus.end}) unit {address.unit_id}"
     return f"{address.broker} " + " ".join(f"{name}={value}" for name, value in sorted(address.topic.items()))
 
 

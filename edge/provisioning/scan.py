@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from device_profiles import Answer, Library, Profile, Table, decode, plan
-from edge.config import BusConfig, RtuBus
+from edge.bus_config import BusConfig, RtuBus
 from edge.drivers.modbus import Bus, open_bus
 from edge.provisioning.probe import Reads
 from edge.provisioning.site import Site, bus_config

@@ -14,7 +14,8 @@ from typing import Protocol
 import msgspec
 
 from device_profiles import Library
-from edge.config import BusConfig, DeviceConfig, GatewayConfig
+from edge.bus_config import BusConfig
+from edge.config import DeviceConfig, GatewayConfig
 from edge.drivers.modbus import Bus, open_bus
 from telemetry.document import nearest
 from telemetry.errors import ConfigInvalid, LinliError, Problem

@@ -10,7 +10,7 @@ import pytest
 from device_profiles import Profile
 from device_profiles.library import load_text
 from edge import liveness
-from edge.config import TcpBus
+from edge.bus_config import TcpBus
 from edge.drivers.modbus import open_bus
 from edge.health import Tally
 from edge.poller import Poller, Unit

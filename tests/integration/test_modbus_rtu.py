@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from device_profiles import Table
-from edge.config import RtuBus
+from edge.bus_config import RtuBus
 from edge.drivers.modbus import Bus, open_bus
 from telemetry.errors import BusUnavailable, DeviceTimeout
 from tests.modbus_peers import Line, holding, line_end, pymodbus_rtu, rtu_frame, serial_line, unit
@@ -23,7 +23,7 @@ def line(tmp_path: Path):
 
 @pytest.fixture
 async def bus(line: Line):
-    bus = open_bus(RtuBus("rs485-1", line.master, 9600, timeout_s=TIMEOUT_S))
+    bus = open_bus(RtuBus(id="rs485-1", port=line.master, timeout_s=TIMEOUT_S))
     yield bus
     await bus.close()
 
@@ -124,7 +124,7 @@ async def test_an_endless_stream_ends_with_the_time_out(bus: Bus, line: Line) ->
 
 
 async def test_frames_keep_their_silent_interval(line: Line) -> None:
-    bus = open_bus(RtuBus("rs485-1", line.master, 9600, timeout_s=TIMEOUT_S, gap_ms=30))
+    bus = open_bus(RtuBus(id="rs485-1", port=line.master, timeout_s=TIMEOUT_S, gap_ms=30))
     async with pymodbus_rtu(line.units, unit(1, {0: 11, 1: 12})):
         await read(bus)
         began = time.monotonic()
@@ -135,7 +135,7 @@ async def test_frames_keep_their_silent_interval(line: Line) -> None:
 
 
 async def test_a_missing_port_is_an_unavailable_bus_that_names_it() -> None:
-    bus = open_bus(RtuBus("rs485-9", "/dev/ttyNONE9", timeout_s=TIMEOUT_S))
+    bus = open_bus(RtuBus(id="rs485-9", port="/dev/ttyNONE9", timeout_s=TIMEOUT_S))
     with pytest.raises(BusUnavailable, match=r"/dev/ttyNONE9 cannot be used: .*No such file"):
         await read(bus)
 

@@ -8,8 +8,9 @@ from pymodbus.constants import ExcCodes
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from device_profiles import Table
-from edge.config import TcpBus
-from edge.drivers.modbus import HALF_OPEN_AFTER, Bus, open_bus
+from edge.bus_config import TcpBus
+from edge.drivers.line import HALF_OPEN_AFTER
+from edge.drivers.modbus import Bus, open_bus
 from telemetry.errors import BusUnavailable, DeviceRefused, DeviceTimeout
 from tests.modbus_peers import End, holding, pymodbus_tcp, tcp_end, tcp_frame, unit
 from tests.servers import HOST, free_port

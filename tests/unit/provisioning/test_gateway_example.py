@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from device_profiles import load_library
-from edge.config import DeviceConfig, Gateway, GatewayConfig, RtuBus, load
+from edge.bus_config import Rs485, RtuBus, RtuOverTcpBus, TcpBus, UdpBus
+from edge.config import DeviceConfig, Gateway, GatewayConfig, load
 from linli.paths import config_dir
 from telemetry.broker import Broker
 
@@ -31,10 +32,21 @@ def test_the_examples_are_good_configuration(example: GatewayConfig) -> None:
     assert [device.id for device in example.devices] == ["b3-pump-climate", "b3-meter", "b3-roof-door"]
 
 
-@pytest.mark.parametrize(("part", "type_"), [((), Gateway), (("centre", "broker"), Broker), (("buses", 0), RtuBus)])
+@pytest.mark.parametrize(
+    ("part", "type_"),
+    [
+        ((), Gateway),
+        (("centre", "broker"), Broker),
+        (("buses", 0), RtuBus),
+        (("buses", 0, "rs485"), Rs485),
+        (("buses", 1), TcpBus),
+        (("buses", 2), RtuOverTcpBus),
+        (("buses", 3), UdpBus),
+    ],
+)
 def test_every_key_there_is_stands_in_the_example(part: tuple[str | int, ...], type_: type[msgspec.Struct]) -> None:
     text = (config_dir() / "gateway.example.yaml").read_text()
-    shown = yaml.safe_load(re.sub(r"# (certificate\w+: \S+).*", r"\1", text))
+    shown = yaml.safe_load(re.sub(r"# ((certificate\w+|rs485|  \w+): ?\S*).*", r"\1", text))
     for step in part:
         shown = shown[step]
     assert {field.encode_name for field in msgspec.structs.fields(type_)} <= shown.keys()
