@@ -18,6 +18,7 @@ import httpx
 from linli import live
 from linli.child import Child
 from linli.demo import Layout, Options, hold, lay_out
+from telemetry.broker import Broker, broker_problems
 from telemetry.errors import ConfigInvalid, LinliError, Problem
 
 REFRESH_S = 1.0
@@ -42,6 +43,8 @@ def _check(options: Options) -> None:
     from ingest import service
     from simulators import load_stage
 
+    if options.broker and (wrong := list(broker_problems(Broker(options.broker), "--broker", ""))):
+        raise ConfigInvalid([problem._replace(path="") for problem in wrong])
     layout = lay_out(options)
     problems: list[Problem] = []
     for look in (

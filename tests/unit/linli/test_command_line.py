@@ -1,5 +1,12 @@
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from linli.demo import Options
+from linli.together import check_all
+from telemetry.errors import ConfigInvalid
 
 
 def test_a_verb_of_an_extra_that_is_not_installed_says_what_to_install() -> None:
@@ -9,3 +16,11 @@ def test_a_verb_of_an_extra_that_is_not_installed_says_what_to_install() -> None
     assert refused.stderr.splitlines() == [
         "error: httpx is not installed (pip install 'linli[edge]', 'linli[ingest]' or 'linli[all]')"
     ]
+
+
+def test_a_broker_that_up_cannot_use_is_refused_by_the_option_that_named_it(tmp_path: Path) -> None:
+    options = Options(tmp_path / "data", 8080, "mqtt://192.0.2.1", "duckdb", None, True)
+    with pytest.raises(ConfigInvalid) as refused:
+        check_all(options)
+    assert [problem.file for problem in refused.value.problems] == ["--broker"]
+    assert not (tmp_path / "data").exists()
