@@ -2,9 +2,11 @@
 
 ``load_library`` gives profiles. For Modbus: ``plan`` the requests, ``decode`` the answers, ``encode`` for simulators.
 For MQTT: ``subscriptions`` to listen on, ``extract`` observations from messages. ``sampling`` says how each metric is thinned.
+``with_parameters`` binds what the site alone knows (``parameter_faults``); ``unwrap`` follows a counter over its wraps.
 Pure but for ``load_library`` and ``read_text``, which read files.
 """
 
+from device_profiles.counters import Count, unwrap
 from device_profiles.decoding import Answer, Decoded, decode, encode
 from device_profiles.format import Table
 from device_profiles.library import Library, load_file, load_library
@@ -12,11 +14,13 @@ from device_profiles.messages import Keys, Message, Observation, extract
 from device_profiles.payload import PayloadInvalid
 from device_profiles.planner import Request, plan
 from device_profiles.profile import Point, Profile, Sampling, sampling
+from device_profiles.site import parameter_faults, with_parameters
 from device_profiles.text_file import read_text
 from device_profiles.topics import address_faults, subscriptions
 
 __all__ = [
     "Answer",
+    "Count",
     "Decoded",
     "Keys",
     "Library",
@@ -34,8 +38,11 @@ __all__ = [
     "extract",
     "load_file",
     "load_library",
+    "parameter_faults",
     "plan",
     "read_text",
     "sampling",
     "subscriptions",
+    "unwrap",
+    "with_parameters",
 ]

@@ -63,8 +63,10 @@ class Conversion:
                 return raw is not self.invert
             case ValueType.TEXT:
                 return _text(raw)
-        if isinstance(raw, bool | int | float | str):
+        if isinstance(raw, str | bool):
             return raw
+        if isinstance(raw, int | float):
+            return self._number(raw) if self.factor != 1 or self.offset != 0 else raw
         raise Unfit(f"{_shown(raw)} is not a value")
 
     def raw(self, value: Value) -> Raw:
@@ -76,7 +78,7 @@ class Conversion:
             raise ValueError(f"no raw value means {value!r}")
         if self.type is ValueType.BOOL:
             return bool(value) is not self.invert
-        if self.type in (ValueType.FLOAT, ValueType.INT) and not isinstance(value, str):
+        if self.type not in (ValueType.BOOL, ValueType.TEXT) and not isinstance(value, str):
             if self.factor == 1 and self.offset == 0:
                 return value
             raw = (Fraction(value) - self.offset) / self.factor

@@ -49,10 +49,16 @@ class _Part(NamedTuple):
 
 
 def decode(profile: Profile, answers: Iterable[Answer]) -> tuple[Decoded, ...]:
-    """Every point of every answer, in their order."""
+    """Every point of every answer, in their order; then the points that are worked out of them.
+
+    A point that has several places and was asked for in two of them is told once: by the place that had a value.
+    """
     answers = tuple(answers)
     given = _helpers(profile, answers)
-    return tuple(decoded for answer in answers for decoded in _decoded(profile, answer, given))
+    found = tuple(decoded for answer in answers for decoded in _decoded(profile, answer, given))
+    if profile.doubled:
+        found = tuple(_told_once(found))
+    return found + tuple(_derived(profile.derived, found)) if profile.derived else found
 
 
 def encode(profile: Profile, point: str, value: Value, given: Mapping[str, Value] | None = None) -> WordsOnWire:
@@ -96,14 +102,50 @@ def _decoded(profile: Profile, answer: Answer, given: Mapping[str, Raw | Unfit])
             yield Decoded(point.name, point.metric, value, Quality.GOOD, "", own)
 
 
+def _told_once(found: Iterable[Decoded]) -> Iterable[Decoded]:
+    best: dict[str, Decoded] = {}
+    for each in found:
+        if each.point not in best or best[each.point].value is None:
+            best[each.point] = each
+    return best.values()
+
+
+def _derived(points: Iterable[Point], found: Iterable[Decoded]) -> Iterable[Decoded]:
+    """The derived points all of whose inputs were asked for; bad where one of them is."""
+    known = {each.point: each for each in found}
+    for point in points:
+        link = point.derivation
+        if link is None or not link.points or not link.points <= known.keys():
+            continue
+        bad = next((known[name] for name in sorted(link.points) if known[name].value is None), None)
+        if bad is not None:
+            yield Decoded(point.name, point.metric, None, Quality.BAD, f"{bad.point} is not known: {bad.reason}", ())
+            continue
+        try:
+            value = point.conversion.value(link.value({name: known[name].value for name in link.points}))
+        except Unfit as error:
+            yield Decoded(point.name, point.metric, None, Quality.BAD, str(error), ())
+        else:
+            yield Decoded(point.name, point.metric, value, Quality.GOOD, "", ())
+
+
 @lru_cache(maxsize=1024)
 def _parts(profile: Profile, request: Request) -> tuple[_Part, ...]:
-    found = ((profile.points[name], profile.points[name].register) for name in request.points)
+    found = ((profile.points[name], _place(profile.points[name], request)) for name in request.points)
     return tuple(
         _Part(point, register, register.address - request.address, register.address - request.address + register.count)
         for point, register in found
         if register is not None
     )
+
+
+def _place(point: Point, request: Request) -> Register | None:
+    """Which of a point's places a request reads."""
+    end = request.address + request.count
+    for register in point.places:
+        if register.table is request.table and request.address <= register.address and register.address + register.count <= end:
+            return register
+    return point.register
 
 
 def _raw(register: Register, words: WordsOnWire) -> Raw:

@@ -3,26 +3,31 @@
 Frames are checked by their CRC before they are believed: manuals print wrong ones.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
 
+from device_profiles.carriers import LORAWAN, Carrier
 from device_profiles.clock import as_micros
 from device_profiles.decoding import Answer, Decoded, decode, helper_names
-from device_profiles.format import Frame, Given, MessageExample, Table, Vector
+from device_profiles.format import Table
+from device_profiles.format_examples import Frame, Given, MessageExample, UplinkExample, Vector
 from device_profiles.messages import Keys, Message, Observation, extract
 from device_profiles.payload import PayloadInvalid
 from device_profiles.planner import Request
-from device_profiles.profile import Profile
-from device_profiles.registers import BIT_TABLES
+from device_profiles.profile import Derivation, Point, Profile
+from device_profiles.registers import BIT_TABLES, Unfit
+from device_profiles.site import with_parameters
 from telemetry.metric import Value
 from telemetry.privacy import reference
+from telemetry.quality import Quality
 
 KEY = bytes(range(32))
 _TABLES = {1: Table.COIL, 2: Table.DISCRETE, 3: Table.HOLDING, 4: Table.INPUT}
 _TOLERANCE = 1e-7
+_UPLINK_AT = "2025-03-18T02:11:09.480000Z"
 
 
 class Outcome(NamedTuple):
@@ -46,6 +51,9 @@ def run(profile: Profile) -> Iterator[Outcome]:
         yield Outcome(f"vectors[{number}]", vector.origin, tuple(_vector(profile, vector)))
     for number, message in enumerate(profile.examples.messages):
         yield Outcome(f"messages[{number}]", message.origin, tuple(_message(profile, message)))
+    for number, uplink in enumerate(profile.examples.uplinks):
+        for carrier in LORAWAN:
+            yield Outcome(f"uplinks[{number}] {carrier.name}", uplink.origin, tuple(_uplink(profile, uplink, carrier)))
 
 
 def crc(content: bytes) -> int:
@@ -68,10 +76,8 @@ def _frame(profile: Profile, frame: Frame) -> Iterator[str]:
     inside = tuple(
         point.name
         for point in profile.points.values()
-        if (register := point.register) is not None
-        and register.table is table
-        and address <= register.address
-        and register.address + register.count <= address + count
+        for place in point.places
+        if place.table is table and address <= place.address and place.address + place.count <= address + count
     )
     answers = [Answer(Request(table, address, count, inside), words), *_given(profile, frame.given)]
     decoded = {each.point: each for each in decode(profile, answers)}
@@ -106,9 +112,24 @@ def _answered(frame: bytes, table: Table, count: int) -> tuple[int, ...]:
 
 
 def _vector(profile: Profile, vector: Vector) -> Iterator[str]:
+    profile = with_parameters(profile, vector.parameters)
+    link = profile.points[vector.point].derivation
+    if link is not None:
+        yield from _worked_out(profile.points[vector.point], link, vector)
+        return
     answers = [_single(profile, vector.point, vector.words), *_given(profile, vector.given)]
     decoded = {each.point: each for each in decode(profile, answers)}
     yield from _compared(vector.point, decoded.get(vector.point), vector.gives)
+
+
+def _worked_out(point: Point, link: Derivation, vector: Vector) -> Iterator[str]:
+    try:
+        value: Value | None = point.conversion.value(link.value(vector.given))
+        reason = ""
+    except Unfit as error:
+        value, reason = None, str(error)
+    quality = Quality.BAD if value is None else Quality.GOOD
+    yield from _compared(point.name, Decoded(point.name, point.metric, value, quality, reason, ()), vector.gives)
 
 
 def _single(profile: Profile, name: str, words: tuple[int, ...]) -> Answer:
@@ -148,10 +169,27 @@ def _message(profile: Profile, example: MessageExample) -> Iterator[str]:
     except PayloadInvalid as error:
         yield str(error)
         return
-    if len(found) != len(example.gives):
-        yield f"gives {len(found)} observations, not {len(example.gives)}"
-    for observation, expected in zip(found, example.gives, strict=False):
+    yield from _all_observed(found, example.gives)
+
+
+def _all_observed(found: Sequence[Observation], gives: Sequence[Given]) -> Iterator[str]:
+    if len(found) != len(gives):
+        yield f"gives {len(found)} observations, not {len(gives)}"
+    for observation, expected in zip(found, gives, strict=False):
         yield from _observed(observation, expected)
+
+
+def _uplink(profile: Profile, example: UplinkExample, carrier: Carrier) -> Iterator[str]:
+    """What the server adds is checked here: its time where the device told none, and that an event has a key."""
+    topic = carrier.topic.replace("{device...}", "a/device")
+    payload = msgspec.json.encode(carrier.envelope(example.object, _UPLINK_AT))
+    arrived_at = as_micros(_UPLINK_AT) + 200_000
+    parameters = {"device": "a/device"}
+    found = extract(profile, parameters, Message(topic, payload, False, arrived_at), Keys(KEY))
+    if any(("event" in each.values) is (each.event_id is None) for each in found):
+        yield "an event without a key, or a key without an event"
+    gives = [msgspec.structs.replace(each, at=each.at or _UPLINK_AT, event_id=None) for each in example.gives]
+    yield from _all_observed([each._replace(event_id=None) for each in found], gives)
 
 
 def _observed(found: Observation, expected: Given) -> Iterator[str]:
@@ -163,6 +201,8 @@ def _observed(found: Observation, expected: Given) -> Iterator[str]:
         yield f"event_id gives {found.event_id!r}, not {_meant(expected.event_id)!r}"
     if found.at != (None if expected.at is None else as_micros(expected.at)):
         yield f"at gives {found.at!r}, not {expected.at!r}"
+    if (found.faults or {}).keys() != set(expected.faults):
+        yield f"faults are {found.faults or {}}, not of {', '.join(expected.faults) or 'anything'}"
     if found.quality != expected.quality:
         yield f"quality gives {found.quality}, not {expected.quality}"
 

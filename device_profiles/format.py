@@ -11,16 +11,20 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from device_profiles.format_base import PointName, Scalar
+from device_profiles.format_examples import Examples
 from telemetry.identity import NAME_PATTERN
 from telemetry.metric import Kind
 from telemetry.presence import Words
 
-Scalar = bool | int | float | str
-PointName = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400 * 7)]
 Address = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 Topic = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    pass
 
 
 class Table(StrEnum):
@@ -66,14 +70,19 @@ class Personal(StrEnum):
     PERSON = "person"
 
 
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    pass
+class Elsewhere(_Strict, frozen=True):
+    """Another place where the same value stands in the same form; ``address`` is the same unless it is given."""
+
+    table: Table
+    address: Address | None = None
 
 
 class Binding(_Strict, frozen=True):
     """Where a point stands. ``bit`` (0 is the lowest) or ``bits`` (lowest, highest) cut it out of an unsigned register.
 
-    ``registers`` is needed for ``bcd`` and ``ascii`` alone; the other types know their width.
+    ``registers`` is needed for ``bcd`` and ``ascii`` alone; the other types know their width. ``plc``: the number that the
+    manual prints (40001 is holding register 0), checked against table and address. ``also``: other places of the same
+    value, tried in their order where the device refuses the first.
     """
 
     table: Table
@@ -83,6 +92,8 @@ class Binding(_Strict, frozen=True):
     registers: Annotated[int, msgspec.Meta(ge=1, le=125)] | None = None
     bit: Annotated[int, msgspec.Meta(ge=0, le=63)] | None = None
     bits: tuple[Annotated[int, msgspec.Meta(ge=0, le=63)], Annotated[int, msgspec.Meta(ge=0, le=63)]] | None = None
+    plc: Annotated[int, msgspec.Meta(ge=1, le=465_536)] | None = None
+    also: tuple[Elsewhere, ...] = ()
 
 
 class ScaleFrom(_Strict, frozen=True):
@@ -110,7 +121,9 @@ class PointDocument(_Strict, frozen=True):
     ``value = raw * scale + offset`` in ``unit``, then converted to the metric's own unit. ``range`` and ``deadband`` are in
     ``unit`` too. ``metric`` is the point's name unless it says otherwise; a ``helper`` is read for others and not emitted.
     ``invalid``: raw values that mean "no measurement", compared before scaling. ``valid_when``: other points that must hold
-    one of the given values, else this one means nothing.
+    one of the given values, else this one means nothing. ``wrap``: the raw value where a counter starts again at zero.
+    ``times``: parameters of the site that the value is multiplied by. ``formula``: arithmetic over other points and
+    parameters, in place of a register or a field; it gives what stands here for ``raw``.
     """
 
     metric: str = ""
@@ -131,7 +144,18 @@ class PointDocument(_Strict, frozen=True):
     scale_from: ScaleFrom | None = None
     unit_from: UnitFrom | None = None
     valid_when: dict[PointName, tuple[Scalar, ...]] = {}
+    wrap: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    times: tuple[PointName, ...] = ()
+    formula: Annotated[str, msgspec.Meta(max_length=200)] = ""
     note: str = ""
+
+
+class ParameterDocument(_Strict, frozen=True):
+    """What the site knows and the model does not, as a transformer's ratio. Without ``default`` it must be given."""
+
+    meaning: Text
+    default: float | None = None
+    range: tuple[float, float] = (0.0, 1e9)
 
 
 class Link(_Strict, frozen=True):
@@ -155,6 +179,7 @@ class ModbusMap(_Strict, frozen=True):
     """What requests the device bears. ``max_gap``: how many unused registers a request may read across to join two points.
 
     ``align``: start and count of a request are multiples of it. ``gap_ms``: silence the device wants before a request.
+    ``address_base``: what the manual counts its addresses from; those in this file are always 0-based.
     """
 
     link: Link = Link()
@@ -166,6 +191,7 @@ class ModbusMap(_Strict, frozen=True):
     gap_ms: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
     timeout_s: Seconds | None = None
     one_point_per_request: bool = False
+    address_base: Literal[0, 1, "uncertain"] = 0
     holes: tuple[Hole, ...] = ()
 
 
@@ -179,12 +205,26 @@ class Encoding(StrEnum):
     LIST = "list"
 
 
+class Absent(StrEnum):
+    """What a field that is not there means: nothing new, zero (or false, or empty), or that the value is not known now."""
+
+    UNCHANGED = "unchanged"
+    ZERO = "zero"
+    UNKNOWN = "unknown"
+
+
 class Source(_Strict, frozen=True):
-    """Where in the payload a point stands (``$`` is all of it), or the constant that the message itself means."""
+    """Where in the message a point stands, or the constant that the message itself means.
+
+    ``$`` is the whole payload (inside ``each`` the element), ``^.a`` is seen from the whole payload always, ``#2`` is the
+    third level of the topic. ``unit`` and ``absent`` go before those of the point and of the message.
+    """
 
     path: str = ""
     value: Scalar | None = None
     encoding: Encoding = Encoding.PLAIN
+    unit: str | None = None
+    absent: Absent | None = None
 
 
 class Check(_Strict, frozen=True):
@@ -224,19 +264,22 @@ class MessageDocument(_Strict, frozen=True):
     paths of which at least one must differ. ``each``: a path to a list; the rest then applies to each element.
     ``event``: what happened, so that the reading is an event; ``event_id``: paths that make its key. ``require``: points
     without which the message says nothing. ``retained``: what a retained copy is worth: ``current`` (the broker keeps the truth:
-    a last will), ``stale`` (the usual one for state), or ``ignore`` (the usual one for events).
+    a last will), ``stale`` (the usual one for state), or ``ignore`` (the usual one for events). ``absent``: what a value that
+    is not there means. ``carrier`` in place of ``topic``: paths are of the decoded object of a LoRaWAN uplink.
     """
 
-    topic: Topic
+    topic: Topic | None = None
+    carrier: Literal["lorawan"] | None = None
     payload: Literal["json", "text"] = "json"
     when: dict[str, Scalar | tuple[Scalar, ...] | Check] = {}
     any_changed: dict[str, str] = {}
     each: str = ""
     event: str | EventFrom | None = None
-    event_id: tuple[str, ...] = ()
+    event_id: tuple[str | Source, ...] = ()
     time: DeviceTime | None = None
     retained: Literal["current", "stale", "ignore"] | None = None
     require: tuple[PointName, ...] = ()
+    absent: Absent = Absent.UNCHANGED
     values: dict[PointName, str | Source] = {}
 
 
@@ -251,64 +294,6 @@ class MqttDocument(_Strict, frozen=True):
     defaults: dict[str, Text] = {}
 
 
-class Origin(StrEnum):
-    """``manual``: printed by the maker; ``recorded``: taken from a device; ``computed``: worked out by us."""
-
-    MANUAL = "manual"
-    RECORDED = "recorded"
-    COMPUTED = "computed"
-
-
-class Frame(_Strict, frozen=True):
-    """One read on the wire: complete RTU frames in hexadecimal, and what points it gives, in the metrics' units."""
-
-    origin: Origin
-    tx: str
-    rx: str
-    gives: dict[PointName, Scalar | None]
-    given: dict[PointName, Scalar] = {}
-
-
-class Vector(_Strict, frozen=True):
-    """Words of one point and its value, ``None`` where they mean no measurement. ``given``: helpers it depends on."""
-
-    origin: Origin
-    point: PointName
-    words: tuple[Annotated[int, msgspec.Meta(ge=0, le=65_535)], ...]
-    gives: Scalar | None
-    given: dict[PointName, Scalar] = {}
-
-
-class Given(_Strict, frozen=True):
-    """One observation. ``ref:X`` stands for the keyed hash of ``X``, in a value and in ``event_id``.
-
-    ``at``: ISO, when the device's time counts.
-    """
-
-    values: dict[str, Scalar]
-    event_id: str | None = None
-    at: str | None = None
-    quality: Literal["good", "uncertain", "stale", "bad"] = "good"
-
-
-class MessageExample(_Strict, frozen=True):
-    """A message and the observations it gives. ``arrived_at`` is ISO; it matters where the device tells time."""
-
-    origin: Origin
-    topic: str
-    parameters: dict[str, str] = {}
-    payload: Any = None
-    retained: bool = False
-    arrived_at: str = "2025-03-18T02:11:10Z"
-    gives: tuple[Given, ...] = ()
-
-
-class Examples(_Strict, frozen=True):
-    frames: tuple[Frame, ...] = ()
-    vectors: tuple[Vector, ...] = ()
-    messages: tuple[MessageExample, ...] = ()
-
-
 class ProfileDocument(_Strict, frozen=True, kw_only=True):
     """A whole file. ``confidence``: two or more independent sources agree, one source, or sources disagree."""
 
@@ -321,6 +306,7 @@ class ProfileDocument(_Strict, frozen=True, kw_only=True):
     confidence: Literal["confirmed", "single", "uncertain"]
     notes: tuple[Text, ...] = ()
     sources: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1)]
+    parameters: dict[PointName, ParameterDocument] = {}
     modbus: ModbusMap | None = None
     mqtt: MqttDocument | None = None
     points: Annotated[dict[PointName, PointDocument], msgspec.Meta(min_length=1)]

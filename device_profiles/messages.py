@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from device_profiles import topics
+from device_profiles import plates, topics
 from device_profiles.clock import device_time
 from device_profiles.conversion import key_of
 from device_profiles.format import Personal
-from device_profiles.payload import MISSING, Condition, Path, PayloadInvalid, at, decode_json, decode_text
+from device_profiles.payload import MISSING, Condition, Heard, Path, PayloadInvalid, at, decode_json, decode_text
 from device_profiles.profile import MessageRule, Pick, Point, Profile
 from device_profiles.registers import Unfit
 from telemetry.metric import Kind, Value
@@ -25,7 +25,6 @@ from telemetry.quality import Quality
 
 MAX_EACH = 1_000
 _MAX_EVENT_ID = 128
-_PLATE_COLOURS = "蓝黄绿白黑"
 
 
 class Message(NamedTuple):
@@ -110,51 +109,53 @@ def _observations(profile: Profile, route: _Route, message: Message, keys: Keys)
     if message.retained and rule.retained == "ignore":
         return
     whole = decode_json(message.payload) if rule.json else decode_text(message.payload)
-    for document in _documents(rule, whole):
-        if all(condition.holds(document) for condition in route.conditions) and _changed(rule, document):
-            observation = _observation(profile, rule, document, message, keys)
+    for heard in _heard(rule, whole, message.topic):
+        if all(condition.holds(heard) for condition in route.conditions) and _changed(rule, heard):
+            observation = _observation(profile, rule, heard, message, keys)
             if observation is not None:
                 yield observation
 
 
-def _documents(rule: MessageRule, whole: Any) -> list[Any]:
+def _heard(rule: MessageRule, whole: Any, topic: str) -> list[Heard]:
+    all_of_it = Heard(whole, whole, topic)
     if rule.each is None:
-        return [whole]
-    found = at(whole, rule.each)
-    return found[:MAX_EACH] if isinstance(found, list) else []
+        return [all_of_it]
+    found = at(all_of_it, rule.each)
+    return [Heard(element, whole, topic) for element in found[:MAX_EACH]] if isinstance(found, list) else []
 
 
-def _changed(rule: MessageRule, document: Any) -> bool:
+def _changed(rule: MessageRule, heard: Heard) -> bool:
     if not rule.any_changed:
         return True
     try:
-        return any(at(document, before) != at(document, after) for before, after in rule.any_changed)
+        return any(at(heard, before) != at(heard, after) for before, after in rule.any_changed)
     except RecursionError as error:
         raise PayloadInvalid("nested too deeply") from error
 
 
-def _observation(profile: Profile, rule: MessageRule, document: Any, message: Message, keys: Keys) -> Observation | None:
-    taken = _taken(rule.picks, document, keys)
+def _observation(profile: Profile, rule: MessageRule, heard: Heard, message: Message, keys: Keys) -> Observation | None:
+    taken = _taken(rule.picks, heard, keys)
     if any(name not in taken.values for name in rule.require):
         return None
-    event = _event(rule, document)
+    _derive(profile, taken)
+    event = _event(rule, heard)
     if rule.event is not None and event is None:
         return None
     if event is not None:
         taken.values["event"] = event
     if not taken.values and not taken.faults:
         return None
-    happened, quality = _when(rule, document, message)
+    happened, quality = _when(rule, heard, message)
     if not taken.values:
         quality = Quality.BAD
     urgent = event is not None or taken.urgent or profile.kind in (Kind.ACCESS, Kind.SAFETY)
-    event_id = None if event is None else _event_id(rule, document, taken.hashes)
+    event_id = None if event is None else _event_id(rule, heard, taken.hashes)
     return Observation(taken.values, happened, event_id, quality, urgent, taken.faults or None)
 
 
-def _when(rule: MessageRule, document: Any, message: Message) -> tuple[int | None, Quality]:
+def _when(rule: MessageRule, heard: Heard, message: Message) -> tuple[int | None, Quality]:
     quality = Quality.STALE if message.retained and rule.retained == "stale" else Quality.GOOD
-    told = MISSING if rule.clock is None else at(document, rule.clock.path)
+    told = MISSING if rule.clock is None else at(heard, rule.clock.path)
     if rule.clock is None or told is MISSING or told is None:
         return None, quality
     happened = device_time(rule.clock, told, message.arrived_at)
@@ -163,14 +164,14 @@ def _when(rule: MessageRule, document: Any, message: Message) -> tuple[int | Non
     return happened, quality
 
 
-def _taken(picks: tuple[Pick, ...], document: Any, keys: Keys) -> _Taken:
+def _taken(picks: tuple[Pick, ...], heard: Heard, keys: Keys) -> _Taken:
     taken = _Taken({}, {}, {}, any(pick.point.urgent for pick in picks))
-    for point, take in picks:
+    for point, take, conversion in picks:
         try:
-            raw = take.raw(document)
+            raw = take.raw(heard)
             if raw is MISSING:
                 continue
-            value = point.conversion.value(raw)
+            value = conversion.value(raw)
         except Unfit as error:
             if point.metric is not None:
                 taken.faults[point.metric] = f"bad: {error}"
@@ -184,12 +185,25 @@ def _taken(picks: tuple[Pick, ...], document: Any, keys: Keys) -> _Taken:
     return taken
 
 
+def _derive(profile: Profile, taken: _Taken) -> None:
+    """Adds what is worked out of the values of this message; nothing where one of them did not come."""
+    for point in profile.derived:
+        if point.derivation is None or point.metric is None or not point.derivation.points:
+            continue
+        inputs = {name: profile.points[name].metric or name for name in point.derivation.points}
+        if not all(metric in taken.values for metric in inputs.values()):
+            continue
+        try:
+            known = {name: taken.values[metric] for name, metric in inputs.items()}
+            taken.values[point.metric] = point.conversion.value(point.derivation.value(known))
+        except Unfit as error:
+            taken.faults[point.metric] = f"bad: {error}"
+
+
 def _cleaned(point: Point, identifier: str) -> str:
-    """A plate without the colour that some makers put before it."""
-    identifier = identifier.strip()
-    if point.personal is Personal.PLATE and len(identifier) >= 8 and identifier[0] in _PLATE_COLOURS:
-        identifier = identifier[1:]
-    return identifier if normalise(identifier) else ""
+    if point.personal is Personal.PLATE:
+        return plates.clean(identifier)
+    return identifier.strip() if normalise(identifier) else ""
 
 
 def _guarded(point: Point, metric: str, identifier: str, keys: Keys) -> dict[str, Value]:
@@ -200,19 +214,22 @@ def _guarded(point: Point, metric: str, identifier: str, keys: Keys) -> dict[str
     return {metric: shown, f"{metric}_ref": hashed}
 
 
-def _event(rule: MessageRule, document: Any) -> str | None:
+def _event(rule: MessageRule, heard: Heard) -> str | None:
     if not isinstance(rule.event, tuple):
         return rule.event
     where, named = rule.event
-    found = at(document, where)
+    found = at(heard, where)
     return named.get(key_of(found)) if isinstance(found, str | int | float) else None
 
 
-def _event_id(rule: MessageRule, document: Any, hashes: Mapping[Path, str]) -> str | None:
+def _event_id(rule: MessageRule, heard: Heard, hashes: Mapping[Path, str]) -> str | None:
     """The key of an event, ``None`` when a part of it is missing; an identifier in it is hashed."""
     parts: list[str] = []
-    for steps in rule.event_id:
-        found = hashes.get(steps) or at(document, steps)
+    for take in rule.event_id:
+        try:
+            found = hashes.get(take.steps or ()) or take.raw(heard)
+        except Unfit:
+            return None
         if not isinstance(found, str | int | float):
             return None
         parts.append(key_of(found))

@@ -1,6 +1,7 @@
 """Inside a payload: paths, values and conditions, compiled once and total on whatever a device sends.
 
 A path is dotted, with ``[n]`` for elements of a list, ``["a key"]`` for keys with dots or spaces, and ``$`` for all.
+``^.a`` begins at the whole payload, also inside a list of observations; ``#2`` is a level of the topic.
 """
 
 import base64
@@ -8,20 +9,30 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from device_profiles.conversion import key_of
-from device_profiles.format import Check, Encoding, Scalar, Source
+from device_profiles.format import Absent, Check, Encoding, Source
+from device_profiles.format_base import Scalar
 from device_profiles.registers import Unfit
 from telemetry.errors import LinliError
 
 MAX_PAYLOAD = 1 << 20
 MAX_ITEMS = 64
 
-Path = tuple[str | int, ...]
+
+class Root(Enum):
+    """Where a path begins that does not begin at the element in hand."""
+
+    WHOLE = "^"
+    TOPIC = "#"
+
+
+Path = tuple[str | int | Root, ...]
 _STEP = re.compile(r"""\.?(?:(?P<key>[^.\[\]"]+)|\[(?P<index>[0-9]{1,4})\]|\["(?P<quoted>[^"]+)"\])""")
 
 
@@ -33,6 +44,14 @@ class _Missing:
 MISSING: Any = _Missing()
 
 
+class Heard(NamedTuple):
+    """One element of a message (or all of it), with what is around it."""
+
+    element: Any
+    whole: Any = None
+    topic: str = ""
+
+
 class PayloadInvalid(LinliError):
     """A message of a device cannot be decoded; the message says why."""
 
@@ -41,6 +60,14 @@ def path(text: str) -> Path:
     """The steps of a path; ``$`` has none. Raises ``ValueError``."""
     if text == "$":
         return ()
+    if text == "^":
+        return (Root.WHOLE,)
+    if text.startswith("^."):
+        return (Root.WHOLE, *path(text[2:]))
+    if text.startswith("#"):
+        if not text[1:].isdecimal():
+            raise ValueError(f"{text!r} is no level of a topic; #0 is the first")
+        return (Root.TOPIC, int(text[1:]))
     steps: list[str | int] = []
     position = 0
     while position < len(text):
@@ -54,8 +81,11 @@ def path(text: str) -> Path:
     return tuple(steps)
 
 
-def at(document: Any, steps: Path) -> Any:
+def at(heard: Heard, steps: Path) -> Any:
     """What stands at a path, or ``MISSING``."""
+    document = heard.element
+    if steps and isinstance(steps[0], Root):
+        document, steps = (heard.whole if steps[0] is Root.WHOLE else heard.topic.split("/")), steps[1:]
     for step in steps:
         if isinstance(step, int):
             if not isinstance(document, list) or step >= len(document):
@@ -91,19 +121,21 @@ def decode_text(payload: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Finds one raw value in a document, or the constant that a message means."""
+    """Finds one raw value in a message, or the constant that a message means; ``zero`` is what ``absent: zero`` gives."""
 
     steps: Path | None
-    constant: Scalar | None
-    encoding: Encoding
+    constant: Scalar | None = None
+    encoding: Encoding = Encoding.PLAIN
+    absent: Absent = Absent.UNCHANGED
+    zero: Scalar = 0
 
-    def raw(self, document: Any) -> Any:
+    def raw(self, heard: Heard) -> Any:
         """The raw value; ``MISSING`` where there is none or it is null. Raises ``Unfit`` where it is not encoded as said."""
         if self.steps is None:
             return self.constant
-        found = at(document, self.steps)
+        found = at(heard, self.steps)
         if found is MISSING or found is None:
-            return MISSING
+            return self._absent()
         match self.encoding:
             case Encoding.NUMBER:
                 return number_of(found)
@@ -113,14 +145,20 @@ class Take:
                 return _joined(found)
         return found
 
+    def _absent(self) -> Any:
+        if self.absent is Absent.UNKNOWN:
+            raise Unfit("it was not told")
+        return self.zero if self.absent is Absent.ZERO else MISSING
 
-def take(source: str | Source) -> Take:
+
+def take(source: str | Source, absent: Absent = Absent.UNCHANGED, zero: Scalar = 0) -> Take:
     """Raises ``ValueError`` for a bad path, or when it says neither or both of path and value."""
     if isinstance(source, str):
-        return Take(path(source), None, Encoding.PLAIN)
+        return Take(path(source), absent=absent, zero=zero)
     if bool(source.path) == (source.value is not None):
         raise ValueError("give either a path or a value")
-    return Take(path(source.path) if source.path else None, source.value, source.encoding)
+    steps = path(source.path) if source.path else None
+    return Take(steps, source.value, source.encoding, source.absent or absent, zero)
 
 
 def number_of(found: Any) -> int | float:
@@ -164,8 +202,8 @@ class Condition:
             return self
         return Condition(self.steps, frozenset(_filled(key, parameters) for key in self.keys), None)
 
-    def holds(self, document: Any) -> bool:
-        found = at(document, self.steps)
+    def holds(self, heard: Heard) -> bool:
+        found = at(heard, self.steps)
         if self.keys is not None:
             return _is_scalar(found) and key_of(found) in self.keys
         return self.check is not None and _passes(self.check, found)
@@ -197,6 +235,8 @@ def _passes(check: Check, found: Any) -> bool:
         return False
     if check.at_least is None and check.at_most is None:
         return True
-    if isinstance(found, bool) or not isinstance(found, int | float):
+    try:
+        number = number_of(found)
+    except Unfit:
         return False
-    return (check.at_least is None or found >= check.at_least) and (check.at_most is None or found <= check.at_most)
+    return (check.at_least is None or number >= check.at_least) and (check.at_most is None or number <= check.at_most)

@@ -4,7 +4,8 @@
 2. No request is longer than the model bears, unaligned, or touches a hole of the profile or an address known to be refused.
 3. Near points share a request; at most ``max_gap`` unused addresses are read across to join two.
 
-A point that itself lies on a refused address is left out: it cannot be read.
+A point that stands in several places is read from the first of them that is not refused; one that has no such place is
+left out: it cannot be read.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -46,7 +47,7 @@ def _plan(profile: Profile, due: frozenset[str] | None, refused: Refused) -> tup
     model = profile.modbus
     if model is None:
         return ()
-    wanted = sorted(_wanted(profile, due), key=lambda found: (found[1].table, found[1].address, found[1].count))
+    wanted = sorted(_wanted(profile, due, refused), key=lambda found: (found[1].table, found[1].address, found[1].count))
     return tuple(
         Request(table, span.first, span.end - span.first, span.points)
         for table, group in groupby(wanted, key=lambda found: found[1].table)
@@ -54,13 +55,18 @@ def _plan(profile: Profile, due: frozenset[str] | None, refused: Refused) -> tup
     )
 
 
-def _wanted(profile: Profile, due: frozenset[str] | None) -> Iterator[tuple[Point, Register]]:
-    names = profile.points.keys() if due is None else set(due)
-    helpers = {needed for name in names if (link := profile.points[name].dependence) for needed in link.points}
-    for name in names | helpers:
+def _wanted(profile: Profile, due: frozenset[str] | None, refused: Refused) -> Iterator[tuple[Point, Register]]:
+    names = set(profile.points) if due is None else set(due)
+    needed = {other for name in names for other in profile.points[name].needs}
+    needed |= {other for name in needed for other in profile.points[name].needs}
+    for name in names | needed:
         point = profile.points[name]
-        if point.register is not None and (due is not None or point.metric is not None or name in helpers):
-            yield point, point.register
+        if point.register is not None and (due is not None or point.metric is not None or name in needed):
+            yield point, next((place for place in point.places if not _is_refused(place, refused)), point.register)
+
+
+def _is_refused(place: Register, refused: Refused) -> bool:
+    return any((place.table, place.address + offset) in refused for offset in range(place.count))
 
 
 def _blocked(model: ModbusMap, table: Table, refused: Refused) -> frozenset[int]:

@@ -10,7 +10,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 from device_profiles.conversion import Conversion
-from device_profiles.format import Examples, ModbusMap, Personal, ScaleFrom, Table
+from device_profiles.format import ModbusMap, ParameterDocument, Personal, ScaleFrom, Table
+from device_profiles.format_examples import Examples
+from device_profiles.formula import Formula
 from device_profiles.payload import Condition, Path, Take
 from device_profiles.registers import Codec, WordsOnWire
 from telemetry.metric import METRICS, Kind, ValueType
@@ -44,11 +46,26 @@ class Dependence:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Derivation:
+    """How a value is worked out of ``points`` and of what the site gave."""
+
+    formula: Formula
+    points: frozenset[str]
+    given: Mapping[str, float] = field(default_factory=dict)
+
+    def value(self, known: Mapping[str, object]) -> bool | int | float:
+        """Raises ``Unfit`` with the reason where it cannot be."""
+        return self.formula.value({**known, **self.given})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Point:
     """One value of a device. ``metric`` ``None`` is a helper, read for other points and never emitted.
 
     ``unit``, ``deadband`` and ``range`` are the metric's own unit. A change smaller than ``deadband`` is not worth a reading
     (0: any change is), but one is due every ``heartbeat_s``. ``interval_s`` is 0 for a device that speaks when it likes.
+    ``elsewhere``: where the same words stand too. A point with a ``derivation`` is worked out of others. ``wrap``: where a
+    counter starts again, in the metric's unit. ``times``: the parameters of the site that its value is multiplied by.
     """
 
     name: str
@@ -64,6 +81,26 @@ class Point:
     register: Register | None = None
     dependence: Dependence | None = None
     personal: Personal | None = None
+    elsewhere: tuple[Register, ...] = ()
+    derivation: Derivation | None = None
+    wrap: float | None = None
+    times: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> tuple[Register, ...]:
+        """Everywhere in the registers that its words stand, the preferred place first."""
+        return () if self.register is None else (self.register, *self.elsewhere)
+
+    @property
+    def is_polled(self) -> bool:
+        """Whether requests are needed for its value: it stands in registers, or is worked out of points that do."""
+        return self.register is not None or self.derivation is not None
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Other points that must be read with it."""
+        others = self.dependence.points if self.dependence else frozenset()
+        return others | self.derivation.points if self.derivation else others
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -80,6 +117,7 @@ class Pick(NamedTuple):
 
     point: Point
     take: Take
+    conversion: Conversion
 
 
 class Clock(NamedTuple):
@@ -102,7 +140,7 @@ class MessageRule:
     any_changed: tuple[tuple[Path, Path], ...]
     each: Path | None
     event: str | tuple[Path, Mapping[str, str]] | None
-    event_id: tuple[Path, ...]
+    event_id: tuple[Take, ...]
     clock: Clock | None
     retained: str
     require: tuple[str, ...]
@@ -149,6 +187,17 @@ class Profile:
     notes: tuple[str, ...]
     sources: tuple[str, ...]
     examples: Examples
+    parameters: Mapping[str, ParameterDocument] = field(default_factory=dict)
+
+    @cached_property
+    def derived(self) -> tuple[Point, ...]:
+        """The points that are worked out of others."""
+        return tuple(point for point in self.points.values() if point.derivation is not None)
+
+    @cached_property
+    def doubled(self) -> bool:
+        """Whether a point stands in several places."""
+        return any(point.elsewhere for point in self.points.values())
 
     @cached_property
     def metrics(self) -> Mapping[str, str]:

@@ -66,6 +66,7 @@ UNITS: dict[str, Unit] = {
     "count": Unit("count"),
     "B": Unit("B"),
     "rpm": Unit("rpm"),
+    "W/m2": Unit("W/m2"),
 }
 
 

@@ -108,6 +108,16 @@ def test_the_patterns_of_these_tests_are_good() -> None:
         ("humidity: {helper: true}", "a helper is read from registers"),
         ("humidity: {unit: '%RH', personal: plate, modbus: {table: input, address: 4}}", "no metric 'humidity_ref'"),
         ("humidity: {unit: '%RH', modbus: {table: input, address: 2, oder: CDAB}}", "unknown key 'oder' (did you mean 'order'?)"),
+        ("humidity: {unit: '%RH', modbus: {table: input, address: 2, plc: 30002}}", "30002 is not input 2 (that is 30003)"),
+        ("humidity: {unit: '%RH', modbus: {table: input, address: 2, plc: 40003}}", "40003 is not input 2"),
+        ("humidity: {unit: '%RH', modbus: {table: input, address: 2, also: [{table: coil}]}}", "a coil does not hold what"),
+        ("humidity: {unit: '%RH', wrap: 65537, modbus: {table: input, address: 2}}", "65537 is more than 1 registers count"),
+        ("motion: {wrap: 2, map: {0: true}, modbus: {table: input, address: 2}}", "points.motion.wrap: the metric is a bool"),
+        ("humidity: {unit: '%RH', times: [ct], modbus: {table: input, address: 2}}", "no parameter 'ct'"),
+        ("humidity: {unit: '%RH', formula: temperature, modbus: {table: input, address: 2}}", "it stands in registers too"),
+        ("dew_point: {unit: degC, formula: temprature - 2}", "'temprature' is neither a point nor a parameter (did you"),
+        ("dew_point: {unit: degC, formula: 1 + }", "points.dew_point.formula: 'the end'"),
+        ("dew_point: {unit: degC, formula: 1 + 1}", "names no point"),
         ("humidity: {unit: '%RH', deadband: -1, modbus: {table: input, address: 2}}", "points.humidity.deadband"),
     ],
 )
@@ -138,6 +148,11 @@ def test_wrong_limits_are_refused(modbus: str, said: str) -> None:
         ("{topic: 'a/{Name}', event: exit_button}", "has a brace that is no parameter"),
         ("{topic: 'a/x+', event: exit_button}", "+ stands for a whole level"),
         ("{topic: x}", "it says nothing"),
+        ("{event: exit_button}", "give either a topic or a carrier"),
+        ("{topic: x, carrier: lorawan, event: exit_button}", "give either a topic or a carrier"),
+        ("{topic: x, values: {door_open: '#a'}}", "is no level of a topic"),
+        ("{topic: x, values: {door_open: {path: a, unit: V}}}", "'V' does not convert to the metric's 'plain number'"),
+        ("{topic: x, values: {door_open: {path: a, unit: Vv}}}", "no unit 'Vv'"),
         ("{topic: x, values: {dor_open: a}}", "no point 'dor_open' (did you mean 'door_open'?)"),
         ("{topic: x, values: {door_open: 'a..b'}}", "'a..b' is not a path"),
         ("{topic: x, values: {door_open: {path: a, value: true}}}", "give either a path or a value"),
@@ -155,6 +170,32 @@ def test_wrong_limits_are_refused(modbus: str, said: str) -> None:
 )
 def test_a_wrong_message_is_refused(message: str, said: str) -> None:
     assert said in problems(speaker, message)
+
+
+def test_the_points_of_a_formula_are_read_together() -> None:
+    point = """humidity: {unit: "%RH", interval_s: 60, modbus: {table: input, address: 2}}
+  dew_point: {unit: degC, formula: temperature - (100 - humidity) / 5}"""
+    assert "read at different times (give them one interval_s)" in problems(sensor, point)
+    assert "dew_point" in sensor(point.replace("60", "10")).points
+    assert "'dew_point' is worked out itself" in problems(sensor, point + "\n  distance: {unit: m, formula: dew_point}")
+
+
+def test_a_number_of_a_manual_is_taken_in_five_or_six_digits() -> None:
+    for table, plc in (("input", 30003), ("input", 300003), ("holding", 40003), ("holding", 400003)):
+        assert "humidity" in sensor(f"humidity: {{unit: '%RH', modbus: {{table: {table}, address: 2, plc: {plc}}}}}").points
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ("{k: {meaning: a factor}}", "parameters.k: nothing uses it"),
+        ("{humidity: {meaning: a factor}}", "parameters.humidity: a point has this name"),
+        ("{k: {meaning: a factor, default: 5, range: [6, 9]}}", "[6, 9] does not hold the default"),
+    ],
+)
+def test_a_wrong_parameter_is_refused(parameters: str, said: str) -> None:
+    text = SENSOR.replace("POINT", "humidity: {unit: '%RH', modbus: {table: input, address: 2}}")
+    assert said in problems(load_text, text.replace("points:", f"parameters: {parameters}\npoints:"), "sensor-1.yaml")
 
 
 def test_a_helper_that_depends_on_another_is_refused() -> None:

@@ -13,6 +13,30 @@ from telemetry.metric import Value, ValueType, fault_of
 from telemetry.quality import Quality
 
 LIBRARY = load_library()
+
+TANK = """
+id: tank-1
+kind: environment
+vendor: V
+model: M
+name: {zh: 水箱, en: Tank}
+confidence: single
+sources: [a manual]
+modbus: {}
+points:
+  distance:
+    unit: mm
+    invalid: [0xFFFF]
+    modbus: {table: input, address: 0, also: [{table: holding}, {table: holding, address: 8}]}
+  high: {helper: true, modbus: {table: input, address: 1}}
+  low: {helper: true, scale: 0.1, modbus: {table: input, address: 2}}
+  volume: {unit: m3, range: [0, 1000], formula: high * 100 + low}
+  motion: {formula: distance < 0.5}
+examples:
+  vectors:
+    - {origin: computed, point: volume, given: {high: 2, low: 5}, gives: 205.0}
+    - {origin: computed, point: motion, given: {distance: 0.4}, gives: true}
+"""
 MODBUS = [profile for profile in LIBRARY.profiles.values() if profile.modbus]
 LEVEL = LIBRARY.profiles["level-qdy30a"]
 
@@ -148,7 +172,7 @@ def test_whatever_words_come_decoding_answers(profile: Profile, data: st.DataObj
 @given(st.sampled_from(MODBUS), st.data())
 def test_encoded_values_decode_to_themselves(profile: Profile, data: st.DataObject) -> None:
     """Every point of every model: words read, encoded and read again mean the same."""
-    name = data.draw(st.sampled_from(sorted(profile.points)))
+    name = data.draw(st.sampled_from(sorted(name for name, point in profile.points.items() if point.register)))
     point = profile.points[name]
     assert point.register is not None
     bits = point.register.table in (Table.COIL, Table.DISCRETE)
@@ -194,6 +218,53 @@ def test_sampling_is_told_by_metric_in_its_own_unit(mixed: Profile) -> None:
     assert LIBRARY.profiles["eastron-sdm630"].sampling["energy_import"].interval_s == 60.0
     assert "state" not in mixed.sampling and "decimals" not in LEVEL.sampling
     assert LIBRARY.profiles["zigbee2mqtt-leak"].sampling["water_leak"].urgent
+
+
+@pytest.fixture(scope="module")
+def tank() -> Profile:
+    return load_text(TANK, "tank-1.yaml")
+
+
+def test_a_point_is_worked_out_of_others_that_were_read_with_it(tank: Profile) -> None:
+    (request,) = plan(tank, ("volume", "distance"))
+    assert (request.address, request.count, set(request.points)) == (0, 3, {"distance", "high", "low"})
+    found = {each.point: each for each in decode(tank, [Answer(request, (400, 2, 50))])}
+    assert (found["volume"].value, found["volume"].metric, found["volume"].quality) == (205.0, "volume", Quality.GOOD)
+    assert found["motion"].value is True
+    assert (found["low"].value, found["low"].metric) == (5.0, None)
+
+
+def test_what_is_worked_out_is_bad_when_a_part_of_it_is(tank: Profile) -> None:
+    (request,) = plan(tank)
+    found = {each.point: each for each in decode(tank, [Answer(request, (0xFFFF, 2000, 50))])}
+    assert found["motion"].reason == "distance is not known: no value: the device says 0xFFFF"
+    assert found["volume"].reason == "200005 is out of range 0 to 1000"
+
+
+def test_what_is_worked_out_of_points_not_asked_for_is_not_told(tank: Profile) -> None:
+    assert [each.point for each in decode(tank, [_answer(tank, "high", (2,))])] == ["high"]
+
+
+def test_a_value_is_read_at_the_first_place_that_is_not_refused(tank: Profile) -> None:
+    def place(*refused: tuple[Table, int]) -> tuple[Table, int]:
+        (request,) = plan(tank, ("distance",), refused)
+        return request.table, request.address
+
+    assert place() == (Table.INPUT, 0)
+    assert place((Table.INPUT, 0)) == (Table.HOLDING, 0)
+    assert place((Table.INPUT, 0), (Table.HOLDING, 0)) == (Table.HOLDING, 8)
+    assert plan(tank, ("distance",), [(Table.INPUT, 0), (Table.HOLDING, 0), (Table.HOLDING, 8)]) == ()
+
+
+def test_a_value_is_decoded_at_whichever_place_it_was_read(tank: Profile) -> None:
+    refused = Answer(Request(Table.INPUT, 0, 1, ("distance",)), None, "exception 2")
+    good = Answer(Request(Table.HOLDING, 7, 2, ("distance",)), (9, 1200))
+    for answers in ([refused, good], [good, refused]):
+        assert [each.value for each in decode(tank, answers) if each.point == "distance"] == [1.2]
+
+
+def test_a_helper_is_encoded_with_its_scale(tank: Profile) -> None:
+    assert encode(tank, "low", 5.0) == (50,)
 
 
 def test_every_point_knows_the_type_of_its_metric() -> None:

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from device_profiles.clock import as_micros, device_time
-from device_profiles.format import Check, Encoding, Source
-from device_profiles.payload import MISSING, PayloadInvalid, at, condition, decode_json, decode_text, path, take
+from device_profiles.format import Absent, Check, Encoding, Source
+from device_profiles.payload import MISSING, Heard, PayloadInvalid, at, condition, decode_json, decode_text, path, take
 from device_profiles.profile import Clock
 from device_profiles.registers import Unfit
 
-DOCUMENT = {"a": {"b": [10, {"c": "x"}], "d.e": 1, "Wifi SSID": "iot"}, "n": None, "zero": 0, "no": False}
+DOCUMENT = {"a": {"b": [10, {"c": "x"}], "d.e": 1, "Wifi SSID": "iot"}, "n": None, "zero": 0, "no": False, "text": "0.95"}
 
 
 @pytest.mark.parametrize(
@@ -30,10 +30,18 @@ DOCUMENT = {"a": {"b": [10, {"c": "x"}], "d.e": 1, "Wifi SSID": "iot"}, "n": Non
     ],
 )
 def test_a_path_finds_what_it_says(text: str, found: Any) -> None:
-    assert at(DOCUMENT, path(text)) == found
+    assert at(Heard(DOCUMENT), path(text)) == found
 
 
-@pytest.mark.parametrize("text", ["", ".a", "a..b", "a[", "a[x]", "a[-1]", "a]", 'a["'])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("^", {"whole": [1]}), ("^.whole[0]", 1), ("^.b", MISSING), ("#0", "gates"), ("#2", "lane"), ("#3", MISSING)],
+)
+def test_a_path_can_begin_at_the_whole_message_or_its_topic(text: str, found: Any) -> None:
+    assert at(Heard({"b": 1}, {"whole": [1]}, "gates/north/lane"), path(text)) == found
+
+
+@pytest.mark.parametrize("text", ["", ".a", "a..b", "a[", "a[x]", "a[-1]", "a]", 'a["', "^.", "^a[", "^.a["])
 def test_what_is_no_path_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="path"):
         path(text)
@@ -63,15 +71,17 @@ def test_what_is_no_path_is_refused(text: str) -> None:
         ("a.b[0]", Check(at_most=9.5), False),
         ("no", Check(at_least=0), False),
         ("a.b[1].c", Check(at_least=0), False),
+        ("text", Check(at_least=0.9), True),
+        ("text", Check(at_least=0.96), False),
     ],
 )
 def test_a_condition_holds_or_not(where: str, wanted: Any, holds: bool) -> None:
-    assert condition(where, wanted).holds(DOCUMENT) is holds
+    assert condition(where, wanted).holds(Heard(DOCUMENT)) is holds
 
 
 def test_a_condition_takes_the_parameters_of_the_device() -> None:
-    assert condition("a.b[1].c", "{name}").bound({"name": "x"}).holds(DOCUMENT)
-    assert not condition("a.b[1].c", "{name}").bound({"name": "y"}).holds(DOCUMENT)
+    assert condition("a.b[1].c", "{name}").bound({"name": "x"}).holds(Heard(DOCUMENT))
+    assert not condition("a.b[1].c", "{name}").bound({"name": "y"}).holds(Heard(DOCUMENT))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +97,7 @@ def test_a_condition_takes_the_parameters_of_the_device() -> None:
     ],
 )
 def test_a_value_is_taken_as_it_is_encoded(encoding: Encoding, found: Any, raw: Any) -> None:
-    assert take(Source(path="x", encoding=encoding)).raw({"x": found}) == raw
+    assert take(Source(path="x", encoding=encoding)).raw(Heard({"x": found})) == raw
 
 
 @pytest.mark.parametrize(
@@ -107,12 +117,31 @@ def test_a_value_is_taken_as_it_is_encoded(encoding: Encoding, found: Any, raw: 
 )
 def test_what_is_not_encoded_so_is_unfit(encoding: Encoding, found: Any) -> None:
     with pytest.raises(Unfit):
-        take(Source(path="x", encoding=encoding)).raw({"x": found})
+        take(Source(path="x", encoding=encoding)).raw(Heard({"x": found}))
 
 
 def test_a_constant_is_what_the_message_itself_means() -> None:
-    assert take(Source(value=False)).raw({}) is False
-    assert take("x").raw({"x": None}) is MISSING
+    assert take(Source(value=False)).raw(Heard({})) is False
+    assert take("x").raw(Heard({"x": None})) is MISSING
+
+
+@pytest.mark.parametrize(
+    ("message", "own", "raw"),
+    [
+        (Absent.UNCHANGED, None, MISSING),
+        (Absent.ZERO, None, False),
+        (Absent.ZERO, Absent.UNCHANGED, MISSING),
+        (Absent.UNCHANGED, Absent.ZERO, False),
+    ],
+)
+def test_what_is_absent_means_what_the_message_or_the_value_says(message: Absent, own: Absent | None, raw: Any) -> None:
+    assert take(Source(path="x", absent=own), message, zero=False).raw(Heard({})) is raw
+    assert take(Source(path="x", absent=own), message, zero=False).raw(Heard({"x": 7})) == 7
+
+
+def test_what_is_absent_may_mean_that_it_is_not_known_now() -> None:
+    with pytest.raises(Unfit, match="it was not told"):
+        take("x", Absent.UNKNOWN).raw(Heard({"x": None}))
 
 
 def test_payloads_are_bounded_before_they_are_parsed() -> None:

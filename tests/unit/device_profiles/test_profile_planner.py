@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_profiles import Profile, Request, Table, load_library, plan
-from device_profiles.format import Binding, Hole, ModbusMap, Origin, PointDocument, ProfileDocument, RawType, Vector
-from device_profiles.format import Examples as Examples_
+from device_profiles.format import Binding, Hole, ModbusMap, PointDocument, ProfileDocument, RawType
+from device_profiles.format_examples import Examples as Examples_
+from device_profiles.format_examples import Origin, Vector
 from device_profiles.library import SHIPPED, load_text
 from device_profiles.resolve import resolve
 from telemetry.metric import Kind
@@ -32,7 +33,7 @@ def profile(model: ModbusMap, *bindings: Binding) -> Profile:
         sources=("a",),
         modbus=model,
         points={**points, "temperature": anchor},
-        examples=Examples_(vectors=(Vector(Origin.COMPUTED, "temperature", (0,), None),)),
+        examples=Examples_(vectors=(Vector(origin=Origin.COMPUTED, point="temperature", words=(0,), gives=None),)),
     )
     return resolve(document)
 
