@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from edge.provisioning import durable_file
 from ingest import gateways, tokens
 from linli.embedded_broker import toml
 from linli.paths import config_dir
@@ -161,7 +162,5 @@ def _register(layout: Layout) -> None:
 def _secret(path: Path, text: str) -> str:
     """What a secret file says, made with ``text`` when it is not there."""
     if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text + "\n")
+        durable_file.create(path, f"{text}\n", 0o600)
     return path.read_text().strip()

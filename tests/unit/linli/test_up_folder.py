@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ingest.gateways import load_entries
+from ingest.tokens import Tokens
 from linli.demo import Layout, Options, hold, lay_out
 from telemetry.errors import ConfigInvalid
 
@@ -69,3 +71,21 @@ def test_a_port_that_is_not_ours_to_open_may_be_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", before["meters"])), socket.create_server(("127.0.0.1", before["broker"])):
         layout = lay_out(options(tmp_path, simulate=False, broker="mqtt://127.0.0.1:1"))
     assert ports(layout) == before
+
+
+def test_both_sides_hold_the_same_keys_and_only_their_owner_reads_them(tmp_path: Path) -> None:
+    layout = lay_out(options(tmp_path))
+    (entry,) = load_entries(layout.centre_file.parent / "gateways.yaml")
+    keys = layout.gateway_file.parent / "keys"
+    assert [(keys / name).read_text().strip() for name in ("gateway.key", "site.key")] == [entry.key, entry.site_key]
+    assert {path.stat().st_mode & 0o777 for path in (*keys.iterdir(), layout.token_file)} == {0o600}
+
+
+def test_a_lost_token_is_made_anew_and_the_old_one_opens_nothing(tmp_path: Path) -> None:
+    layout = lay_out(options(tmp_path))
+    old = layout.token_file.read_text().strip()
+    layout.token_file.unlink()
+    lay_out(options(tmp_path))
+    tokens = Tokens(layout.centre_file.parent / "tokens.yaml")
+    assert tokens.find(old, 0) is None
+    assert tokens.find(layout.token_file.read_text().strip(), 0) is not None
