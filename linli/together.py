@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import httpx
 from linli import live
 from linli.child import Child
 from linli.demo import Layout, Options, hold, lay_out
+from linli.stop import told_to_stop
 from telemetry.broker import Broker, broker_problems
 from telemetry.errors import ConfigInvalid, LinliError, Problem
 
@@ -71,10 +71,7 @@ async def run(options: Options, token: str | None, report_fd: int | None) -> Non
 async def _run(layout: Layout, options: Options, token: str | None, report_fd: int | None) -> None:
     if token:
         os.environ["LINLI_TOKEN"] = token
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = told_to_stop()
     children = _children(layout, options, report_fd)
     watching: list[asyncio.Task[None]] = []
     gateway_log = layout.logs / "edge.log"

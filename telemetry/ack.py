@@ -13,7 +13,6 @@ from telemetry.batch import Epoch, Instant, Lane, Seq
 from telemetry.errors import AckInvalid
 from telemetry.identity import GatewayRef
 
-KEY_BYTES = 32
 MAX_BYTES = 64 * 1024
 
 

@@ -19,7 +19,6 @@ EPOCH_PATTERN = "^[0-9a-f]{16}\\Z"
 
 _NAME = re.compile(NAME_PATTERN)
 _COMMUNITY = re.compile(COMMUNITY_PATTERN)
-_EPOCH = re.compile(EPOCH_PATTERN)
 
 
 class GatewayRef(NamedTuple):
@@ -52,10 +51,6 @@ def is_name(text: str) -> bool:
 
 def is_community(text: str) -> bool:
     return _COMMUNITY.fullmatch(text) is not None
-
-
-def is_epoch(text: str) -> bool:
-    return _EPOCH.fullmatch(text) is not None
 
 
 def gateway_ref(community: str, gateway: str) -> GatewayRef:

@@ -1,7 +1,6 @@
 """``linli edge``: the gateway agent."""
 
 import asyncio
-import signal
 from pathlib import Path
 
 import click
@@ -9,6 +8,7 @@ import click
 from device_profiles import load_library
 from edge.config import load, profile_dirs
 from linli.report import log_to
+from linli.stop import told_to_stop
 
 _CONFIG = click.option(
     "--config",
@@ -48,8 +48,4 @@ def check(config_file: Path) -> None:
 async def _run(config_file: Path, report_fd: int | None) -> None:
     from edge.agent import run as run_agent
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await run_agent(config_file, report_fd=report_fd, stop=stop)
+    await run_agent(config_file, report_fd=report_fd, stop=told_to_stop())

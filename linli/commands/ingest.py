@@ -1,7 +1,6 @@
 """``linli ingest``: run the centre, and say who may send to it and who may ask it."""
 
 import asyncio
-import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ingest.gateways import GatewayEntry
 from ingest.secret_file import read_key
 from ingest.tokens import Role
 from linli.report import log_to
+from linli.stop import told_to_stop
 from telemetry.identity import gateway_ref
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -36,10 +36,7 @@ def run(config: Path) -> None:
     log_to()
 
     async def until_stopped() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await service.run(config, stop)
+        await service.run(config, told_to_stop())
 
     asyncio.run(until_stopped())
 

@@ -1,7 +1,6 @@
 """``linli sim``: plays a simulated world, and compares what it really said with what the centre stored."""
 
 import asyncio
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import msgspec
 
 from device_profiles import load_library
 from linli.report import log_to
+from linli.stop import told_to_stop
 from telemetry.errors import ConfigInvalid, Problem
 from telemetry.reading import EARLIEST
 
@@ -68,10 +68,7 @@ def run(
         return
 
     async def play() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await simulators.run(stage, broker, run_dir, truth, stop, speed=speed, seed=seed, ports=chosen)
+        await simulators.run(stage, broker, run_dir, truth, told_to_stop(), speed=speed, seed=seed, ports=chosen)
 
     asyncio.run(play())
 
