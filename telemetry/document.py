@@ -6,6 +6,7 @@ and a cure. Reading the file is the caller's; this module only sees text.
 
 import difflib
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator
