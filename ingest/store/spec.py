@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -12,6 +11,7 @@ from ingest.store.embedded import EmbeddedStore
 from ingest.store.influx import InfluxStore
 from ingest.store.line_server import Address
 from ingest.store.protocol import PointStore
+from telemetry.broker import is_loopback
 from telemetry.errors import ConfigInvalid, Problem
 
 FILE = "telemetry.duckdb"
@@ -65,16 +65,9 @@ def _login(url: SplitResult, environ: Mapping[str, str]) -> tuple[str, str] | No
     user, password = environ.get(USER), environ.get(PASSWORD)
     if not user and not password:
         return None
-    if url.scheme == "http" and not _is_loopback(url.hostname or ""):
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
         raise _refusal("a password would travel in clear text", "use https, or a server on this machine")
     return user or "", password or ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _refusal(reason: str, cure: str) -> ConfigInvalid:
