@@ -117,39 +117,51 @@ async def test_each_committed_key_is_reported_once(outbox: Outbox) -> None:
         assert lines.read().splitlines() == [f"b3-meter {T0 + 1}", f"b3-meter {T0 + 2}"]
 
 
+class Looks:
+    """A clock that goes 20 s on at each look, so that every look finds the tail old enough, and counts them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> Micros:
+        self.count += 1
+        return Micros(T0 + self.count * 20_000_000)
+
+    async def more(self, looks: int) -> None:
+        """Until it was looked at so often again: each commit and each seal looks once."""
+        until = self.count + looks
+        while self.count < until:
+            await asyncio.sleep(0.001)
+
+
 async def test_a_commit_that_fails_is_tried_again_and_nothing_is_accepted_before(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge.accept._RETRY_S", 0.01)
-    accept = Accept(outbox, group_s=0.01, clock=lambda: T0)
+    clock = Looks()
+    accept = Accept(outbox, group_s=3600, clock=clock)
     blocker = sqlite3.connect(outbox.path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")  # another writer holds the file: commits fail for real
     outbox._file._db.execute("PRAGMA busy_timeout=10")
-    async with running(accept):
+    async with running(accept), asyncio.timeout(5):
         waiting = accept.put([reading(1)], Lane.URGENT)
-        await asyncio.sleep(0.2)
+        await clock.more(3)
         assert not waiting.done()
         assert accept.accepted == 0
         blocker.execute("ROLLBACK")
-        await asyncio.wait_for(waiting, 5)
+        await waiting
     assert on_disk(outbox.path) == {T0 + 1}
 
 
 async def test_a_batch_that_cannot_be_sealed_now_is_sealed_later(outbox: Outbox) -> None:
-    looks: list[Micros] = []
-
-    def clock() -> Micros:  # each look finds the tail old enough
-        looks.append(Micros(T0 + len(looks) * 20_000_000))
-        return looks[-1]
-
+    clock = Looks()
     accept = Accept(outbox, group_s=0.01, clock=clock)
     with sqlite3.connect(outbox.path) as other:
         other.execute("CREATE TRIGGER stuck BEFORE INSERT ON batch BEGIN SELECT RAISE(FAIL, 'stuck'); END")
     async with running(accept), asyncio.timeout(5):
         await accept.put([reading(1)], Lane.BULK)
-        while len(looks) < 5:
-            await asyncio.sleep(0.01)
+        await clock.more(3)
         with sqlite3.connect(outbox.path) as other:
             other.execute("DROP TRIGGER stuck")
         while not outbox.pending().batches:
-            await asyncio.sleep(0.01)
+            await clock.more(1)
