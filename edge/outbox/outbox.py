@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from edge.outbox.chunk import chunk_of, readings_of, text_of
-from edge.outbox.file import BatchRow, OutboxFailing, OutboxFile
+from edge.outbox.file import BatchRow, OutboxFailing, OutboxFile, OutboxUnusable
 from edge.outbox.loss import Place, certificate, damaged
 from edge.outbox.room import evict, forget
 from edge.outbox.tail import EMPTY
@@ -70,7 +70,12 @@ class Outbox:
     @classmethod
     def open(cls, path: Path, *, gateway: str, now: Micros, max_bytes: int = 1 << 30) -> "Outbox":
         """The outbox in ``path``, made if it is not there. Raises ``OutboxUnusable``."""
-        return cls(OutboxFile(path), path, gateway, max_bytes, now)
+        file = OutboxFile(path)
+        try:
+            return cls(file, path, gateway, max_bytes, now)
+        except sqlite3.Error as error:
+            file.close()
+            raise OutboxUnusable(f"{path} cannot be used: {error}") from error
 
     async def call(self, method: Callable[..., _T], *arguments: object) -> _T:
         """Runs a method on the outbox's thread, one at a time in order. Raises ``OutboxFailing``, and then nothing changed."""

@@ -234,6 +234,14 @@ def test_a_file_of_a_newer_version_is_refused_with_the_cure(tmp_path: Path) -> N
         opened(tmp_path)
 
 
+def test_a_file_that_takes_nothing_is_said_in_words(tmp_path: Path) -> None:
+    opened(tmp_path).close()
+    with sqlite3.connect(tmp_path / "outbox.db") as other:
+        other.execute("CREATE TRIGGER stuck BEFORE INSERT ON epoch BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
+    with pytest.raises(OutboxUnusable, match="cannot be used: disk is full"):
+        opened(tmp_path)
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.sampled_from(Lane), st.integers(1, 40)),
