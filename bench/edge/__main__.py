@@ -1,4 +1,4 @@
-"""What the gateway costs and keeps up with: `make bench NAME=edge`, about six minutes.
+"""What the gateway costs and keeps up with: `make bench NAME=edge`, about twenty minutes.
 
 CPU and memory are of the agent process alone, outbox and uplink included; broker, centre and generators are processes of
 their own on the same machine. A poll is one request of 30 registers, 20 values, about 500 bytes of JSON before deflation.
@@ -15,11 +15,14 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-from bench.edge.rig import POINTS, Rig
+from bench.edge.line import limit_s
+from bench.edge.rig import BAUD, POINTS, Rig
+from bench.edge.slave import REGISTERS
 from bench.report import Row, publish
 from telemetry import __version__
 
 WARM_S, STEADY_S = 10, 60
+PERIODS_S, FLAT_S = 600, 300
 ROOMS = 100
 
 
@@ -38,7 +41,7 @@ def steady(folder: Path) -> Iterator[Row]:
         made.start(50)
         time.sleep(WARM_S)
         cpu, count, began = made.cpu_s(), len(made.accepted), time.monotonic()
-        time.sleep(STEADY_S)
+        time.sleep(PERIODS_S)
         seconds, polls = time.monotonic() - began, len(made.accepted) - count
         yield Row("50 units x 20 points, 1 s: requests", polls / seconds, "/s", 49.5)
         yield Row(
@@ -77,11 +80,13 @@ def fast(folder: Path) -> Iterator[Row]:
         made.start(50)
         time.sleep(WARM_S)
         cpu, count, memory, began = made.cpu_s(), len(made.accepted), made.memory(), time.monotonic()
-        time.sleep(STEADY_S)
+        time.sleep(FLAT_S)
         seconds, polls = time.monotonic() - began, len(made.accepted) - count
         yield Row("50 units x 20 points, 0.1 s: values", polls * POINTS / seconds, "/s", 9_500)
         yield Row("50 units x 20 points, 0.1 s: CPU a 1,000 values", (made.cpu_s() - cpu) / (polls * POINTS) * 1e6, "ms")
-        yield Row("50 units x 20 points, 0.1 s: memory grown in 60 s", (made.memory() - memory) / 1e6, "MB", 2, at_least=False)
+        yield Row(
+            "50 units x 20 points, 0.1 s: memory grown in 5 minutes", (made.memory() - memory) / 1e6, "MB", 2, at_least=False
+        )
 
 
 def one_silent(folder: Path) -> Iterator[Row]:
@@ -95,13 +100,47 @@ def one_silent(folder: Path) -> Iterator[Row]:
         yield Row("same, one unit silent: polls kept of the other 49", polls / (49 * seconds) * 100, "%", 99)
 
 
-def messages(folder: Path) -> Iterator[Row]:
-    rooms = [
-        {"id": f"room-{n:03}", "profile": "zigbee2mqtt-climate", "address": {"broker": "devices", "topic": {"name": f"room{n}"}}}
-        for n in range(ROOMS)
-    ]
+def serial_line(folder: Path) -> Iterator[Row]:
+    with rig(folder, 0.1) as made:
+        made.start(0, serial=10)
+        time.sleep(WARM_S)
+        count, began = len(made.accepted), time.monotonic()
+        time.sleep(STEADY_S)
+        rate = (len(made.accepted) - count) / (time.monotonic() - began)
+        yield Row("RTU at 9,600 baud, 10 units: of the frame-time limit", rate * limit_s(REGISTERS, BAUD) * 100, "%", 95)
+
+
+def mixed(folder: Path) -> Iterator[Row]:
+    with rig(folder, 5.0) as made:
+        made.start(100, serial=10, devices=rooms(90))
+        time.sleep(WARM_S)
+        made.flood(90, 900)
+        cpu, began = made.cpu_s(), time.monotonic()
+        time.sleep(STEADY_S)
+        yield Row("200 units, TCP, RTU and MQTT, 5 s: resident memory", made.memory() / 1e6, "MB", 60, at_least=False)
+        yield Row("200 units, TCP, RTU and MQTT, 5 s: of a core", (made.cpu_s() - cpu) / (time.monotonic() - began) * 100, "%")
+
+
+def idle(folder: Path) -> Iterator[Row]:
     with rig(folder) as made:
-        made.start(0, devices=rooms)
+        made.start(0)
+        time.sleep(WARM_S)
+        cpu, began = made.cpu_s(), time.monotonic()
+        time.sleep(STEADY_S)
+        yield Row("idle: resident memory", made.memory() / 1e6, "MB", 45, at_least=False)
+        yield Row("idle: of a core", (made.cpu_s() - cpu) / (time.monotonic() - began) * 100, "%", 1, at_least=False)
+
+
+def rooms(count: int) -> list[dict[str, object]]:
+    return [
+        {"id": f"room-{n:03}", "profile": "zigbee2mqtt-climate", "address": {"broker": "devices", "topic": {"name": f"room{n}"}}}
+        for n in range(count)
+    ]
+
+
+def messages(folder: Path) -> Iterator[Row]:
+    with rig(folder) as made:
+        made.start(0, devices=rooms(ROOMS))
         time.sleep(WARM_S)
         count, wanted = len(made.accepted), 40_000
         cpu, began = made.cpu_s(), time.monotonic()
@@ -117,7 +156,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(dir=Path.cwd(), prefix=".bench-"))
     rows: list[Row] = []
     try:
-        for work in (steady, fast, one_silent, messages):
+        for work in (idle, steady, fast, one_silent, serial_line, mixed, messages):
             rows += work(folder / work.__name__)
     finally:
         shutil.rmtree(folder)

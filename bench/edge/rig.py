@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from ingest import gateways
 from tests.servers import Server, free_port, mosquitto
 
+BAUD = 9_600
 COMMUNITY, GATEWAY, KEY = "411202002001", "gw-bench", "11" * 32
 FLOATS = (
     "voltage_l1",
@@ -64,11 +66,14 @@ class Rig:
         self._interval_s = interval_s
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, units: int, *, dead: int = 0, devices: Sequence[dict[str, object]] = ()) -> None:
+    def start(self, units: int, *, dead: int = 0, serial: int = 0, devices: Sequence[dict[str, object]] = ()) -> None:
+        """``units`` on Modbus TCP, of which ``dead`` is silent; ``serial`` more on a line of ``BAUD``; ``devices`` by MQTT."""
         self.broker.start()
-        self._write(units, devices)
+        self._write(units, serial, devices)
         if units:
             self._run("bench.edge.slave", str(self.meters_port), str(units), str(dead))
+        if serial:
+            self._run("bench.edge.line", str(self.folder / "line"), str(serial), str(BAUD))
         self._run("linli", "ingest", "run", "--config", str(self.folder / "centre.yaml"))
         readable, writable = os.pipe()
         threading.Thread(target=self._collect, args=(readable,), daemon=True).start()
@@ -113,13 +118,13 @@ class Rig:
                 device, at = line.split()
                 self.accepted.append((device, int(at)))
 
-    def _write(self, units: int, devices: Sequence[dict[str, object]]) -> None:
+    def _write(self, units: int, serial: int, devices: Sequence[dict[str, object]]) -> None:
         folder, url = self.folder, self.broker.url
         (folder / "profiles").mkdir()
         (folder / "profiles" / "bench-meter.yaml").write_text(profile(self._interval_s))
         (folder / "site.key").write_text(KEY)
         (folder / "site.key").chmod(0o600)
-        gateway = {
+        gateway: dict[str, Any] = {
             "gateway": {"id": GATEWAY, "community": COMMUNITY},
             "centre": {"broker": {"url": url}, "key_file": "site.key"},
             "privacy": {"key_file": "site.key"},
@@ -128,9 +133,14 @@ class Rig:
             "brokers": [{"id": "devices", "url": url}],
             "health_interval_s": 60,
         }
+        if serial:
+            gateway["buses"].append({"type": "modbus-rtu", "id": "line", "port": str(folder / "line"), "baud": BAUD})
+        ends = [("meter", "meters", unit) for unit in range(1, units + 1)] + [
+            ("serial", "line", unit) for unit in range(1, serial + 1)
+        ]
         meters = [
-            {"id": f"meter-{unit:03}", "profile": "bench-meter", "address": {"bus": "meters", "unit_id": unit}}
-            for unit in range(1, units + 1)
+            {"id": f"{name}-{unit:03}", "profile": "bench-meter", "address": {"bus": bus, "unit_id": unit}}
+            for name, bus, unit in ends
         ]
         (folder / "gateway.yaml").write_text(json.dumps(gateway))
         (folder / "devices.yaml").write_text(json.dumps({"devices": [*meters, *devices]}))
