@@ -11,17 +11,16 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import aiomqtt
 import structlog
 
 from edge.accept import wall_clock
-from edge.config import GatewayConfig, read_key, secret_problem
+from edge.broker import client
+from edge.config import GatewayConfig, read_key
 from edge.outbox import Outbox, OutboxFailing
 from edge.window import Next, Window
 from telemetry import __version__, ack, presence, topic
-from telemetry.broker import Broker, connection
 from telemetry.errors import AckInvalid, ConfigInvalid
 from telemetry.identity import GatewayRef
 from telemetry.presence import MAX_SPANS, Device, Inventory, Span, State, inventory_hash
@@ -30,27 +29,7 @@ from telemetry.reading import Micros
 log = structlog.get_logger()
 
 RECONNECT_S = (0.3, 2.0)
-PUBLISH_TIMEOUT_S = 10.0
-
-
-def client(broker: Broker, resolve: Callable[[str], Path], identifier: str, **options: object) -> aiomqtt.Client:
-    """An unconnected MQTT client for ``broker``. Raises ``ConfigInvalid`` when a secret file cannot be used."""
-    password = None
-    if broker.password_file:
-        problem = secret_problem(resolve(broker.password_file), "broker's password")
-        if problem:
-            raise ConfigInvalid([problem])
-        password = resolve(broker.password_file).read_text().strip()
-    arguments = connection(broker, lambda name: str(resolve(name)), password)
-    files = arguments.pop("tls_files", None)
-    return aiomqtt.Client(
-        **arguments,
-        identifier=identifier,
-        tls_params=aiomqtt.TLSParameters(**files) if files else None,
-        protocol=aiomqtt.ProtocolVersion.V5 if broker.protocol == "5" else aiomqtt.ProtocolVersion.V311,
-        timeout=PUBLISH_TIMEOUT_S,
-        **options,  # type: ignore[arg-type]  # passed through to aiomqtt's own named parameters
-    )
+LEAVE_S = 10.0
 
 
 class Uplink:
@@ -134,10 +113,10 @@ class Uplink:
                     task.result()
             finally:
                 sending.cancel()
-                await asyncio.wait({sending}, timeout=PUBLISH_TIMEOUT_S)
+                await asyncio.wait({sending}, timeout=LEAVE_S)
         finally:
             listening.cancel()
-            await asyncio.wait({listening}, timeout=PUBLISH_TIMEOUT_S)
+            await asyncio.wait({listening}, timeout=LEAVE_S)
 
     async def _send(self, link: aiomqtt.Client) -> None:
         window = self._window

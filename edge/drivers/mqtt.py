@@ -24,12 +24,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from device_profiles import Keys, Message, Observation, PayloadInvalid, extract
+from edge.broker import client
 from edge.config import DeviceBroker
 from edge.drivers.inbox import PAYLOAD_BYTES, Delivery, Inbox, delivery
 from edge.drivers.routes import Listener, Routes
 from edge.health import Tally
 from edge.logbook import Logbook
-from edge.uplink import client
 from telemetry.broker import Broker
 from telemetry.errors import BrokerUnavailable, ConfigInvalid
 

@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 import aiomqtt
 
 from device_profiles import Keys, Library, Message, Observation, PayloadInvalid, extract, subscriptions
+from edge.broker import client
 from edge.config import DeviceBroker, DeviceConfig, GatewayConfig, read_key
-from edge.uplink import client
 from telemetry.errors import BrokerUnavailable
 from telemetry.metric import Value
 

@@ -6,8 +6,9 @@ import pytest
 
 from device_profiles import load_library
 from edge import config as configuration
+from edge.broker import client
 from edge.outbox import Outbox
-from edge.uplink import Uplink, client, greeting
+from edge.uplink import Uplink, greeting
 from edge.window import OUTAGE_S
 from telemetry import ack, presence
 from telemetry.batch import Lane

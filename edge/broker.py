@@ -1,0 +1,32 @@
+"""The gateway's connections to brokers: the centre's and those that devices publish to."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import aiomqtt
+
+from edge.config import secret_problem
+from telemetry.broker import Broker, connection
+from telemetry.errors import ConfigInvalid
+
+TIMEOUT_S = 10.0
+
+
+def client(broker: Broker, resolve: Callable[[str], Path], identifier: str, **options: object) -> aiomqtt.Client:
+    """An unconnected client; ``options`` are aiomqtt's own. Raises ``ConfigInvalid`` when a secret file cannot be used."""
+    password = None
+    if broker.password_file:
+        problem = secret_problem(resolve(broker.password_file), "broker's password")
+        if problem:
+            raise ConfigInvalid([problem])
+        password = resolve(broker.password_file).read_text().strip()
+    arguments = connection(broker, lambda name: str(resolve(name)), password)
+    files = arguments.pop("tls_files", None)
+    return aiomqtt.Client(
+        **arguments,
+        identifier=identifier,
+        tls_params=aiomqtt.TLSParameters(**files) if files else None,
+        protocol=aiomqtt.ProtocolVersion.V5 if broker.protocol == "5" else aiomqtt.ProtocolVersion.V311,
+        timeout=TIMEOUT_S,
+        **options,  # type: ignore[arg-type]  # passed through to aiomqtt's own named parameters
+    )
