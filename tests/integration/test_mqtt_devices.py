@@ -270,6 +270,8 @@ async def test_nothing_of_qos_1_is_lost_however_often_the_listener_is_killed(tmp
         killed_at = []
         for _ in range(6):
             seen = await durable_events(tmp_path)
+            if len(seen) == sent:  # a fast machine has worked it all off
+                break
             process = start_listener(tmp_path, broker.url)
             async with asyncio.timeout(20):
                 while await durable_events(tmp_path) == seen:
