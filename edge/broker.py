@@ -1,5 +1,6 @@
 """The gateway's connections to brokers: the centre's and those that devices publish to."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ TIMEOUT_S = 10.0
 
 def client(broker: Broker, resolve: Callable[[str], Path], identifier: str, **options: object) -> aiomqtt.Client:
     """An unconnected client; ``options`` are aiomqtt's own. Raises ``ConfigInvalid`` when a secret file cannot be used."""
+    logging.getLogger("mqtt").setLevel(logging.CRITICAL)  # it would say each try of an outage of a night
     password = None
     if broker.password_file:
         problem = secret_problem(resolve(broker.password_file), "broker's password")

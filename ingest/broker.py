@@ -1,5 +1,9 @@
 """The centre's connection to its broker."""
 
+import asyncio
+import logging
+from collections.abc import Callable
+
 import aiomqtt
 
 from ingest.config import CentreConfig
@@ -7,8 +11,14 @@ from ingest.secret_file import read_secret
 from telemetry.broker import connection
 
 
-def client(config: CentreConfig, identifier: str, *, max_queued_incoming_messages: int) -> aiomqtt.Client:
-    """An unconnected client. Raises ``ConfigInvalid`` when a secret file cannot be used."""
+def client(
+    config: CentreConfig, identifier: str, *, max_queued_incoming_messages: int, overflow: Callable[[], None] = lambda: None
+) -> aiomqtt.Client:
+    """An unconnected client. What comes past its queue is dropped; ``overflow`` is called for each message.
+
+    Raises ``ConfigInvalid`` when a secret file cannot be used.
+    """
+    logging.getLogger("mqtt").setLevel(logging.CRITICAL)  # it would say each try and each drop
     broker = config.centre.broker
     password = read_secret(config.path(broker.password_file), "the broker's password").strip() if broker.password_file else None
     arguments = connection(broker, lambda name: str(config.path(name)), password)
@@ -21,4 +31,15 @@ def client(config: CentreConfig, identifier: str, *, max_queued_incoming_message
         clean_session=True if broker.protocol == "3.1.1" else None,
         timeout=10.0,
         max_queued_incoming_messages=max_queued_incoming_messages,
+        queue_type=_counting(overflow),
     )
+
+
+def _counting(overflow: Callable[[], None]) -> type["asyncio.Queue[aiomqtt.Message]"]:
+    class Counting(asyncio.Queue[aiomqtt.Message]):
+        def put_nowait(self, item: aiomqtt.Message) -> None:
+            if self.full():
+                overflow()
+            super().put_nowait(item)
+
+    return Counting

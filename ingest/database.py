@@ -24,12 +24,16 @@ class Database:
     """Rooms declare their tables on ``metadata`` and hand functions of a connection to ``write`` and ``read``."""
 
     def __init__(self, path: Path) -> None:
+        """Raises ``StoreUnavailable`` when there is no database to be had at ``path``."""
         self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.pool.QueuePool, pool_size=4)
         sa.event.listen(self._engine, "connect", _prepare)
         self._writer = ThreadPoolExecutor(1, "database-write")
         self._readers = ThreadPoolExecutor(3, "database-read")
-        with self._engine.begin() as connection:
-            metadata.create_all(connection)
+        try:
+            with self._engine.begin() as connection:
+                metadata.create_all(connection)
+        except sa.exc.DatabaseError as error:
+            raise StoreUnavailable(f"{path} cannot be used: {error.orig}") from error
 
     async def write(self, change: Callable[[sa.Connection], _T]) -> _T:
         """Runs ``change`` in one transaction; what it returns once it is durable. Its exception rolls all of it back.
@@ -54,8 +58,11 @@ class Database:
             raise StoreUnavailable(f"{self._engine.url.database}: {error.orig}") from error
 
     def _ask(self, question: Callable[[sa.Connection], _T]) -> _T:
-        with self._engine.connect() as connection:
-            return question(connection)
+        try:
+            with self._engine.connect() as connection:
+                return question(connection)
+        except sa.exc.OperationalError as error:
+            raise StoreUnavailable(f"{self._engine.url.database}: {error.orig}") from error
 
 
 def _prepare(connection: Any, _record: object) -> None:

@@ -28,7 +28,7 @@ from ingest.registry import Registry
 from ingest.sequencer import Verdict
 from ingest.sink import Sink
 from telemetry import batch, presence, topic
-from telemetry.errors import BatchInvalid, StoreUnavailable, TopicInvalid
+from telemetry.errors import BatchInvalid, ConfigInvalid, StoreUnavailable, TopicInvalid
 from telemetry.identity import GatewayRef, Stream
 from telemetry.reading import Micros
 
@@ -95,6 +95,10 @@ class Intake:
         except BatchInvalid as error:
             self._set_aside(name, str(error), payload)
 
+    def overflowed(self) -> None:
+        """A message came for which there was no room; unless it is acknowledged it comes again."""
+        self._stats.overflowed += 1
+
     def _take_batch(self, ref: GatewayRef, name: str, payload: bytes) -> None:
         try:
             decoded = batch.decode(payload)
@@ -156,11 +160,12 @@ async def run(config: CentreConfig, intake: Intake, acknowledger: Acknowledger) 
     trouble = False
     while True:
         try:
-            async with client(config, "linli-ingest", max_queued_incoming_messages=QUEUE) as link:
+            link = client(config, "linli-ingest", max_queued_incoming_messages=QUEUE, overflow=intake.overflowed)
+            async with link:
                 log.info("connected to the broker", broker=broker)
                 trouble = False
                 await _session(config, link, intake, acknowledger)
-        except* (aiomqtt.MqttError, StoreUnavailable) as group:
+        except* (aiomqtt.MqttError, ConfigInvalid, StoreUnavailable) as group:
             if not trouble:
                 log.warning("nothing is received; gateways keep their readings", broker=broker, error=_first(group))
             trouble = True

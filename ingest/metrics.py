@@ -21,6 +21,7 @@ class Stats:
     batches: int = 0
     duplicates: int = 0
     out_of_order: int = 0
+    overflowed: int = 0
     dead_letters: int = 0
     store_errors: int = 0
     rule_failures: int = 0
@@ -47,6 +48,7 @@ def families(stats: Stats, alerts: Mapping[tuple[Colour, AlertState], int], gate
         ("batches", stats.batches, "Batches received that were new."),
         ("duplicates", stats.duplicates, "Batches received again and skipped."),
         ("out_of_order", stats.out_of_order, "Batches that came before an earlier one and waited for it."),
+        ("overflowed", stats.overflowed, "Messages that came faster than they were taken; what is not acknowledged comes again."),
         ("dead_letters", stats.dead_letters, "Messages and readings set aside as poison."),
         ("store_errors", stats.store_errors, "Writes that a store did not confirm."),
         ("rule_failures", stats.rule_failures, "Readings that a rule failed on; the other rules went on."),
@@ -73,6 +75,10 @@ def _gateway_families(gateways: Sequence[GatewaySeen]) -> Iterator[Family]:
         ("oldest_unsent", "oldest_unsent_seconds", "Age of the gateway's oldest reading not yet acknowledged."),
         ("clock_offset", "clock_offset_seconds", "The centre's clock minus the gateway's."),
         ("outbox", "outbox_bytes", "Size of the gateway's outbox file."),
+        ("undecodable", "undecodable", "Messages of devices that the gateway could not decode, since it started."),
+        ("timeouts", "timeouts", "Polls that a device did not answer, since the gateway started."),
+        ("refused", "refused", "Requests that a device refused, since the gateway started."),
+        ("polls_missed", "polls_missed", "Polls that the gateway had no time for, since it started."),
     ):
         said = [
             Sample(_labels(gateway), float(value))

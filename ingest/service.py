@@ -8,7 +8,8 @@ import asyncio
 import fcntl
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -64,9 +65,7 @@ def check(config_file: Path) -> CentreConfig:
 async def run(config_file: Path, stop: asyncio.Event) -> None:
     """Runs the centre until ``stop`` is set. Raises ``ConfigInvalid`` before anything starts."""
     config = check(config_file)
-    config.data_dir.mkdir(parents=True, exist_ok=True)
-    with (config.data_dir / "ingest.lock").open("w") as lock:
-        _claim(lock.fileno(), config)
+    with _claimed(config):
         listener = listen(config.centre.api.host, config.centre.api.port)
         database = Database(config.database_file)
         store = open_store(config.centre.store, config.data_dir, database)
@@ -78,13 +77,22 @@ async def run(config_file: Path, stop: asyncio.Event) -> None:
             database.close()
 
 
-def _claim(descriptor: int, config: CentreConfig) -> None:
+@contextmanager
+def _claimed(config: CentreConfig) -> Iterator[None]:
+    """Held while the data folder is ours alone. Raises ``ConfigInvalid``."""
+    file, folder = str(config.file), config.data_dir
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "ingest.lock").open("w")
     except OSError as error:
-        raise ConfigInvalid(
-            [Problem(str(config.file), "data", f"another centre runs on {config.data_dir}", "stop it first")]
-        ) from error
+        cure = "name a folder that the centre may write to"
+        raise ConfigInvalid([Problem(file, "data", f"{folder} cannot be used: {error.strerror}", cure)]) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigInvalid([Problem(file, "data", f"another centre runs on {folder}", "stop it first")]) from error
+        yield
 
 
 class Service:

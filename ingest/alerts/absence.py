@@ -19,7 +19,6 @@ from telemetry.presence import Device
 from telemetry.quality import Quality
 from telemetry.reading import Reading
 
-
 MAX_DEVICES = 10_000
 
 

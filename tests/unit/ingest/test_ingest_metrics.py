@@ -23,7 +23,7 @@ def test_numbers_lose_no_digit_and_gain_none() -> None:
 
 
 def test_everything_counted_is_said() -> None:
-    stats = Stats(batches=7, duplicates=1, dead_letters=2, out_of_order=3, store_errors=4)
+    stats = Stats(batches=7, duplicates=1, dead_letters=2, out_of_order=3, overflowed=5, store_errors=4)
     stats.readings[Kind.ACCESS] = 5
     lines = render(families(stats, {(Colour.RED, AlertState.OPEN): 1}, [GATEWAY])).splitlines()
     where = '{community="411202002001",gateway="gw-jianye-1"}'
@@ -32,6 +32,7 @@ def test_everything_counted_is_said() -> None:
         "linli_duplicates_total 1",
         "linli_dead_letters_total 2",
         "linli_out_of_order_total 3",
+        "linli_overflowed_total 5",
         "linli_store_errors_total 4",
         'linli_readings_total{kind="access"} 5',
         'linli_readings_total{kind="energy"} 0',
