@@ -60,17 +60,20 @@ def subscriptions(profile: "Profile", parameters: Mapping[str, str]) -> tuple[st
     return tuple(dict.fromkeys(fill(rule.topic, filled) for rule in profile.mqtt.rules))
 
 
-def address_faults(profile: "Profile", parameters: Mapping[str, str]) -> list[str]:
-    """What is wrong with the parameters of a device's address; empty when they fill every topic of its profile."""
+def address_faults(profile: "Profile", parameters: Mapping[str, str]) -> dict[str, str]:
+    """What is wrong with the parameters of a device's address, by parameter; empty when they fill every topic of its profile.
+
+    A profile that does not speak MQTT has no parameters.
+    """
     if profile.mqtt is None:
-        return [f"profile {profile.id} does not speak MQTT"]
+        return dict.fromkeys(parameters, f"profile {profile.id} does not speak MQTT")
     wanted, known = profile.mqtt.parameters, profile.mqtt.parameters | profile.mqtt.defaults.keys()
-    found = [f"{name} is missing" for name in sorted(wanted - parameters.keys())]
-    found += [f"{name} is no parameter of {profile.id}" for name in sorted(parameters.keys() - known)]
+    found = dict.fromkeys(sorted(wanted - parameters.keys()), "is missing")
+    found |= dict.fromkeys(sorted(parameters.keys() - known), f"is no parameter of {profile.id}")
     for name in sorted(known & parameters.keys()):
         value = parameters[name]
         if not value or set(value) & set("+#\0") or len(value) > 256:
-            found.append(f"{name}: {value!r} cannot stand in a topic")
+            found[name] = f"{value!r} cannot stand in a topic"
         elif "/" in value and name not in profile.mqtt.deep:
-            found.append(f"{name}: {value!r} has several levels; one is meant")
+            found[name] = f"{value!r} has several levels; one is meant"
     return found
