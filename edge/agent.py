@@ -27,12 +27,15 @@ from edge.drivers.routes import Listener
 from edge.health import Health, Tally
 from edge.logbook import Logbook
 from edge.outbox import Outbox
-from edge.poller import Poller, Unit
+from edge.poller import Poller
 from edge.provisioning.site import LOCK, hold
+from edge.refusals import Refusals
+from edge.unit import Unit
 from edge.uplink import Uplink
 from telemetry.errors import ConfigInvalid
 from telemetry.presence import Device
 
+REFUSALS = "refusals.json"
 PATIENCE_S = 1.5
 """How long a part may take to end before it is told again, at a stop."""
 
@@ -78,7 +81,8 @@ class Agent:
         tally = Tally()
         self._health = Health(gateway.gateway.id, tally, self._logbook, outbox, self._accept, self._uplink)
         self._buses = {bus.id: open_bus(bus) for bus in gateway.buses}
-        self._pollers = {id: Poller(bus, self._logbook, tally) for id, bus in self._buses.items()}
+        self._refusals = Refusals(config.data_dir / REFUSALS)
+        self._pollers = {id: Poller(bus, self._logbook, tally, self._refusals) for id, bus in self._buses.items()}
         self._links = {
             broker.id: DeviceBrokerLink(
                 broker, config.path, f"{self._name}-{broker.id}", self._logbook, tally, keys, random.Random(secrets.randbits(64))
@@ -150,6 +154,7 @@ class Agent:
                 self._open[device.id] = device
         self._config = config
         self._config_hash = _hash_of(config)
+        self._refusals.keep_only(wanted)
         for bus in config.gateway.buses:
             units = [self._unit(device, bus.timeout_s) for device in config.devices if device.address.bus == bus.id]
             self._pollers[bus.id].replace(units)

@@ -5,7 +5,7 @@ Counters grow from the start of the program; ``poll_lateness`` is the largest si
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,16 @@ from edge.logbook import Logbook
 from edge.outbox import Outbox, OutboxFailing, Pending
 from edge.uplink import Uplink
 from telemetry.metric import Value
+
+
+@dataclass
+class UnitTally:
+    """What one unit was asked and how it failed. A damaged answer is no time-out."""
+
+    requests: int = 0
+    timeouts: int = 0
+    damaged: int = 0
+    refused: int = 0
 
 
 @dataclass
@@ -26,6 +36,10 @@ class Tally:
     refused: int = 0
     undecodable: int = 0
     poll_lateness_s: float = 0.0
+    units: dict[str, UnitTally] = field(default_factory=dict)
+
+    def unit(self, device: str) -> UnitTally:
+        return self.units.setdefault(device, UnitTally())
 
     def late(self, lateness_s: float) -> None:
         self.poll_lateness_s = max(self.poll_lateness_s, lateness_s)

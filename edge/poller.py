@@ -3,116 +3,74 @@
 1. One poll of a unit at a time; units take turns by their slots (see ``schedule``).
 2. What was read is kept: a request that fails spoils its own points and no others.
 3. A silent unit costs its probes and nothing more (see ``liveness``); its readings say so.
-4. Addresses that a unit refuses are learned and read around; after an hour or a silence they are tried again.
-5. Urgent readings are durable before the next poll.
+4. Addresses that a unit refuses are learned and read around (see ``unit``), also after a restart (see ``refusals``).
+5. A unit that is busy is asked again a little later, with others in between, but never in the place of its next slot.
+6. Urgent readings are durable before the next poll.
 """
 
 import asyncio
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import structlog
 
-from device_profiles import Answer, Profile, Request, Table, decode, plan
+from device_profiles import Answer, Request, decode
 from edge.drivers.modbus import Bus
 from edge.health import Tally
-from edge.liveness import ALIVE, Liveness, may_ask, unanswered
+from edge.liveness import ALIVE, may_ask, roused, unanswered
 from edge.logbook import Logbook
+from edge.refusals import Refusals
 from edge.schedule import Timetable, Turn
+from edge.unit import Known, Unit, apart, postponed
 from telemetry.errors import BusUnavailable, DeviceRefused, DeviceTimeout
 
 BLAMES_AN_ADDRESS = (2, 3)
 """Exceptions "illegal address" and "illegal value": what devices say to a request that touches a register they lack."""
 
-FORGET_REFUSALS_S = 3600.0
+BUSY = (5, 6)
+"""Exceptions "accepted, still working" and "busy"."""
+
+BUSY_PAUSES_S = (0.1, 0.2, 0.4)
 BUS_UNAVAILABLE = "bus unavailable"
 TIMEOUT = "timeout"
+DAMAGED = "damaged answer"
 IDLE_S = 60.0
 
 log = structlog.get_logger()
 
 
-class Unit(NamedTuple):
-    """A device on the bus. ``interval_s`` overrides what the profile says of every point."""
+class _Outcome(NamedTuple):
+    """What came of asking: an answer for each request, why none came, or what to ask again because the unit was busy."""
 
-    device: str
-    profile: Profile
-    unit_id: int
-    interval_s: float | None = None
-    bus_timeout_s: float = 1.0
-
-    @property
-    def timeout_s(self) -> float:
-        modbus = self.profile.modbus
-        return (modbus.timeout_s if modbus else None) or self.bus_timeout_s
-
-    @property
-    def intervals(self) -> dict[str, float]:
-        """Seconds by point, of the points that make readings; what they need besides is read with them."""
-        points = [point for point in self.profile.points.values() if point.metric is not None and point.register is not None]
-        return {point.name: self.interval_s or point.interval_s for point in points}
-
-
-class _State:
-    """What has been learned of a unit. ``refused`` addresses are read around; ``refusals`` tell why a point has no value."""
-
-    def __init__(self, unit: Unit) -> None:
-        self.unit = unit
-        self.liveness: Liveness = ALIVE
-        self.refused: frozenset[tuple[Table, int]] = frozenset()
-        self.refusals: dict[str, Answer] = {}
-        self._forget_at = math.inf
-        self._plans: dict[tuple[str, ...], tuple[Request, ...]] = {}
-
-    def requests(self, due: tuple[str, ...]) -> tuple[Request, ...]:
-        known = self._plans.get(due)
-        if known is None:
-            wanted = [point for point in due if point not in self.refusals]
-            known = self._plans[due] = plan(self.unit.profile, wanted, self.refused) if wanted else ()
-        return known
-
-    def learn(self, request: Request, answers: Sequence[Answer], now: float) -> None:
-        """``answers`` tell apart what ``request`` asked for at once: refused points, and holes between the others."""
-        there = frozenset[tuple[Table, int]]().union(
-            *(addresses(answer.request) for answer in answers if answer.words is not None)
-        )
-        self.refused |= addresses(request) - there
-        for answer in answers:
-            if answer.words is None:
-                self.refusals |= {point: _of_one_point(answer, point) for point in answer.request.points}
-        self._forget_at = now + FORGET_REFUSALS_S
-        self._plans.clear()
-
-    def forget(self, now: float = math.inf) -> None:
-        """Starts learning anew, if it is time."""
-        if now >= self._forget_at:
-            self.refused, self._forget_at = frozenset(), math.inf
-            self.refusals.clear()
-            self._plans.clear()
+    answers: list[Answer]
+    heard: bool = True
+    silence: str = ""
+    busy: Sequence[Request] = ()
 
 
 class Poller:
     """Polls until cancelled; ``replace`` may be called at any time."""
 
-    def __init__(self, bus: Bus, logbook: Logbook, tally: Tally) -> None:
+    def __init__(self, bus: Bus, logbook: Logbook, tally: Tally, refusals: Refusals | None = None) -> None:
         self._bus = bus
         self._logbook = logbook
         self._tally = tally
+        self._refusals = refusals or Refusals()
         self._timetable = Timetable()
-        self._states: dict[str, _State] = {}
+        self._units: dict[str, Known] = {}
         self._changed = asyncio.Event()
 
     def replace(self, units: Sequence[Unit]) -> None:
         """Polls these units from now on. A unit that stays as it was keeps its slots and what is known of it."""
-        wanted = {unit.device: unit for unit in units}
-        for device in [device for device, state in self._states.items() if wanted.get(device) != state.unit]:
-            del self._states[device]
+        wanted, now = {unit.device: unit for unit in units}, self._logbook.monotonic()
+        for device in [device for device, known in self._units.items() if wanted.get(device) != known.unit]:
+            del self._units[device]
             self._timetable.remove(device)
+            self._tally.units.pop(device, None)
         for unit in units:
-            if unit.device not in self._states:
-                self._states[unit.device] = _State(unit)
-                self._timetable.add(unit.device, unit.intervals, self._logbook.monotonic())
+            if unit.device not in self._units:
+                self._units[unit.device] = Known(unit, self._refusals.of(unit), now)
+                self._timetable.add(unit.device, unit.intervals, now)
         self._changed.set()
 
     async def run(self) -> None:
@@ -123,7 +81,7 @@ class Poller:
                 continue
             self._tally.polls_missed += turn.missed
             self._tally.late(turn.lateness_s)
-            await self._poll(self._states[turn.device], turn)
+            await self._poll(self._units[turn.device], turn)
 
     async def _rest(self) -> None:
         """Until the next slot, or until the units change."""
@@ -137,48 +95,58 @@ class Poller:
             except TimeoutError:
                 return
 
-    async def _poll(self, state: _State, turn: Turn) -> None:
-        if may_ask(state.liveness, self._logbook.monotonic()):
-            accepted = await self._ask_unit(state, turn)
+    async def _poll(self, known: Known, turn: Turn) -> None:
+        now = self._logbook.monotonic()
+        if not may_ask(known.liveness, now):
+            accepted = self._silent(known, TIMEOUT)
+        elif self._bus.ready_at(known.unit.unit_id) > now:  # a late answer may still come; nobody else waits for it
+            self._tally.polls_missed += 1
+            return
         else:
-            accepted = self._silent(state, TIMEOUT)
+            accepted = await self._ask_unit(known, turn)
         if accepted is not None:
             await self._logbook.settled(accepted)
 
-    async def _ask_unit(self, state: _State, turn: Turn) -> asyncio.Future[None] | None:
+    async def _ask_unit(self, known: Known, turn: Turn) -> asyncio.Future[None] | None:
         device, began = turn.device, self._logbook.utc()
-        state.forget(self._logbook.monotonic())
-        self._tally.polls += 1
-        answers = [state.refusals[point] for point in turn.points if point in state.refusals]
+        known.forget(self._logbook.monotonic())
+        self._tally.polls += not turn.tries
         try:
-            heard = await self._ask_all(state, turn.points, answers)
+            outcome = await self._ask_all(known, turn.points)
         except BusUnavailable:
-            return self._silent(state, BUS_UNAVAILABLE)
-        if not heard:
-            return self._unanswered(state)
-        if state.liveness is not ALIVE:
-            self._answers_again(state)
-        if self._states.get(device) is not state:
+            return self._silent(known, BUS_UNAVAILABLE)
+        if not outcome.heard:
+            return self._unanswered(known, outcome.silence)
+        if known.liveness is not ALIVE:
+            self._answers_again(known)
+        if self._units.get(device) is not known:
             return None
+        later = self._put_off(known, turn, outcome)
         at = began + (self._logbook.utc() - began) // 2
-        return self._logbook.polled(device, decode(state.unit.profile, answers), at)
+        decoded = decode(known.unit.profile, outcome.answers)
+        return self._logbook.polled(device, [point for point in decoded if point.point not in later] if later else decoded, at)
 
-    async def _ask_all(self, state: _State, due: tuple[str, ...], answers: list[Answer]) -> bool:
-        """Adds an answer for each request to ``answers``; whether the unit said anything. A time-out ends the poll."""
-        requests = state.requests(due)
+    async def _ask_all(self, known: Known, due: tuple[str, ...]) -> _Outcome:
+        """A time-out ends the poll, and so does a unit that is busy."""
+        requests, answers = known.requests(due), known.refusals(due)
+        count = self._tally.unit(known.unit.device)
         heard = not requests
         for number, request in enumerate(requests):
+            left = requests[number:]
+            count.requests += 1
             try:
-                answers.append(Answer(request, await self._read(state.unit, request)))
-            except DeviceTimeout:
-                self._tally.timeouts += 1
-                answers += (Answer(left, None, TIMEOUT) for left in requests[number:])
-                return heard
+                answers.append(Answer(request, await self._read(known.unit, request)))
+            except DeviceTimeout as error:
+                reason = self._count_silence(known, error)
+                return _Outcome(answers + [Answer(one, None, reason) for one in left], heard, reason)
             except DeviceRefused as error:
                 self._tally.refused += 1
-                answers += await self._refused(state, request, error.code)
+                count.refused += 1
+                if error.code in BUSY:
+                    return _Outcome(answers + [Answer(one, None, f"exception {error.code}") for one in left], busy=left)
+                answers += await self._refused(known, request, error.code)
             heard = True
-        return heard
+        return _Outcome(answers, heard)
 
     async def _read(self, unit: Unit, request: Request) -> tuple[int, ...]:
         modbus = unit.profile.modbus
@@ -186,52 +154,66 @@ class Poller:
             await asyncio.sleep(modbus.gap_ms / 1000)
         return await self._bus.read(unit.unit_id, request.table, request.address, request.count, unit.timeout_s)
 
-    async def _refused(self, state: _State, request: Request, code: int) -> list[Answer]:
+    def _count_silence(self, known: Known, error: DeviceTimeout) -> str:
+        count = self._tally.unit(known.unit.device)
+        self._tally.timeouts += 1
+        count.timeouts += not error.damaged
+        count.damaged += error.damaged
+        return DAMAGED if error.damaged else TIMEOUT
+
+    def _put_off(self, known: Known, turn: Turn, outcome: _Outcome) -> frozenset[str]:
+        """The points that are asked again because the unit was busy; none when its patience or its slot is used up."""
+        if not outcome.busy or turn.tries >= len(BUSY_PAUSES_S):
+            return frozenset()
+        points = postponed(known.unit.profile, turn.points, outcome.busy)
+        at = self._logbook.monotonic() + BUSY_PAUSES_S[turn.tries]
+        if not self._timetable.put_off(turn, [point for point in turn.points if point in points], at):
+            return frozenset()
+        return points | {point for request in outcome.busy for point in request.points}
+
+    async def _refused(self, known: Known, request: Request, code: int) -> list[Answer]:
         """A refused request: when one address of several may be to blame, asks point by point and learns which."""
         if code not in BLAMES_AN_ADDRESS:
             return [Answer(request, None, f"exception {code}")]
         answers: list[Answer] = []
-        for part in apart(state.unit.profile, request):
+        codes: dict[str, int] = {}
+        for part in apart(known.unit.profile, request, known.refused.addresses):
             try:
-                words = None if part == request else await self._read(state.unit, part)
-                answers.append(Answer(part, words, "" if words is not None else f"exception {code}"))
-            except DeviceTimeout:
-                self._tally.timeouts += 1
-                return [Answer(request, None, TIMEOUT)]
+                words = None if part == request else await self._read(known.unit, part)
+            except DeviceTimeout as error:
+                return [Answer(request, None, self._count_silence(known, error))]
             except DeviceRefused as refusal:
-                answers.append(Answer(part, None, f"exception {refusal.code}"))
-        state.learn(request, answers, self._logbook.monotonic())
-        refused = sorted(point for answer in answers if answer.words is None for point in answer.request.points)
-        log.warning("addresses refused; read around from now on", device=state.unit.device, at=request.address, points=refused)
+                if refusal.code not in BLAMES_AN_ADDRESS:
+                    return [Answer(request, None, f"exception {refusal.code}")]
+                words, code = None, refusal.code
+            if words is None:
+                codes |= dict.fromkeys(part.points, code)
+            answers.append(Answer(part, words, "" if words is not None else f"exception {code}"))
+        known.learn(request, codes, [one.request for one in answers if one.words is not None], self._logbook.monotonic())
+        log.warning(
+            "addresses refused; read around from now on", device=known.unit.device, at=request.address, points=sorted(codes)
+        )
+        await self._refusals.note(known.unit, known.refused)
         return answers
 
-    def _unanswered(self, state: _State) -> asyncio.Future[None] | None:
-        before = state.liveness
-        state.liveness = unanswered(before, self._logbook.monotonic(), state.unit.timeout_s)
-        if state.liveness.is_silent and not before.is_silent:
-            log.warning("device silent", device=state.unit.device, bus=self._bus.id, unit=state.unit.unit_id)
-        return self._silent(state, TIMEOUT)
+    def _unanswered(self, known: Known, reason: str) -> asyncio.Future[None] | None:
+        before, unit = known.liveness, known.unit
+        silent = 1 + sum(other.liveness.is_silent for other in self._units.values() if other is not known)
+        known.liveness = unanswered(before, self._logbook.monotonic(), unit.timeout_s, silent)
+        if known.liveness.is_silent and not before.is_silent:
+            log.warning("device silent", device=unit.device, bus=self._bus.id, unit=unit.unit_id)
+        return self._silent(known, reason)
 
-    def _answers_again(self, state: _State) -> None:
-        if state.liveness.is_silent:
-            log.info("device answers again", device=state.unit.device, bus=self._bus.id, unit=state.unit.unit_id)
-            state.forget()
-        state.liveness = ALIVE
+    def _answers_again(self, known: Known) -> None:
+        if known.liveness.is_silent:
+            log.info("device answers again", device=known.unit.device, bus=self._bus.id, unit=known.unit.unit_id)
+            known.forget()
+            now = self._logbook.monotonic()
+            for other in self._units.values():
+                other.liveness = roused(other.liveness, now)
+        known.liveness = ALIVE
 
-    def _silent(self, state: _State, reason: str) -> asyncio.Future[None] | None:
-        if self._states.get(state.unit.device) is not state:
+    def _silent(self, known: Known, reason: str) -> asyncio.Future[None] | None:
+        if self._units.get(known.unit.device) is not known:
             return None
-        return self._logbook.silent(state.unit.device, reason)
-
-
-def _of_one_point(answer: Answer, point: str) -> Answer:
-    return answer._replace(request=answer.request._replace(points=(point,)))
-
-
-def apart(profile: Profile, request: Request) -> tuple[Request, ...]:
-    """The requests that read the points of ``request`` one by one, each with the helpers it needs."""
-    return tuple(dict.fromkeys(part for point in request.points for part in plan(profile, (point,))))
-
-
-def addresses(request: Request) -> frozenset[tuple[Table, int]]:
-    return frozenset((request.table, request.address + offset) for offset in range(request.count))
+        return self._logbook.silent(known.unit.device, reason)

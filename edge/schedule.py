@@ -3,7 +3,9 @@
 1. A slot is ``anchor + n * interval``: a late poll does not shift the ones after it.
 2. A slot that has passed is left out and counted; slots are never made up for in a bunch.
 3. Units start spread over their interval, at a place that their id decides, so that a restart does not move them.
-4. All points of a unit that are due are polled together; of several units the one that waits longest comes first.
+4. All points of a unit that are due are polled together, and slow points stand on slots of its fastest ones; of several
+   units the one that waits longest comes first.
+5. What a unit could not answer yet may be asked again between two slots, never in the place of one.
 
 Pure: the caller says what time it is, in seconds of a monotonic clock.
 """
@@ -18,12 +20,24 @@ EARLY_S = 0.002
 
 
 class Turn(NamedTuple):
-    """A unit to poll now. ``lateness_s`` is of its oldest slot; ``missed`` slots of its points were left out."""
+    """A unit to poll now. ``lateness_s`` is of its oldest slot; ``missed`` slots of its points were left out.
+
+    ``tries``: how often these points were put off before.
+    """
 
     device: str
     points: tuple[str, ...]
     lateness_s: float
     missed: int
+    tries: int = 0
+
+
+class _Again(NamedTuple):
+    """Points put off until ``at``."""
+
+    at: float
+    points: tuple[str, ...]
+    tries: int
 
 
 class _Group:
@@ -52,6 +66,11 @@ def stagger(device: str, interval_s: float) -> float:
     return zlib.crc32(device.encode()) / (1 << 32) * interval_s
 
 
+def anchor(device: str, interval_s: float, fastest_s: float) -> float:
+    """Where the first slot of points stands, seconds from the start: on a slot of the unit's fastest ones, where they can."""
+    return stagger(device, fastest_s) + math.floor(stagger(device, interval_s) / fastest_s) * fastest_s
+
+
 def by_interval(intervals: Mapping[str, float]) -> dict[float, tuple[str, ...]]:
     """Points grouped by how often they are wanted, seconds."""
     groups: dict[float, list[str]] = {}
@@ -65,19 +84,35 @@ class Timetable:
 
     def __init__(self) -> None:
         self._units: dict[str, list[_Group]] = {}
+        self._again: dict[str, _Again] = {}
 
     def add(self, device: str, intervals: Mapping[str, float], now: float) -> None:
         """Takes a unit in, or replaces what was known of it. ``intervals``: seconds by point."""
+        groups = by_interval(intervals)
+        fastest_s = min(groups, default=0.0)
         self._units[device] = [
-            _Group(points, interval_s, now + stagger(device, interval_s)) for interval_s, points in by_interval(intervals).items()
+            _Group(points, interval_s, now + anchor(device, interval_s, fastest_s)) for interval_s, points in groups.items()
         ]
+        self._again.pop(device, None)
 
     def remove(self, device: str) -> None:
         self._units.pop(device, None)
+        self._again.pop(device, None)
+
+    def put_off(self, turn: Turn, points: Iterable[str], at: float) -> bool:
+        """Asks ``points`` of a turn once more at ``at``; false, and nothing changes, when one has a slot before."""
+        again = _Again(at, tuple(points), turn.tries + 1)
+        if any(
+            group.due <= at + EARLY_S and not set(again.points).isdisjoint(group.points) for group in self._units[turn.device]
+        ):
+            return False
+        self._again[turn.device] = again
+        return True
 
     def next_at(self) -> float | None:
         """The instant of the next slot; it may have passed."""
-        return min((group.due for group in self._groups()), default=None)
+        due = min(map(self._due_of, self._units), default=math.inf)
+        return None if due == math.inf else due
 
     def take(self, now: float) -> Turn | None:
         """The unit that has waited longest, with all its points that are due; ``None`` when nothing is due."""
@@ -85,12 +120,16 @@ class Timetable:
         if device is None or self._due_of(device) > now + EARLY_S:
             return None
         due = [group for group in self._units[device] if group.due <= now + EARLY_S]
-        lateness_s = max(0.0, now - min(group.due for group in due))
+        lateness_s = max(0.0, now - min((group.due for group in due), default=now))
         missed = sum(group.advance(now) for group in due)
-        return Turn(device, tuple(point for group in due for point in group.points), lateness_s, missed)
+        points = tuple(point for group in due for point in group.points)
+        again = self._again.get(device)
+        if again is None or again.at > now + EARLY_S:
+            return Turn(device, points, lateness_s, missed)
+        del self._again[device]
+        return Turn(device, tuple(dict.fromkeys((*again.points, *points))), lateness_s, missed, again.tries)
 
     def _due_of(self, device: str) -> float:
-        return min((group.due for group in self._units[device]), default=math.inf)
-
-    def _groups(self) -> Iterable[_Group]:
-        return (group for groups in self._units.values() for group in groups)
+        due = min((group.due for group in self._units[device]), default=math.inf)
+        again = self._again.get(device)
+        return due if again is None else min(due, again.at)

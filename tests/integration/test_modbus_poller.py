@@ -1,6 +1,7 @@
 """Units of a bus polled into the outbox: partial results, refused addresses, silent units, changes while it runs."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,10 +14,12 @@ from edge import liveness
 from edge.bus_config import TcpBus
 from edge.drivers.modbus import open_bus
 from edge.health import Tally
-from edge.poller import Poller, Unit
+from edge.poller import BUSY_PAUSES_S, Poller
+from edge.refusals import Refusals
+from edge.unit import Unit
 from telemetry.batch import Lane
 from telemetry.quality import Quality
-from tests.modbus_peers import pymodbus_tcp, unit
+from tests.modbus_peers import Requests, far_end, holding, pymodbus_tcp, unit
 from tests.recording import Recording, recording
 from tests.servers import HOST, free_port
 
@@ -64,10 +67,12 @@ def door() -> Profile:
 
 
 @asynccontextmanager
-async def polling(folder: Path, port: int, *units: Unit) -> AsyncIterator[tuple[Recording, Poller, Tally]]:
+async def polling(
+    folder: Path, port: int, *units: Unit, refusals: Refusals | None = None
+) -> AsyncIterator[tuple[Recording, Poller, Tally]]:
     async with recording(folder) as kept:
         bus, tally = open_bus(TcpBus("meters", HOST, port, 0.1)), Tally()
-        poller = Poller(bus, kept.logbook, tally)
+        poller = Poller(bus, kept.logbook, tally, refusals)
         open_units(kept, *units)
         poller.replace(units)
         running = asyncio.create_task(poller.run())
@@ -113,6 +118,82 @@ async def test_what_was_read_is_kept_and_a_refused_point_says_so(tmp_path: Path,
         await polls(tally, 5)
         assert tally.refused == 1, "the refused address is asked for once"
         assert len(await kept.readings()) == 1
+
+
+async def test_what_a_unit_refuses_is_not_asked_for_again_after_a_restart(tmp_path: Path, climate: Profile) -> None:
+    port, file = free_port(), tmp_path / "refusals.json"
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    async with pymodbus_tcp(port, unit(1, {0: 235, 1: 500})):
+        async with polling(tmp_path / "first", port, climate_unit(climate), refusals=Refusals(file)) as (kept, _, tally):
+            await kept.until(1)
+            assert tally.refused == 1
+        async with polling(tmp_path / "second", port, climate_unit(climate), refusals=Refusals(file)) as (kept, _, tally):
+            (reading,) = await kept.until(1)
+            assert reading.faults == {"co2": "bad: exception 2"} and set(reading.values) == {"temperature", "humidity"}
+            assert tally.refused == 0
+
+
+async def test_a_busy_unit_is_asked_again_between_its_slots_and_the_others_are_not_kept_waiting(
+    tmp_path: Path, climate: Profile
+) -> None:
+    asked: list[float] = []
+
+    async def busy_twice(requests: Requests) -> None:
+        while True:
+            heard = await requests.get()
+            if heard.unit_id == 1:
+                asked.append(time.monotonic())
+            heard.answer(b"\x83\x06" if heard.unit_id == 1 and len(asked) < 3 else holding(235, 500, 0, 0, 600))
+
+    async with far_end("modbus-tcp", tmp_path) as (config, requests):
+        assert isinstance(config, TcpBus)
+        behaving = asyncio.ensure_future(busy_twice(requests))
+        units = climate_unit(climate)._replace(interval_s=1.5), climate_unit(climate, "b3-other", 2)
+        async with polling(tmp_path, config.port, *units) as (kept, _, tally):
+            (reading,) = await kept.until(1, "b3-climate")
+            before = tally.polls
+            assert reading.faults is None and len(reading.values) == 3
+            assert len(asked) == 3
+            assert asked[1] - asked[0] >= 0.09 and asked[2] - asked[1] >= 0.19 and asked[2] - asked[0] < 1.0
+            assert before >= 5, "the other unit was polled meanwhile"
+            assert tally.units["b3-climate"].refused == 2 and tally.units["b3-climate"].requests == 3
+        behaving.cancel()
+
+
+async def test_a_unit_that_stays_busy_is_told_and_not_pressed(tmp_path: Path, climate: Profile) -> None:
+    count = 0
+
+    async def always_busy(requests: Requests) -> None:
+        nonlocal count
+        while True:
+            (await requests.get()).answer(b"\x83\x06")
+            count += 1
+
+    async with far_end("modbus-tcp", tmp_path) as (config, requests):
+        assert isinstance(config, TcpBus)
+        behaving = asyncio.ensure_future(always_busy(requests))
+        async with polling(tmp_path, config.port, climate_unit(climate)._replace(interval_s=1.5)) as (kept, _, tally):
+            (reading,) = await kept.until(1)
+            assert reading.faults == dict.fromkeys(("temperature", "humidity", "co2"), "bad: exception 6")
+            assert count == 1 + len(BUSY_PAUSES_S) and tally.polls == 1
+        behaving.cancel()
+
+
+async def test_damaged_answers_are_counted_apart_from_silence(tmp_path: Path, climate: Profile) -> None:
+    async def damaged(requests: Requests) -> None:
+        while True:
+            heard = await requests.get()
+            heard.say(heard.frame(holding(235, 500, 0, 0, 600))[:-1])
+
+    async with far_end("modbus-tcp", tmp_path) as (config, requests):
+        assert isinstance(config, TcpBus)
+        behaving = asyncio.ensure_future(damaged(requests))
+        async with polling(tmp_path, config.port, climate_unit(climate)) as (kept, _, tally):
+            (reading,) = await kept.until(1)
+            assert reading.faults == {"*": "damaged answer"}
+            assert tally.units["b3-climate"].damaged >= 1 and tally.units["b3-climate"].timeouts == 0
+        behaving.cancel()
 
 
 async def test_a_hole_that_refuses_to_be_read_across_is_read_around(tmp_path: Path, climate: Profile) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.schedule import EARLY_S, Timetable, by_interval, stagger
+from edge.schedule import EARLY_S, Timetable, anchor, by_interval, stagger
 
 
 def start_of(device: str, interval_s: float, now: float = 1000.0) -> float:
@@ -114,3 +114,53 @@ def test_no_slot_is_ever_taken_twice_and_every_slot_is_taken_or_counted(interval
 def next_at_is(timetable: Timetable, slots: int, interval_s: float) -> bool:
     next_at = timetable.next_at()
     return next_at is not None and abs(next_at - (stagger("b3-meter", interval_s) + slots * interval_s)) < 1e-6
+
+
+def test_slow_points_stand_on_slots_of_the_fast_ones() -> None:
+    timetable = table({"fast": 1.0, "slow": 10.0, "slower": 60.0})
+    turns, now = [], 1000.0
+    while now < 1120.0:
+        turn = timetable.take(now)
+        if turn is None:
+            now = timetable.next_at() or now
+        else:
+            turns.append(turn.points)
+    assert len(turns) == 120, "one poll a second, whatever is due in it"
+    assert sum("slow" in points for points in turns) == 12 and sum("slower" in points for points in turns) == 2
+
+
+@given(st.text("abc-0123", min_size=3, max_size=12), st.sampled_from([1.0, 2.0, 5.0]), st.sampled_from([10.0, 60.0, 300.0]))
+def test_an_anchor_lies_in_the_points_own_interval(device: str, fastest_s: float, interval_s: float) -> None:
+    assert 0 <= anchor(device, interval_s, fastest_s) < interval_s
+    assert anchor(device, fastest_s, fastest_s) == stagger(device, fastest_s)
+
+
+def test_points_put_off_have_one_more_turn_between_two_slots() -> None:
+    timetable = table({"fast": 1.0, "slow": 10.0})
+    now = start_of("b3-meter", 1.0) + 10.0
+    turn = timetable.take(now)
+    assert turn is not None and turn.tries == 0
+    assert timetable.put_off(turn, ["slow"], now + 0.2)
+    assert timetable.next_at() == now + 0.2
+    again = timetable.take(now + 0.2)
+    assert again is not None and (again.points, again.tries, again.lateness_s, again.missed) == (("slow",), 1, 0.0, 0)
+    assert timetable.take(now + 0.2) is None
+
+
+def test_points_put_off_join_the_slots_of_others_and_never_take_their_own() -> None:
+    timetable = table({"fast": 1.0, "slow": 10.0})
+    now = start_of("b3-meter", 1.0) + 10.0
+    turn = timetable.take(now)
+    assert turn is not None
+    assert not timetable.put_off(turn, ["fast"], now + 1.0)
+    assert timetable.put_off(turn, ["slow"], now + 1.0)
+    joined = timetable.take(now + 1.0)
+    assert joined is not None and set(joined.points) == {"fast", "slow"} and joined.tries == 1
+
+
+def test_a_unit_that_leaves_takes_along_what_was_put_off() -> None:
+    timetable = table({"fast": 1.0})
+    turn = timetable.take(1001.0)
+    assert turn is not None and timetable.put_off(turn, ["fast"], 1001.0)
+    timetable.remove("b3-meter")
+    assert timetable.next_at() is None and timetable.take(2000.0) is None
