@@ -3,6 +3,7 @@
 Frames are checked by their CRC before they are believed: manuals print wrong ones.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from device_profiles.format import Table
 from device_profiles.format_examples import Frame, Given, MessageExample, UplinkExample, Vector
 from device_profiles.messages import Keys, Message, Observation, extract
 from device_profiles.payload import PayloadInvalid
-from device_profiles.planner import Request
+from device_profiles.planner import Request, plan
 from device_profiles.profile import Derivation, Point, Profile
 from device_profiles.registers import BIT_TABLES, Unfit
 from device_profiles.site import with_parameters
@@ -25,7 +26,10 @@ from telemetry.privacy import reference
 from telemetry.quality import Quality
 
 KEY = bytes(range(32))
+_SINGLE_WRITES = (5, 6)
+_WRITES = (5, 6, 15, 16)
 _TABLES = {1: Table.COIL, 2: Table.DISCRETE, 3: Table.HOLDING, 4: Table.INPUT}
+_REF = re.compile(r"(?:(?<=:)|\A)ref:([^:]*)")
 _TOLERANCE = 1e-7
 _UPLINK_AT = "2025-03-18T02:11:09.480000Z"
 
@@ -68,7 +72,15 @@ def crc(content: bytes) -> int:
 
 def _frame(profile: Profile, frame: Frame) -> Iterator[str]:
     try:
-        table, address, count = _asked(_sound(frame.tx))
+        asked = _sound(frame.tx)
+        if asked[1] in _WRITES:
+            yield from _written(asked, _sound(frame.rx), frame)
+            return
+        table, address, count = _asked(asked)
+        if not frame.rx:
+            if all((each.table, each.address, each.count) != (table, address, count) for each in plan(profile)):
+                yield f"this profile plans no request of {count} {table} from 0x{address:04X}"
+            return
         words = _answered(_sound(frame.rx), table, count)
     except _FrameInvalid as error:
         yield error.reason
@@ -83,6 +95,15 @@ def _frame(profile: Profile, frame: Frame) -> Iterator[str]:
     decoded = {each.point: each for each in decode(profile, answers)}
     for name, expected in frame.gives.items():
         yield from _compared(name, decoded.get(name), expected)
+
+
+def _written(asked: bytes, answered: bytes, frame: Frame) -> Iterator[str]:
+    """A device echoes a write of one value, and the start of a write of several."""
+    same = answered == asked if asked[1] in _SINGLE_WRITES else answered[:-2] == asked[:6]
+    if not same:
+        yield "rx does not answer tx"
+    if frame.gives:
+        yield "a write gives no values"
 
 
 def _sound(text: str) -> bytes:
@@ -208,8 +229,5 @@ def _observed(found: Observation, expected: Given) -> Iterator[str]:
 
 
 def _meant(value: Value | None) -> Value | None:
-    """``ref:X`` as the hash of ``X``; in an event's key up to the next colon."""
-    if not isinstance(value, str) or not value.startswith("ref:"):
-        return value
-    identifier, colon, rest = value.removeprefix("ref:").partition(":")
-    return reference(identifier, KEY) + colon + rest
+    """``ref:X`` as the hash of ``X``, also as a part of an event's key, where it ends at the next colon."""
+    return _REF.sub(lambda found: reference(found[1], KEY), value) if isinstance(value, str) else value

@@ -20,13 +20,16 @@ class Origin(StrEnum):
     COMPUTED = "computed"
 
 
-class Frame(_Strict, frozen=True):
-    """One read on the wire: complete RTU frames in hexadecimal, and what points it gives, in the metrics' units."""
+class Frame(_Strict, frozen=True, kw_only=True):
+    """Complete RTU frames in hexadecimal, and what points a read gives, in the metrics' units.
+
+    Without ``rx`` the request alone: it must be one that this profile plans. A write gives nothing; its answer must fit.
+    """
 
     origin: Origin
     tx: str
-    rx: str
-    gives: dict[PointName, Scalar | None]
+    rx: str = ""
+    gives: dict[PointName, Scalar | None] = {}
     given: dict[PointName, Scalar] = {}
 
 

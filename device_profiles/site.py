@@ -14,21 +14,21 @@ from device_profiles.profile import MqttMap, Pick, Point, Profile
 from telemetry.document import nearest
 
 
-def parameter_faults(profile: Profile, given: Mapping[str, float]) -> list[str]:
-    """What is wrong with the parameters of a device; empty when its profile can be bound to them."""
+def parameter_faults(profile: Profile, given: Mapping[str, float]) -> dict[str, str]:
+    """What is wrong with the parameters of a device, by parameter; empty when its profile can be bound to them."""
     known = profile.parameters
-    found = [
-        f"{name} is missing: {document.meaning}"
+    found = {
+        name: f"is missing: {document.meaning}"
         for name, document in known.items()
         if document.default is None and name not in given
-    ]
+    }
     for name, value in given.items():
         if name not in known:
             cure = nearest(name, known)
-            found.append(f"{name} is no parameter of {profile.id}{f' ({cure})' if cure else ''}")
+            found[name] = f"is no parameter of {profile.id}{f' ({cure})' if cure else ''}"
         elif not known[name].range[0] <= value <= known[name].range[1]:
             low, high = known[name].range
-            found.append(f"{name}: {value:g} is out of range {low:g} to {high:g}")
+            found[name] = f"{value:g} is out of range {low:g} to {high:g}"
     return found
 
 

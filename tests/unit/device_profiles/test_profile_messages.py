@@ -33,7 +33,6 @@ PARAMETERS = {
     "vzenith-mqtt": {"sn": "0f1e"},
     "tasmota-meter": {"topic": "meter"},
 }
-NAMED = {"name": "b3/door"}
 
 BATCH = """
 id: batch-1
@@ -69,8 +68,13 @@ def batch() -> Profile:
 
 def heard(profile: Profile, topic: str, payload: Any, *, retained: bool = False, keys: Keys = KEYS) -> tuple[Observation, ...]:
     content = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    parameters = PARAMETERS.get(profile.id, {"lane": "1"} if profile.id == "batch-1" else NAMED)
-    return extract(profile, parameters, Message(topic, content, retained, NOON), keys)
+    return extract(profile, parameters_of(profile), Message(topic, content, retained, NOON), keys)
+
+
+def parameters_of(profile: Profile) -> dict[str, str]:
+    known = profile.mqtt
+    assert known is not None
+    return PARAMETERS.get(profile.id) or {name: "b3/door" if name in known.deep else "1" for name in known.parameters}
 
 
 def frigate(type_: str, before: dict[str, Any], after: dict[str, Any], **more: Any) -> tuple[Observation, ...]:
@@ -268,13 +272,6 @@ def test_an_address_is_checked_against_the_topics() -> None:
     assert address_faults(LIBRARY["esp-rfid"], {}) == {"topic": "is missing"}
 
 
-TOPICS = {
-    "frigate": ["frigate/events", "frigate/available", "frigate/gate/motion"],
-    "esp-rfid": ["doors/b3"],
-    "tasmota-meter": ["tele/meter/SENSOR", "tele/meter/LWT"],
-    "vzenith-mqtt": ["device/0f1e/message/up/ivs_result", "0f1e/device/message/up/keep_alive"],
-}
-Z2M = ["zigbee2mqtt/b3/door", "zigbee2mqtt/b3/door/availability", "zigbee2mqtt/bridge/state"]
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.floats(), st.text(max_size=8))
 KEY_WORDS = st.sampled_from(["type", "before", "after", "id", "camera", "contact", "state", "battery", "uid", "time", "payload"])
 DOCUMENTS = st.recursive(
@@ -302,10 +299,10 @@ NASTY = [
 
 
 def every_way(profile: Profile, payload: bytes) -> None:
-    for topic in TOPICS.get(profile.id, Z2M):
+    for topic in subscriptions(profile, parameters_of(profile)):
         for retained in (False, True):
             try:
-                found = heard(profile, topic, payload, retained=retained)
+                found = heard(profile, topic.replace("+", "x"), payload, retained=retained)
             except PayloadInvalid:
                 continue
             for each in found:
