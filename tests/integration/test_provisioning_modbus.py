@@ -92,7 +92,8 @@ async def test_a_scan_finds_the_units_that_answer_and_names_what_they_may_be(ben
     assert isinstance(found, Scanned)
     assert [unit.unit_id for unit in found.units] == [1, 7, 9]
     guesses = [[guess.profile for guess in unit.guesses] for unit in found.units]
-    assert guesses[0][:2] == ["bench-climate", "renke-rs-ws-n01"], "a relay board fits too, but any bit would"
+    assert guesses[0][0] == "bench-climate", "a relay board fits too, but any bit would"
+    assert "renke-rs-ws-n01" in guesses[0], "its registers are the same"
     assert "bench-level" in guesses[1]
     assert "bench-climate" not in guesses[1], "half of its registers are refused"
     assert "bench-climate" not in guesses[2], "999.9 %RH is out of range"
