@@ -19,6 +19,7 @@ import structlog
 
 from device_profiles import Keys, Library, load_library
 from edge.accept import Accept, wall_clock
+from edge.bus_load import BusLoad, bus_load
 from edge.config import DeviceConfig, GatewayConfig, device_problems, load, profile_dirs, read_key
 from edge.control import ControlServer
 from edge.drivers.modbus import Bus, open_bus
@@ -30,7 +31,7 @@ from edge.outbox import Outbox
 from edge.poller import Poller
 from edge.provisioning.site import LOCK, hold
 from edge.refusals import Refusals
-from edge.unit import Unit
+from edge.unit import units_on
 from edge.uplink import Uplink
 from telemetry.errors import ConfigInvalid
 from telemetry.presence import Device
@@ -156,19 +157,30 @@ class Agent:
         self._config_hash = _hash_of(config)
         self._refusals.keep_only(wanted)
         for bus in config.gateway.buses:
-            units = [self._unit(device, bus.timeout_s) for device in config.devices if device.address.bus == bus.id]
+            units = units_on(bus, config.devices, self._library)
             self._pollers[bus.id].replace(units)
+            warn_of(bus_load(bus, units))
         for broker_id, link in self._links.items():
             link.replace(self._listener(device) for device in config.devices if device.address.broker == broker_id)
-
-    def _unit(self, device: DeviceConfig, timeout_s: float) -> Unit:
-        return Unit(device.id, self._library.profiles[device.profile], device.address.unit_id or 0, device.interval_s, timeout_s)
 
     def _listener(self, device: DeviceConfig) -> Listener:
         return Listener(device.id, self._library.profiles[device.profile], device.address.topic)
 
     def _inventory(self) -> list[Device]:
         return [inventory_entry(device, self._library) for device in self._config.devices]
+
+
+def warn_of(load: BusLoad) -> None:
+    """Says before it happens that polls will come later than they were asked for."""
+    if not load.fits:
+        worst = max((poll.becomes_s / poll.interval_s for unit in load.units for poll in unit.polls), default=1.0)
+        log.warning(
+            "bus cannot keep its schedule",
+            bus=load.bus,
+            share=round(load.share, 2),
+            slower=round(worst, 1),
+            assumed_delay_s=load.assumed_delay_s,
+        )
 
 
 def inventory_entry(device: DeviceConfig, library: Library) -> Device:

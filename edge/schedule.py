@@ -4,7 +4,7 @@
 2. A slot that has passed is left out and counted; slots are never made up for in a bunch.
 3. Units start spread over their interval, at a place that their id decides, so that a restart does not move them.
 4. All points of a unit that are due are polled together, and slow points stand on slots of its fastest ones; of several
-   units the one that waits longest comes first.
+   units the one polled longest ago comes first, so that a bus with too much to do is slow for all of them alike.
 5. What a unit could not answer yet may be asked again between two slots, never in the place of one.
 
 Pure: the caller says what time it is, in seconds of a monotonic clock.
@@ -85,51 +85,60 @@ class Timetable:
     def __init__(self) -> None:
         self._units: dict[str, list[_Group]] = {}
         self._again: dict[str, _Again] = {}
+        self._due: dict[str, float] = {}
+        self._taken: dict[str, float] = {}
 
     def add(self, device: str, intervals: Mapping[str, float], now: float) -> None:
         """Takes a unit in, or replaces what was known of it. ``intervals``: seconds by point."""
+        self.remove(device)
         groups = by_interval(intervals)
         fastest_s = min(groups, default=0.0)
         self._units[device] = [
             _Group(points, interval_s, now + anchor(device, interval_s, fastest_s)) for interval_s, points in groups.items()
         ]
-        self._again.pop(device, None)
+        self._note(device)
 
     def remove(self, device: str) -> None:
-        self._units.pop(device, None)
-        self._again.pop(device, None)
+        for known in (self._units, self._again, self._due, self._taken):
+            known.pop(device, None)
 
     def put_off(self, turn: Turn, points: Iterable[str], at: float) -> bool:
         """Asks ``points`` of a turn once more at ``at``; false, and nothing changes, when one has a slot before."""
         again = _Again(at, tuple(points), turn.tries + 1)
-        if any(
-            group.due <= at + EARLY_S and not set(again.points).isdisjoint(group.points) for group in self._units[turn.device]
-        ):
+        groups = (group for group in self._units[turn.device] if not set(group.points).isdisjoint(again.points))
+        if any(group.due <= at + EARLY_S for group in groups):
             return False
         self._again[turn.device] = again
+        self._note(turn.device)
         return True
 
     def next_at(self) -> float | None:
         """The instant of the next slot; it may have passed."""
-        due = min(map(self._due_of, self._units), default=math.inf)
+        due = min(self._due.values(), default=math.inf)
         return None if due == math.inf else due
 
     def take(self, now: float) -> Turn | None:
-        """The unit that has waited longest, with all its points that are due; ``None`` when nothing is due."""
-        device = min(self._units, key=self._due_of, default=None)
-        if device is None or self._due_of(device) > now + EARLY_S:
+        """Of the units that are due the one polled longest ago, with all its points that are due; ``None`` when none is."""
+        soon = now + EARLY_S
+        device = min((device for device, due in self._due.items() if due <= soon), key=self._order, default=None)
+        if device is None:
             return None
-        due = [group for group in self._units[device] if group.due <= now + EARLY_S]
+        self._taken[device] = now
+        due = [group for group in self._units[device] if group.due <= soon]
         lateness_s = max(0.0, now - min((group.due for group in due), default=now))
         missed = sum(group.advance(now) for group in due)
         points = tuple(point for group in due for point in group.points)
-        again = self._again.get(device)
-        if again is None or again.at > now + EARLY_S:
-            return Turn(device, points, lateness_s, missed)
-        del self._again[device]
-        return Turn(device, tuple(dict.fromkeys((*again.points, *points))), lateness_s, missed, again.tries)
+        again, tries = self._again.get(device), 0
+        if again is not None and again.at <= soon:
+            del self._again[device]
+            points, tries = tuple(dict.fromkeys((*again.points, *points))), again.tries
+        self._note(device)
+        return Turn(device, points, lateness_s, missed, tries)
 
-    def _due_of(self, device: str) -> float:
+    def _note(self, device: str) -> None:
         due = min((group.due for group in self._units[device]), default=math.inf)
         again = self._again.get(device)
-        return due if again is None else min(due, again.at)
+        self._due[device] = due if again is None else min(due, again.at)
+
+    def _order(self, device: str) -> tuple[float, float]:
+        return self._taken.get(device, -math.inf), self._due[device]

@@ -7,7 +7,9 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from device_profiles import Answer, Profile, Request, Table, plan
+from device_profiles import Answer, Library, Profile, Request, Table, plan
+from edge.bus_config import BusConfig
+from edge.config import DeviceConfig
 from edge.liveness import ALIVE, Liveness
 
 FORGET_REFUSALS_S = 3600.0
@@ -34,6 +36,15 @@ class Unit(NamedTuple):
         """Seconds by point, of the points that make readings; what they need besides is read with them."""
         points = [point for point in self.profile.points.values() if point.metric is not None and point.is_polled]
         return {point.name: self.interval_s or point.interval_s for point in points}
+
+
+def units_on(bus: BusConfig, devices: Iterable[DeviceConfig], library: Library) -> list[Unit]:
+    """The units of a bus, of devices whose configuration was checked."""
+    return [
+        Unit(device.id, library.profiles[device.profile], device.address.unit_id or 0, device.interval_s, bus.timeout_s)
+        for device in devices
+        if device.address.bus == bus.id
+    ]
 
 
 class Refused(NamedTuple):

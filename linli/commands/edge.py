@@ -1,6 +1,7 @@
 """``linli edge``: the gateway agent."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 import click
@@ -43,6 +44,27 @@ def check(config_file: Path) -> None:
         f"{config_file}: good. {gateway.gateway.id}: {len(config.devices)} devices, "
         f"{len(gateway.buses)} buses, {len(gateway.brokers)} device brokers. 配置正确。"
     )
+
+
+@edge.command()
+@_CONFIG
+@click.option(
+    "--delay-ms",
+    type=click.FloatRange(0, 10_000),
+    help="What a device takes before it answers [20 on a line, 10 on a network]. 设备应答延迟。",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON on standard output. 以 JSON 输出。")
+def plan(config_file: Path, delay_ms: float | None, as_json: bool) -> None:
+    """Show what each bus is asked to do, and whether it can. 显示各总线的轮询负载及能否完成。
+
+    Ends with 1 when a schedule cannot be kept, and shows how far its polls will stretch.
+    """
+    from linli.commands._bus_plan import loads, show
+
+    asked = loads(config_file, None if delay_ms is None else delay_ms / 1000)
+    show(asked, as_json=as_json)
+    if not all(load.fits for load in asked):
+        sys.exit(1)
 
 
 async def _run(config_file: Path, report_fd: int | None) -> None:

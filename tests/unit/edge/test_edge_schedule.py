@@ -59,7 +59,7 @@ def test_intervals_of_one_unit_keep_their_own_rates() -> None:
     assert taken == {"fast": 100, "slow": 10}
 
 
-def test_of_several_units_the_one_that_waits_longest_comes_first() -> None:
+def test_of_several_units_never_polled_the_one_that_waits_longest_comes_first() -> None:
     timetable = Timetable()
     for device in ("unit-a", "unit-b", "unit-c"):
         timetable.add(device, {"x": 10.0}, 0.0)
@@ -67,6 +67,20 @@ def test_of_several_units_the_one_that_waits_longest_comes_first() -> None:
     turns = [timetable.take(10.0) for _ in due]
     assert [turn.device for turn in turns if turn] == due
     assert timetable.take(10.0) is None
+
+
+def test_of_several_units_the_one_polled_longest_ago_comes_first() -> None:
+    timetable = Timetable()
+    timetable.add("quick", {"x": 1.0}, 0.0)
+    timetable.add("slow", {"x": 60.0}, 0.0)
+    slot = stagger("slow", 60.0) + 60.0
+    assert {turn.device for turn in (timetable.take(slot - 10.0), timetable.take(slot - 10.0)) if turn} == {"quick", "slow"}
+    now = slot + 1.0  # the quick one's slot may be the older one
+    assert [turn.device for turn in (timetable.take(now - 2.0), timetable.take(now), timetable.take(now)) if turn] == [
+        "quick",
+        "slow",
+        "quick",
+    ]
 
 
 def test_an_overloaded_bus_serves_every_unit() -> None:
