@@ -62,6 +62,7 @@ class Intake:
         root: str,
         clock: Callable[[], Micros] = wall_clock,
     ) -> None:
+        self.connected = False
         self._sinks = sinks
         self._acknowledger = acknowledger
         self._gateways = gateways
@@ -164,11 +165,14 @@ async def run(config: CentreConfig, intake: Intake, acknowledger: Acknowledger) 
             async with link:
                 log.info("connected to the broker", broker=broker)
                 trouble = False
+                intake.connected = True
                 await _session(config, link, intake, acknowledger)
         except* (aiomqtt.MqttError, ConfigInvalid, StoreUnavailable) as group:
             if not trouble:
                 log.warning("nothing is received; gateways keep their readings", broker=broker, error=_first(group))
             trouble = True
+        finally:
+            intake.connected = False
         await asyncio.sleep(random.uniform(*_RECONNECT_S))
 
 

@@ -130,7 +130,7 @@ class Service:
                 group.create_task(self._keep_time(sinks), name="timers"),
                 group.create_task(intake.run(self._config, taking, acknowledger), name="intake"),
             ]
-            await self._answer(sinks, listener, stop)
+            await self._answer(lambda: _failing(sinks, taking), listener, stop)
             for task in tasks:
                 task.cancel()
 
@@ -164,7 +164,7 @@ class Service:
             self._stats.rule_failures = self._engine.failures
             await asyncio.sleep(TICK_S)
 
-    async def _answer(self, sinks: Sequence[Sink], listener: socket.socket, stop: asyncio.Event) -> None:
+    async def _answer(self, failing: Callable[[], list[str]], listener: socket.socket, stop: asyncio.Event) -> None:
         """The API, until ``stop``."""
         api = self._config.centre.api
         parts = Parts(
@@ -175,13 +175,18 @@ class Service:
             clock=intake.wall_clock,
             stats=self._stats,
             feed=self._feed,
-            failing=lambda: [sink.name for sink in sinks if sink.failing],
+            failing=failing,
             open_metrics=is_loopback(api.host),
         )
         files = (api.certificate_file, api.certificate_key_file)
         certificate = (str(self._config.path(files[0])), str(self._config.path(files[1]))) if all(files) else None
         log.info("centre runs", api=f"{api.host}:{api.port}", store=self._config.centre.store)
         await serve(create_app(parts), self._feed, listener, stop, certificate)
+
+
+def _failing(sinks: Sequence[Sink], taking: intake.Intake) -> list[str]:
+    """The parts that do not work now."""
+    return [sink.name for sink in sinks if sink.failing] + ([] if taking.connected else ["broker"])
 
 
 def _tokens(config: CentreConfig) -> Tokens:

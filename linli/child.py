@@ -9,13 +9,17 @@ import asyncio
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from telemetry.errors import LinliError
 
 _PR_SET_PDEATHSIG = 1
-RESTART_S = 1.0
+RESTART_S = 0.5
+RESTART_MAX_S = 30.0
+SETTLED_S = 20.0
+"""Running so long, it is taken to have started well."""
 BAD_CONFIGURATION = 2
 
 
@@ -48,14 +52,20 @@ class Child:
             )
 
     async def watch(self) -> None:
-        """Keeps it running until ``stop``. Raises ``ChildFailed`` when it refuses its configuration."""
+        """Keeps it running until ``stop``; one that ends again and again is started ever more seldom.
+
+        Raises ``ChildFailed`` when it refuses its configuration.
+        """
+        pause = RESTART_S
         while self._process is not None:
+            began = time.monotonic()
             status = await self._process.wait()
+            pause = min(pause * 2, RESTART_MAX_S) if time.monotonic() - began < SETTLED_S else RESTART_S
             if not self._is_stopping():
                 if status == BAD_CONFIGURATION:
                     raise ChildFailed(f"{self.name} does not start:\n{self.last_words()}")
                 self.restarts += 1
-                await asyncio.sleep(RESTART_S)
+                await asyncio.sleep(pause)
             if self._is_stopping():
                 return
             await self.start()

@@ -131,6 +131,7 @@ class CentreEnd:
         known = Gateways(self.folder / "gateways.yaml")
         acknowledger = Acknowledger([sink.durable for sink in self.sinks], known.key, wall_clock, 50.0)
         taking = intake.Intake(self.sinks, acknowledger, known, registry, self.stats, letters.append, topic.DEFAULT_ROOT)
+        self.taking = taking
         try:
             async with tasks(*(sink.run() for sink in self.sinks), intake.run(config, taking, acknowledger)):
                 yield

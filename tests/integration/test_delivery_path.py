@@ -45,6 +45,16 @@ async def test_a_broker_killed_again_and_again_loses_and_doubles_nothing(tmp_pat
         assert await stored(centre.store) == sorted(edge.given.items())
 
 
+async def test_the_centre_knows_whether_its_broker_is_there(tmp_path: Path, broker: Server) -> None:
+    centre = CentreEnd(tmp_path, broker.url)
+    async with centre.running():
+        await eventually(lambda: centre.taking.connected)
+        await asyncio.to_thread(broker.kill)
+        await eventually(lambda: not centre.taking.connected)
+        await asyncio.to_thread(broker.start)
+        await eventually(lambda: centre.taking.connected)
+
+
 async def test_a_restart_of_either_side_goes_on_where_it_stopped(tmp_path: Path, broker: Server) -> None:
     given: dict[int, float] = {}
     centre = CentreEnd(tmp_path, broker.url)
