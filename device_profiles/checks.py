@@ -22,6 +22,7 @@ def problems(document: ProfileDocument, file: str) -> list[Problem]:
     faults = Faults(file)
     if document.modbus is None and document.mqtt is None:
         faults.add("", "it speaks neither Modbus nor MQTT", "add modbus or mqtt")
+    _check_blanks(document, faults)
     for name, point in document.points.items():
         check_point(document, name, point, faults)
     _check_metrics_once(document, faults)
@@ -33,6 +34,15 @@ def problems(document: ProfileDocument, file: str) -> list[Problem]:
     _check_parameters(document, faults)
     check_examples(document, faults)
     return faults.problems
+
+
+def _check_blanks(document: ProfileDocument, faults: Faults) -> None:
+    """What ``linli profile new`` left to be filled."""
+    texts = {"vendor": document.vendor, "model": document.model, "name.zh": document.name.zh, "name.en": document.name.en}
+    texts |= {f"sources[{number}]": source for number, source in enumerate(document.sources)}
+    for where, text in texts.items():
+        if text.startswith("<") and text.endswith(">"):
+            faults.add(where, f"is still blank: {text}", "fill it")
 
 
 def _check_metrics_once(document: ProfileDocument, faults: Faults) -> None:

@@ -1,5 +1,6 @@
 """``linli profile``: what device models are known, and whether a profile somebody writes is right."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import click
 import msgspec
 
 from telemetry.errors import ConfigInvalid, Problem
+from telemetry.identity import NAME_PATTERN
 
 if TYPE_CHECKING:
     from device_profiles import Library, Point, Profile
@@ -32,9 +34,15 @@ def profile() -> None:
 @profile.command("list")
 @_EXTRA
 @_JSON
-def list_(extra: tuple[Path, ...], as_json: bool) -> None:
+@click.option("--markdown", is_flag=True, help="As a page, with caveats and what is left out. 输出说明页面。")
+def list_(extra: tuple[Path, ...], as_json: bool, markdown: bool) -> None:
     """Every device model that is known. 列出全部已知型号。"""
     known = list(_library(extra).profiles.values())
+    if markdown:
+        from device_profiles import catalogue
+
+        click.echo(catalogue.markdown(known, catalogue.outside()), nl=False)
+        return
     if as_json:
         _say_json([_summary(found) for found in known])
         return
@@ -70,6 +78,9 @@ def show(ids: str, extra: tuple[Path, ...], as_json: bool) -> None:
     _print(table)
     for line in _reach(found):
         click.echo(line)
+    for name, parameter in found.parameters.items():
+        default = "must be given" if parameter.default is None else f"default {parameter.default:g}"
+        click.echo(f"parameter {name} ({default}): {parameter.meaning}")
     for note in found.notes:
         click.echo(f"note: {note}")
 
@@ -111,6 +122,32 @@ def test(ids: tuple[str, ...], extra: tuple[Path, ...], as_json: bool) -> None:
         click.echo(f"{len(outcomes) - len(failed)} of {len(outcomes)} examples hold")
     if failed:
         sys.exit(1)
+
+
+@profile.command()
+@click.argument("id_", metavar="ID")
+@click.option("--modbus", "speaks", flag_value="modbus", help="For a device on a bus. 用于总线设备。")
+@click.option("--mqtt", "speaks", flag_value="mqtt", help="For a device that publishes. 用于 MQTT 设备。")
+@click.option(
+    "--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Where to put it. 存放目录。"
+)
+def new(id_: str, speaks: str | None, folder: Path) -> None:
+    """Write the beginning of a profile: ID.yaml, to be filled by the manual. 新建一个待填写的型号档案。"""
+    from device_profiles.skeleton import skeleton
+
+    if not re.fullmatch(NAME_PATTERN, id_):
+        raise ConfigInvalid([Problem("profile", id_, "is no id", "3 to 64 of a-z, 0-9 and -")])
+    if speaks is None:
+        raise ConfigInvalid([Problem("profile", id_, "speaks what?", "give --modbus or --mqtt")])
+    file = folder / f"{id_}.yaml"
+    try:
+        with file.open("x", encoding="utf-8") as written:
+            written.write(skeleton(id_, mqtt=speaks == "mqtt"))
+    except FileExistsError:
+        raise ConfigInvalid([Problem(str(file), "", "is there already", "choose another id")]) from None
+    except OSError as error:
+        raise ConfigInvalid([Problem(str(file), "", f"cannot be written: {error.strerror}")]) from error
+    click.echo(f"{file}: fill every <blank>, then linli profile check {file}")
 
 
 @profile.command()
@@ -172,7 +209,7 @@ def _row(point: "Point") -> dict[str, object]:
         "point": point.name,
         "metric": point.metric,
         "unit": point.unit,
-        "where": f"{register.table} 0x{register.address:04X}" if register else None,
+        "where": f"{register.table} 0x{register.address:04X}" if register else point.derivation and point.derivation.formula.text,
         "range": f"{point.range[0]:g} to {point.range[1]:g}" if point.range else None,
         "interval_s": point.interval_s or None,
         "deadband": point.deadband or None,

@@ -95,3 +95,63 @@ def test_an_own_folder_is_part_of_the_library(tmp_path: Path) -> None:
 
 def test_the_schema_is_for_editors() -> None:
     assert json.loads(linli("schema").stdout) == json.loads(json.dumps(schema()))
+
+
+MODBUS_BLANKS = {
+    "<kind> ": "environment ",
+    "<maker>": "Maker",
+    "<model as printed on the label>": "TH-1",
+    "<中文名称>": "温湿度",
+    "<what it is>": "Sensor",
+    "<manual or address>": "manual, page 3",
+    "<metric>": "temperature",
+    "<unit the device speaks>": "degC",
+    "<lowest>": "-40",
+    "<highest>": "80",
+    "<raw>": "305",
+    "<value in the metric's unit>": "30.5",
+}
+MQTT_BLANKS = {**MODBUS_BLANKS, "<first level>": "sensors", "<path in the message>": "temp", "<raw>": "30.5"}
+
+
+@pytest.mark.parametrize(("speaks", "blanks"), [("--modbus", MODBUS_BLANKS), ("--mqtt", MQTT_BLANKS)])
+def test_a_new_profile_is_good_once_its_blanks_are_filled(tmp_path: Path, speaks: str, blanks: dict[str, str]) -> None:
+    made = linli("new", "our-sensor", speaks, "--dir", tmp_path)
+    file = tmp_path / "our-sensor.yaml"
+    assert made.exit_code == 0 and f"linli profile check {file}" in made.stdout
+    assert isinstance(linli("check", file).exception, ConfigInvalid)
+    text = file.read_text()
+    for blank, value in blanks.items():
+        text = text.replace(blank, value)
+    file.write_text(text)
+    assert linli("check", file).stdout == f"{file}: good\n"
+    assert linli("test", file).stdout == "1 of 1 examples hold\n"
+
+
+def test_a_blank_that_is_left_is_told(tmp_path: Path) -> None:
+    linli("new", "our-sensor", "--modbus", "--dir", tmp_path)
+    file = tmp_path / "our-sensor.yaml"
+    text = file.read_text()
+    for blank, value in MODBUS_BLANKS.items():
+        text = text if blank == "<maker>" else text.replace(blank, value)
+    file.write_text(text)
+    assert "vendor: is still blank: <maker> (fill it)" in str(linli("check", file).exception)
+
+
+def test_nothing_is_written_over_and_nothing_under_a_wrong_name(tmp_path: Path) -> None:
+    (tmp_path / "our-sensor.yaml").write_text("mine")
+    assert "is there already" in str(linli("new", "our-sensor", "--mqtt", "--dir", tmp_path).exception)
+    assert (tmp_path / "our-sensor.yaml").read_text() == "mine"
+    assert "is no id" in str(linli("new", "../our", "--mqtt", "--dir", tmp_path).exception)
+    assert "give --modbus or --mqtt" in str(linli("new", "other", "--dir", tmp_path).exception)
+    assert "cannot be written" in str(linli("new", "other", "--mqtt", "--dir", tmp_path / "none").exception)
+
+
+def test_the_page_of_devices_is_printed() -> None:
+    assert linli("list", "--markdown").stdout.startswith("# Supported devices\n")
+
+
+def test_show_tells_formulas_and_what_the_site_must_say() -> None:
+    shown = linli("show", "acrel-asj").stdout
+    assert "state == 2" in shown
+    assert "parameter ct (must be given): current transformer ratio" in linli("show", "acrel-adl3000").stdout
