@@ -24,8 +24,7 @@ def parameter_faults(profile: Profile, given: Mapping[str, float]) -> dict[str, 
     }
     for name, value in given.items():
         if name not in known:
-            cure = nearest(name, known)
-            found[name] = f"is no parameter of {profile.id}{f' ({cure})' if cure else ''}"
+            found[name] = f"is no parameter of {profile.id}" + (f" ({nearest(name, known)})" if known else "")
         elif not known[name].range[0] <= value <= known[name].range[1]:
             low, high = known[name].range
             found[name] = f"{value:g} is out of range {low:g} to {high:g}"

@@ -20,7 +20,7 @@ import structlog
 from device_profiles import Keys, Library, load_library
 from edge.accept import Accept, wall_clock
 from edge.bus_load import BusLoad, bus_load
-from edge.config import DeviceConfig, GatewayConfig, device_problems, load, profile_dirs, read_key
+from edge.config import DeviceConfig, GatewayConfig, device_problems, load, profile_dirs, profile_of, read_key
 from edge.control import ControlServer
 from edge.drivers.modbus import Bus, open_bus
 from edge.drivers.mqtt import DeviceBrokerLink
@@ -151,7 +151,7 @@ class Agent:
             del self._open[id]
         for device in config.devices:
             if device.id not in self._open:
-                self._logbook.open(device.id, self._library.profiles[device.profile])
+                self._logbook.open(device.id, profile_of(device, self._library))
                 self._open[device.id] = device
         self._config = config
         self._config_hash = _hash_of(config)
@@ -164,7 +164,7 @@ class Agent:
             link.replace(self._listener(device) for device in config.devices if device.address.broker == broker_id)
 
     def _listener(self, device: DeviceConfig) -> Listener:
-        return Listener(device.id, self._library.profiles[device.profile], device.address.topic)
+        return Listener(device.id, profile_of(device, self._library), device.address.topic)
 
     def _inventory(self) -> list[Device]:
         return [inventory_entry(device, self._library) for device in self._config.devices]
@@ -185,7 +185,7 @@ def warn_of(load: BusLoad) -> None:
 
 def inventory_entry(device: DeviceConfig, library: Library) -> Device:
     """What the centre is told of a device."""
-    profile = library.profiles[device.profile]
+    profile = profile_of(device, library)
     polled = min((point.interval_s for point in profile.points.values() if point.metric and point.interval_s), default=None)
     return Device(
         id=device.id,

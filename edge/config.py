@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from device_profiles import Library, Profile, address_faults, read_text
+from device_profiles import Library, Profile, address_faults, parameter_faults, read_text, with_parameters
 from edge.bus_config import BusConfig, RtuBus, SerialLine
 from telemetry.broker import Broker, broker_problems, public_files, secret_files
 from telemetry.document import nearest, parse, read
@@ -79,7 +79,10 @@ class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """One place. ``unit`` is the serial number of the hardware now there; ``interval_s`` overrides the profile's polls."""
+    """One place. ``unit`` is the serial number of the hardware now there; ``interval_s`` overrides the profile's polls.
+
+    ``parameters``: what only the site knows and the profile asks for, as a transformer's ratio.
+    """
 
     id: Name
     profile: str
@@ -88,6 +91,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     zone: Annotated[str, msgspec.Meta(max_length=64)] = ""
     unit: Annotated[str, msgspec.Meta(max_length=64)] = ""
     interval_s: Period | None = None
+    parameters: dict[str, float] = {}
 
 
 class Devices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -175,7 +179,16 @@ def device_problems(config: GatewayConfig, library: Library) -> list[Problem]:
                 Problem(file, f"{here}.address{at}", reason, cure)
                 for at, reason, cure in _address_faults(config, device, profile)
             )
+            problems += (
+                Problem(file, f"{here}.parameters.{name}", reason, f"linli profile show {profile.id}")
+                for name, reason in parameter_faults(profile, device.parameters).items()
+            )
     return problems
+
+
+def profile_of(device: DeviceConfig, library: Library) -> Profile:
+    """The profile of a device whose configuration was checked, with the site's parameters in it."""
+    return with_parameters(library.profiles[device.profile], device.parameters)
 
 
 def read_key(path: Path, what: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from device_profiles import Answer, Library, Profile, Request, Table, plan
 from edge.bus_config import BusConfig
-from edge.config import DeviceConfig
+from edge.config import DeviceConfig, profile_of
 from edge.liveness import ALIVE, Liveness
 
 FORGET_REFUSALS_S = 3600.0
@@ -41,7 +41,7 @@ class Unit(NamedTuple):
 def units_on(bus: BusConfig, devices: Iterable[DeviceConfig], library: Library) -> list[Unit]:
     """The units of a bus, of devices whose configuration was checked."""
     return [
-        Unit(device.id, library.profiles[device.profile], device.address.unit_id or 0, device.interval_s, bus.timeout_s)
+        Unit(device.id, profile_of(device, library), device.address.unit_id or 0, device.interval_s, bus.timeout_s)
         for device in devices
         if device.address.bus == bus.id
     ]

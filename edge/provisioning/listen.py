@@ -10,7 +10,7 @@ import aiomqtt
 
 from device_profiles import Keys, Library, Message, Observation, PayloadInvalid, extract, subscriptions
 from edge.broker import client
-from edge.config import DeviceBroker, DeviceConfig, GatewayConfig, read_key
+from edge.config import DeviceBroker, DeviceConfig, GatewayConfig, profile_of, read_key
 from telemetry.errors import BrokerUnavailable
 from telemetry.metric import Value
 
@@ -42,7 +42,7 @@ async def listen(
     broker = next(broker for broker in config.gateway.brokers if broker.id == device.address.broker)
     privacy = config.gateway.privacy
     keys = Keys(read_key(config.path(privacy.key_file), "community's privacy key"), frozenset(privacy.clear))
-    profile = library.profiles[device.profile]
+    profile = profile_of(device, library)
     observations: list[Observation] = []
     undecodable: list[str] = []
     try:

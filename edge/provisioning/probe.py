@@ -9,7 +9,7 @@ from typing import Annotated, Any, Protocol
 import msgspec
 
 from device_profiles import Answer, Decoded, Library, Observation, Profile, Request, Table, decode, plan
-from edge.config import Address, DeviceConfig, GatewayConfig, device_problems
+from edge.config import Address, DeviceConfig, GatewayConfig, device_problems, profile_of
 from edge.provisioning.listen import is_alive, listen
 from edge.provisioning.site import Site, bus_config
 from telemetry.document import convert, nearest
@@ -93,7 +93,7 @@ async def probe(site: Site, asked: Probe) -> Probed:
 
 async def probe_device(site: Site, device: DeviceConfig, seconds: float, enough: int | None = None) -> Probed:
     """Reads a device whose address has been checked; stops listening after ``enough`` observations."""
-    profile = site.library.profiles[device.profile]
+    profile = profile_of(device, site.library)
     address = device.address
     if address.bus is not None and address.unit_id is not None:
         points = await read_points(site.bus(address.bus), address.unit_id, profile)

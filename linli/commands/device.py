@@ -30,6 +30,14 @@ _broker = click.option("--broker", help="Broker id of gateway.yaml. MQTT 服务�
 _topic = click.option(
     "--topic", multiple=True, callback=pairs, metavar="NAME=VALUE", help="Parameter of the profile's topics; repeat. 主题参数。"
 )
+_parameter = click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    callback=pairs,
+    metavar="NAME=NUMBER",
+    help="What the profile asks of the site, as ct=40; repeat. 现场参数,如互感器变比。",
+)
 
 
 @click.group()
@@ -86,6 +94,7 @@ def probe(
 @_unit
 @_broker
 @_topic
+@_parameter
 @click.option("--place-zh", default="", help="Place in Chinese. 中文位置。")
 @click.option("--place-en", default="", help="Place in English. 英文位置。")
 @click.option("--zone", default="", help="Zone that rules join by. 区域。")
@@ -104,6 +113,7 @@ def add(
     unit_id: int | None,
     broker: str | None,
     topic: dict[str, str],
+    parameters: dict[str, str],
     place_zh: str,
     place_en: str,
     zone: str,
@@ -115,7 +125,8 @@ def add(
 ) -> None:
     """Read a device, then write it into devices.yaml; a running agent takes it at once. 先读通设备,再写入配置。"""
     place = {name: text for name, text in (("zh", place_zh), ("en", place_en)) if text}
-    optional = {"place": place, "zone": zone, "unit": serial, "interval_s": interval_s}
+    given = {name: _number(name, value) for name, value in parameters.items()}
+    optional = {"place": place, "zone": zone, "unit": serial, "interval_s": interval_s, "parameters": given}
     plain: dict[str, Any] = {"id": id_, "profile": profile, "address": _address(bus_id, unit_id, broker, topic)}
     plain |= {name: value for name, value in optional.items() if value}
     gateway = opened(file)
@@ -167,6 +178,13 @@ def remove(file: Path | None, id_: str, yes: bool, as_json: bool) -> None:
         print_json(removed)
         return
     click.echo(f"removed {removed.device}. 已移除。")
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise click.BadParameter(f"{name}={value!r} is no number", param_hint="--parameter") from None
 
 
 def _address(bus_id: str | None, unit_id: int | None, broker: str | None, topic: dict[str, str]) -> dict[str, Any]:

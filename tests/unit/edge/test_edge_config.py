@@ -1,13 +1,14 @@
 """A gateway's configuration: every mistake of both files in one pass, each with its place and its cure."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import yaml
 
 from device_profiles import load_library
-from edge.config import GatewayConfig, load, profile_dirs
+from edge.config import GatewayConfig, load, profile_dirs, profile_of
 from telemetry.errors import ConfigInvalid
 
 GATEWAY = """
@@ -78,6 +79,17 @@ def test_a_device_cannot_report_under_the_gateways_id(site: Callable[..., Gatewa
 def test_an_interval_that_no_bus_can_keep_is_refused(site: Callable[..., GatewayConfig], interval_s: float) -> None:
     (problem,) = refused(site, {**METER, "interval_s": interval_s})
     assert problem.startswith("devices.yaml: devices[0].interval_s: ")
+
+
+def test_a_meter_behind_transformers_must_say_their_ratio(site: Callable[..., GatewayConfig]) -> None:
+    feeder = {"id": "b3-feeder", "profile": "acrel-adl3000", "address": {"bus": "rs485-1", "unit_id": 7}}
+    (device,) = site({**feeder, "parameters": {"ct": 20}}).devices
+    assert profile_of(device, load_library()).points["current_l1"].conversion.factor == Fraction(20, 100)
+    (problem,) = refused(site, feeder)
+    assert problem.startswith("devices.yaml: devices[0].parameters.ct: is missing: current transformer ratio")
+    assert refused(site, {**METER, "parameters": {"ct": 20}}) == [
+        "devices.yaml: devices[0].parameters.ct: is no parameter of eastron-sdm630"
+    ]
 
 
 def test_mistakes_of_both_files_are_said_at_once(site: Callable[..., GatewayConfig]) -> None:

@@ -29,7 +29,7 @@ def example(tmp_path: Path) -> GatewayConfig:
 
 def test_the_examples_are_good_configuration(example: GatewayConfig) -> None:
     assert example.gateway.gateway.id == "gw-b3"
-    assert [device.id for device in example.devices] == ["b3-pump-climate", "b3-meter", "b3-roof-door"]
+    assert [device.id for device in example.devices] == ["b3-pump-climate", "b3-meter", "b3-feeder", "b3-roof-door"]
 
 
 @pytest.mark.parametrize(
@@ -53,5 +53,5 @@ def test_every_key_there_is_stands_in_the_example(part: tuple[str | int, ...], t
 
 
 def test_every_key_of_a_device_stands_in_the_example() -> None:
-    shown = yaml.safe_load((config_dir() / "devices.example.yaml").read_text())["devices"][0]
-    assert {field.encode_name for field in msgspec.structs.fields(DeviceConfig)} == shown.keys()
+    shown = yaml.safe_load((config_dir() / "devices.example.yaml").read_text())["devices"]
+    assert {field.encode_name for field in msgspec.structs.fields(DeviceConfig)} == set().union(*shown)
