@@ -25,12 +25,13 @@ from edge.control import ControlServer
 from edge.drivers.modbus import Bus, open_bus
 from edge.drivers.mqtt import DeviceBrokerLink
 from edge.drivers.routes import Listener
-from edge.health import Health, Tally
+from edge.health import Health
 from edge.logbook import Logbook
 from edge.outbox import Outbox
 from edge.poller import Poller
 from edge.provisioning.site import LOCK, hold
 from edge.refusals import Refusals
+from edge.tally import Tally
 from edge.unit import units_on
 from edge.uplink import Uplink
 from telemetry.errors import ConfigInvalid
@@ -80,8 +81,8 @@ class Agent:
         self._logbook = Logbook(self._accept, outbox.recent())
         self._uplink = Uplink(config, outbox, self._inventory, config_hash=lambda: self._config_hash)
         tally = Tally()
-        self._health = Health(gateway.gateway.id, tally, self._logbook, outbox, self._accept, self._uplink)
         self._buses = {bus.id: open_bus(bus) for bus in gateway.buses}
+        self._health = Health(gateway.gateway.id, tally, self._logbook, outbox, self._accept, self._uplink, self._buses)
         self._refusals = Refusals(config.data_dir / REFUSALS)
         self._pollers = {id: Poller(bus, self._logbook, tally, self._refusals) for id, bus in self._buses.items()}
         self._links = {

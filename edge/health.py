@@ -1,126 +1,166 @@
-"""The gateway as a device of its own: what it counts, and the reading it makes of it.
+"""The gateway as a device of its own: the reading it makes of what it counts and of what its board says.
 
-Counters grow from the start of the program; ``poll_lateness`` is the largest since the last reading.
+Counters grow from the start of the program; latenesses, the use of the wire and the bytes a reading cost are of the time since
+the last reading. A unit whose requests fail notably more or less often than was said last has a reading of its own.
 """
 
 import asyncio
-import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from edge.accept import Accept
+from edge.board import BoardState, board_state
 from edge.logbook import Logbook
 from edge.outbox import Outbox, OutboxFailing, Pending
+from edge.tally import Lateness, Rates, Tally, UnitRates, taken_lateness
 from edge.uplink import Uplink
 from telemetry.metric import Value
 
 
-@dataclass
-class UnitTally:
-    """What one unit was asked and how it failed. A damaged answer is no time-out."""
+class Wire(Protocol):
+    """A bus, as far as it is measured."""
 
-    requests: int = 0
-    timeouts: int = 0
-    damaged: int = 0
-    refused: int = 0
-
-
-@dataclass
-class Tally:
-    """What pollers and device brokers count. One event loop, so plain numbers."""
-
-    polls: int = 0
-    polls_missed: int = 0
-    timeouts: int = 0
-    refused: int = 0
-    undecodable: int = 0
-    poll_lateness_s: float = 0.0
-    units: dict[str, UnitTally] = field(default_factory=dict)
-
-    def unit(self, device: str) -> UnitTally:
-        return self.units.setdefault(device, UnitTally())
-
-    def late(self, lateness_s: float) -> None:
-        self.poll_lateness_s = max(self.poll_lateness_s, lateness_s)
+    @property
+    def used_s(self) -> float: ...
 
 
 class Measured(NamedTuple):
-    """What is looked up for one reading. ``now`` in UTC microseconds, ``offset_s``: the centre's clock minus ours."""
+    """What is looked up for one reading. ``now`` in UTC microseconds, ``offset_s``: the centre's clock minus ours.
+
+    ``wire_use``: the busiest bus and the share of its time that it was used for.
+    """
 
     now: int
     pending: Pending
     accepted: int
     outbox_bytes: int
-    memory_bytes: int
     uptime_s: float
     offset_s: float | None
+    lateness: Lateness
+    board: BoardState
+    wire_use: tuple[str, float] | None = None
+    written_per_reading: float | None = None
 
 
 def gateway_values(tally: Tally, measured: Measured) -> dict[str, Value]:
-    """The values of the gateway's reading."""
-    oldest_at = measured.pending.oldest_at
-    values: dict[str, Value] = {
+    """The values of the gateway's reading; what is not known is left out."""
+    oldest_at, board = measured.pending.oldest_at, measured.board
+    bus, use = measured.wire_use or (None, None)
+    values: dict[str, Value | None] = {
         "oldest_unsent": max(0.0, (measured.now - oldest_at) / 1e6) if oldest_at else 0.0,
         "unsent": measured.pending.batches,
         "outbox": measured.outbox_bytes,
         "accepted": measured.accepted,
-        "poll_lateness": round(tally.poll_lateness_s, 4),
+        "poll_lateness": round(measured.lateness.largest, 4),
+        "poll_lateness_p99": round(measured.lateness.p99, 4),
         "polls": tally.polls,
         "polls_missed": tally.polls_missed,
         "timeouts": tally.timeouts,
+        "damaged": tally.damaged,
         "refused": tally.refused,
         "undecodable": tally.undecodable,
-        "memory": measured.memory_bytes,
+        "memory": board.memory_bytes,
+        "written": board.written_bytes,
+        "written_per_reading": _rounded(measured.written_per_reading, 1),
+        "device_temperature": board.temperature,
+        "undervoltage": board.undervoltage,
+        "clock_synchronised": board.clock_synchronised,
+        "clock_offset": _rounded(measured.offset_s, 6),
+        "wire_bus": bus,
+        "wire_use": None if use is None else round(100 * use, 2),
         "uptime": round(measured.uptime_s, 1),
     }
-    if measured.offset_s is not None:
-        values["clock_offset"] = round(measured.offset_s, 6)
-    return values
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def unit_values(device: str, rates: Rates) -> dict[str, Value]:
+    """The values of a reading about one unit."""
+    return {"of_device": device, "timeout_rate": rates.timeouts, "damaged_rate": rates.damaged}
+
+
+class Since(NamedTuple):
+    """What the last reading saw, to tell how far things went since: seconds, bytes, readings, seconds by bus."""
+
+    at: float
+    written: int
+    accepted: int
+    used_s: dict[str, float]
+
+
+def busiest(before: Since, now: Since) -> tuple[str, float] | None:
+    """The bus that was used most, and the share of the time."""
+    elapsed_s = now.at - before.at
+    shares = (
+        {bus: (used_s - before.used_s.get(bus, 0.0)) / elapsed_s for bus, used_s in now.used_s.items()} if elapsed_s > 0 else {}
+    )
+    return max(shares.items(), key=lambda share: share[1], default=None)
+
+
+def written_per_reading(before: Since, now: Since) -> float | None:
+    readings = now.accepted - before.accepted
+    return (now.written - before.written) / readings if readings else None
 
 
 class Health:
-    """Writes the gateway's reading into the logbook."""
+    """Writes the gateway's readings into the logbook."""
 
-    def __init__(self, gateway: str, tally: Tally, logbook: Logbook, outbox: Outbox, accept: Accept, uplink: Uplink) -> None:
+    def __init__(
+        self,
+        gateway: str,
+        tally: Tally,
+        logbook: Logbook,
+        outbox: Outbox,
+        accept: Accept,
+        uplink: Uplink,
+        wires: Mapping[str, Wire],
+    ) -> None:
         self._gateway = gateway
         self._tally = tally
         self._logbook = logbook
         self._outbox = outbox
         self._accept = accept
         self._uplink = uplink
+        self._wires = wires
+        self._rates = UnitRates()
         self._started = logbook.monotonic()
+        self._since = self._reached(board_state())
 
     async def run(self, interval_s: float) -> None:
         """A reading every ``interval_s``, until cancelled."""
         while True:
             await asyncio.sleep(interval_s)
             try:
-                measured = await self._measure()
+                pending = await self._outbox.call(self._outbox.pending)
             except OutboxFailing:
                 continue  # whoever writes to it says so
-            self._logbook.own(self._gateway, gateway_values(self._tally, measured))
-            self._tally.poll_lateness_s = 0.0
+            self._logbook.own(self._gateway, gateway_values(self._tally, self._measure(pending)))
+            for device, rates in self._rates.news(self._tally.units).items():
+                self._logbook.own(self._gateway, unit_values(device, rates))
 
-    async def _measure(self) -> Measured:
+    def _measure(self, pending: Pending) -> Measured:
+        board = board_state()
+        before, self._since = self._since, self._reached(board)
         return Measured(
             now=self._logbook.utc(),
-            pending=await self._outbox.call(self._outbox.pending),
+            pending=pending,
             accepted=self._accept.accepted,
             outbox_bytes=_size_of(self._outbox.path),
-            memory_bytes=_resident_now(),
             uptime_s=self._logbook.monotonic() - self._started,
             offset_s=self._uplink.clock_offset_s,
+            lateness=taken_lateness(self._tally),
+            board=board,
+            wire_use=busiest(before, self._since),
+            written_per_reading=None if board.written_bytes is None else written_per_reading(before, self._since),
         )
 
+    def _reached(self, board: BoardState) -> Since:
+        used_s = {bus: wire.used_s for bus, wire in self._wires.items()}
+        return Since(self._logbook.monotonic(), board.written_bytes or 0, self._accept.accepted, used_s)
 
-def _resident_now() -> int:
-    return resident_bytes(Path("/proc/self/statm").read_text(), os.sysconf("SC_PAGE_SIZE"))
 
-
-def resident_bytes(statm: str, page_bytes: int) -> int:
-    """Resident memory out of ``/proc/self/statm``."""
-    return int(statm.split()[1]) * page_bytes
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _size_of(database: Path) -> int:

@@ -16,11 +16,11 @@ import structlog
 
 from device_profiles import Answer, Request, decode
 from edge.drivers.modbus import Bus
-from edge.health import Tally
 from edge.liveness import ALIVE, may_ask, roused, unanswered
 from edge.logbook import Logbook
 from edge.refusals import Refusals
 from edge.schedule import Timetable, Turn
+from edge.tally import Tally
 from edge.unit import Known, Unit, apart, postponed
 from telemetry.errors import BusUnavailable, DeviceRefused, DeviceTimeout
 
@@ -157,6 +157,7 @@ class Poller:
     def _count_silence(self, known: Known, error: DeviceTimeout) -> str:
         count = self._tally.unit(known.unit.device)
         self._tally.timeouts += 1
+        self._tally.damaged += error.damaged
         count.timeouts += not error.damaged
         count.damaged += error.damaged
         return DAMAGED if error.damaged else TIMEOUT

@@ -28,8 +28,8 @@ from edge.broker import client
 from edge.config import DeviceBroker
 from edge.drivers.inbox import PAYLOAD_BYTES, Delivery, Inbox, delivery
 from edge.drivers.routes import Listener, Routes
-from edge.health import Tally
 from edge.logbook import Logbook
+from edge.tally import Tally
 from telemetry.broker import Broker
 from telemetry.errors import BrokerUnavailable, ConfigInvalid
 

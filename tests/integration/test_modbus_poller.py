@@ -13,9 +13,9 @@ from device_profiles.library import load_text
 from edge import liveness
 from edge.bus_config import TcpBus
 from edge.drivers.modbus import open_bus
-from edge.health import Tally
 from edge.poller import BUSY_PAUSES_S, Poller
 from edge.refusals import Refusals
+from edge.tally import Tally
 from edge.unit import Unit
 from telemetry.batch import Lane
 from telemetry.quality import Quality

@@ -26,7 +26,7 @@ from edge.config import DeviceBroker
 from edge.drivers.inbox import PAYLOAD_BYTES
 from edge.drivers.mqtt import DeviceBrokerLink
 from edge.drivers.routes import Listener
-from edge.health import Tally
+from edge.tally import Tally
 from telemetry.batch import Lane
 from tests.recording import Recording, recording
 from tests.servers import Server, free_port, mosquitto
