@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from device_profiles.format import Absent, Check, DeviceTime, EventFrom, MessageDocument, Source
 from device_profiles.format_base import Scalar
+from device_profiles.format_mqtt import Absent, Check, DeviceTime, EventFrom, MessageDocument, Source
 
 
 class Carrier(NamedTuple):

@@ -3,7 +3,8 @@
 from device_profiles import topics
 from device_profiles.clock import zone_named
 from device_profiles.faults import Faults
-from device_profiles.format import DeviceTime, EventFrom, MessageDocument, ProfileDocument, Source
+from device_profiles.format import ProfileDocument
+from device_profiles.format_mqtt import DeviceTime, EventFrom, MessageDocument, Source
 from device_profiles.payload import path, take
 from device_profiles.resolve import messages, metric_of
 from telemetry.document import nearest

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from device_profiles.conversion import key_of
-from device_profiles.format import Absent, Check, Encoding, Source
 from device_profiles.format_base import Scalar
+from device_profiles.format_mqtt import Absent, Check, Encoding, Source
 from device_profiles.registers import Unfit
 from telemetry.errors import LinliError
 

@@ -7,18 +7,8 @@ import msgspec
 
 from device_profiles import carriers, topics
 from device_profiles.conversion import ONE, ZERO, Conversion, exact, key_of, unit_line
-from device_profiles.format import (
-    Binding,
-    DeviceTime,
-    EventFrom,
-    MessageDocument,
-    MqttDocument,
-    PointDocument,
-    ProfileDocument,
-    Source,
-    UnitFrom,
-    UnitScale,
-)
+from device_profiles.format import Binding, PointDocument, ProfileDocument, UnitFrom, UnitScale
+from device_profiles.format_mqtt import DeviceTime, EventFrom, MessageDocument, MqttDocument, Source
 from device_profiles.formula import formula
 from device_profiles.payload import Path, condition, path, take
 from device_profiles.profile import Clock, Dependence, Derivation, MessageRule, MqttMap, Pick, Point, Profile, Register

@@ -9,18 +9,8 @@ import pytest
 
 from device_profiles import load_library
 from device_profiles.examples import Outcome, run
-from device_profiles.format import (
-    Binding,
-    Check,
-    DeviceTime,
-    Hole,
-    Link,
-    MessageDocument,
-    ModbusMap,
-    MqttDocument,
-    PointDocument,
-    schema,
-)
+from device_profiles.format import Binding, Hole, Link, ModbusMap, PointDocument, schema
+from device_profiles.format_mqtt import Check, DeviceTime, MessageDocument, MqttDocument
 from device_profiles.library import SHIPPED
 from telemetry.document import parse
 from telemetry.errors import ConfigInvalid

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from device_profiles.clock import as_micros, device_time
-from device_profiles.format import Absent, Check, Encoding, Source
+from device_profiles.format_mqtt import Absent, Check, Encoding, Source
 from device_profiles.payload import MISSING, Heard, PayloadInvalid, at, condition, decode_json, decode_text, path, take
 from device_profiles.profile import Clock
 from device_profiles.registers import Unfit
