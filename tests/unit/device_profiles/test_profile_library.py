@@ -9,8 +9,8 @@ import pytest
 
 from device_profiles import load_library
 from device_profiles.examples import Outcome, run
-from device_profiles.format import Binding, Hole, Link, ModbusMap, PointDocument, schema
-from device_profiles.format_mqtt import Check, DeviceTime, MessageDocument, MqttDocument
+from device_profiles.format import Binding, Hole, Link, ModbusMap, ParameterDocument, PointDocument, schema
+from device_profiles.format_mqtt import Check, DeviceTime, MessageDocument, MqttDocument, Source
 from device_profiles.library import SHIPPED
 from telemetry.document import parse
 from telemetry.errors import ConfigInvalid
@@ -48,7 +48,8 @@ def test_the_schema_refuses_a_misspelt_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", [PointDocument, Binding, ModbusMap, MqttDocument, MessageDocument, DeviceTime, Check, Hole, Link]
+    "part",
+    [PointDocument, ParameterDocument, Binding, ModbusMap, MqttDocument, MessageDocument, Source, DeviceTime, Check, Hole, Link],
 )
 def test_the_guide_names_every_key_of_the_format(part: type[msgspec.Struct]) -> None:
     guide = (Path(__file__).parents[3] / "docs" / "profiles.md").read_text()
