@@ -22,12 +22,9 @@ def client(broker: Broker, resolve: Callable[[str], Path], identifier: str, **op
         if problem:
             raise ConfigInvalid([problem])
         password = resolve(broker.password_file).read_text().strip()
-    arguments = connection(broker, lambda name: str(resolve(name)), password)
-    files = arguments.pop("tls_files", None)
     return aiomqtt.Client(
-        **arguments,
+        **connection(broker, lambda name: str(resolve(name)), password),
         identifier=identifier,
-        tls_params=aiomqtt.TLSParameters(**files) if files else None,
         protocol=aiomqtt.ProtocolVersion.V5 if broker.protocol == "5" else aiomqtt.ProtocolVersion.V311,
         timeout=TIMEOUT_S,
         **options,  # type: ignore[arg-type]  # passed through to aiomqtt's own named parameters

@@ -21,12 +21,9 @@ def client(
     logging.getLogger("mqtt").setLevel(logging.CRITICAL)  # it would say each try and each drop
     broker = config.centre.broker
     password = read_secret(config.path(broker.password_file), "the broker's password").strip() if broker.password_file else None
-    arguments = connection(broker, lambda name: str(config.path(name)), password)
-    files = arguments.pop("tls_files", None)
     return aiomqtt.Client(
-        **arguments,
+        **connection(broker, lambda name: str(config.path(name)), password),
         identifier=identifier,
-        tls_params=aiomqtt.TLSParameters(**files) if files else None,
         protocol=aiomqtt.ProtocolVersion.V5 if broker.protocol == "5" else aiomqtt.ProtocolVersion.V311,
         clean_session=True if broker.protocol == "3.1.1" else None,
         timeout=10.0,

@@ -120,11 +120,8 @@ class Publisher:
 
     def _client(self) -> aiomqtt.Client:
         will = self._product.will()
-        arguments = connection(self._broker, str, None)
-        files = arguments.pop("tls_files", None)
         return aiomqtt.Client(
-            **arguments,
-            tls_params=aiomqtt.TLSParameters(**files) if files else None,
+            **connection(self._broker, str, None),
             identifier=self._product.name,
             will=aiomqtt.Will(will.topic, will.payload, will.qos, will.retain) if will else None,
             timeout=TIMEOUT_S,

@@ -5,7 +5,7 @@ Clear text is for loopback alone. Passwords and keys stand in files of their own
 
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -65,6 +65,18 @@ def broker_problems(broker: Broker, file: str, path: str) -> Iterator[Problem]:
         yield Problem(file, path, "user and password_file go together", "give both or neither")
 
 
+class TlsFiles(NamedTuple):
+    """Shaped as aiomqtt's ``TLSParameters``, which stays out of this pure room; what is ``None`` is the system's default."""
+
+    ca_certs: str | None
+    certfile: str | None
+    keyfile: str | None
+    cert_reqs: None = None
+    tls_version: None = None
+    ciphers: None = None
+    keyfile_password: None = None
+
+
 def public_files(broker: Broker) -> tuple[str, ...]:
     """The certificates, which anyone may read."""
     return tuple(name for name in (broker.ca_file, broker.certificate_file) if name)
@@ -84,9 +96,8 @@ def connection(broker: Broker, resolve: Callable[[str], str], password: str | No
     if broker.user:
         arguments |= {"username": broker.user, "password": password}
     if broker.tls:
-        arguments["tls_files"] = {
-            "ca_certs": resolve(broker.ca_file) if broker.ca_file else None,
-            "certfile": resolve(broker.certificate_file) if broker.certificate_file else None,
-            "keyfile": resolve(broker.certificate_key_file) if broker.certificate_key_file else None,
-        }
+        ca, certificate, key = (
+            resolve(name) if name else None for name in (broker.ca_file, broker.certificate_file, broker.certificate_key_file)
+        )
+        arguments["tls_params"] = TlsFiles(ca, certificate, key)
     return arguments

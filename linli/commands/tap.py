@@ -52,10 +52,7 @@ def tap(broker: str, root: str, file: Path | None, everything: bool, as_json: bo
 
 def _stranger(url: str) -> aiomqtt.Client:
     """Without user or certificate. Raises ``ConfigInvalid``."""
-    arguments = connection(broker_at(url), str, None)
-    files = arguments.pop("tls_files", None)
-    tls = aiomqtt.TLSParameters(**files) if files else None
-    return aiomqtt.Client(**arguments, tls_params=tls, timeout=5.0, max_queued_incoming_messages=MAX_WAITING)
+    return aiomqtt.Client(**connection(broker_at(url), str, None), timeout=5.0, max_queued_incoming_messages=MAX_WAITING)
 
 
 async def _listen(
