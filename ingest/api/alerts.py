@@ -108,7 +108,7 @@ class AlertsAsked(Asked):
     community: Community | None = None
     since: Annotated[Instant | None, Field(description="Opened at this instant or later.")] = None
     until: Annotated[Instant | None, Field(description="Opened before this instant.")] = None
-    cursor: Annotated[str | None, Field(description="The `next` of the page before.")] = None
+    cursor: Annotated[str | None, Field(min_length=1, description="The `next` of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 
 

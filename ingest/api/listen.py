@@ -9,18 +9,53 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import h11
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ingest.api.feed import Feed
 from telemetry.errors import LinliError
 
 CONNECTIONS = 512
+HEAD_S = 10.0
+"""How long a connection may take to say a request's head: half a request must not keep a place for ever."""
+
 GRACE_S = 2
 
 
 class ListenRefused(LinliError):
     """The address cannot be listened on: choose another, or end the program that has it."""
+
+
+class _Connection(H11Protocol):
+    """Closes itself when the head of a request does not come whole within ``HEAD_S``."""
+
+    _head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._await_head()
+        else:
+            self._forget_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_head()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        if self._head is None:
+            self._head = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _forget_head(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
 
 
 class _Server(uvicorn.Server):
@@ -50,7 +85,7 @@ async def serve(
     chain, key = certificate or (None, None)
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=_Connection,
         ws="none",
         lifespan="off",
         log_config=None,

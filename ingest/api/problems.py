@@ -46,11 +46,18 @@ class Problem(BaseModel):
     errors: list[Fault] = []
 
 
+def _schema() -> dict[str, Any]:
+    """A problem's JSON Schema, whole in itself: a reference would point nowhere in the API's own description."""
+    schema = Problem.model_json_schema()
+    schema["properties"]["errors"]["items"] = schema.pop("$defs")["Fault"]
+    return schema
+
+
 RESPONSES: dict[int | str, dict[str, Any]] = {
     "4XX": {
         "description": "400 the request is malformed, 401 no valid token, 403 the token may not do this, "
         "404 not there or outside the token's scope, 413 the body is too large, 429 too many streams",
-        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+        "content": {"application/problem+json": {"schema": _schema()}},
     }
 }
 

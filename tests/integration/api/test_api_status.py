@@ -1,4 +1,7 @@
 import asyncio
+import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +99,44 @@ async def test_the_server_ends_soon_whatever_its_readers_do(tmp_path: Path) -> N
         started = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - started < 2
     writer.close()
+
+
+@pytest.mark.parametrize("half", [b"", b"GET / HTTP/1.1\r\nHos"])
+async def test_half_a_request_keeps_its_place_for_a_short_time_only(
+    centre: Centre, monkeypatch: pytest.MonkeyPatch, half: bytes
+) -> None:
+    monkeypatch.setattr(sys.modules["ingest.api.listen"], "HEAD_S", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", centre.port)
+    writer.write(half)
+    assert await asyncio.wait_for(reader.read(), 3) == b""
+    writer.close()
+
+
+async def test_half_a_request_after_a_whole_one_keeps_no_place_either(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["ingest.api.listen"], "HEAD_S", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", centre.port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.wait_for(reader.readuntil(b'"ok"}'), 3)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHos")
+    assert await asyncio.wait_for(reader.read(), 3) == b""
+    writer.close()
+
+
+async def test_a_whole_request_is_answered_however_long_its_answer_takes(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["ingest.api.listen"], "HEAD_S", 0.1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", centre.port)
+    token = centre.made["viewer"]
+    writer.write(f"GET /api/v1/alerts/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+    await asyncio.wait_for(reader.readuntil(b"retry:"), 3)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.readuntil(b"no such thing"), 0.5)
+    writer.close()
+
+
+async def test_every_reference_of_the_description_points_somewhere(centre: Centre) -> None:
+    described = (await centre.get("/openapi.json")).json()
+    for reference in re.findall(r'"\$ref":\s*"#/([^"]+)"', json.dumps(described)):
+        place = described
+        for step in reference.split("/"):
+            assert step in place, reference
+            place = place[step]
