@@ -77,9 +77,14 @@ class _Session:
     async def __aenter__(self) -> "_Session":
         await self.link.__aenter__()
         self._closed = self.link._disconnected
-        self._closed.add_done_callback(lambda _: self.inbox.wake())
+        self._closed.add_done_callback(self._over)
         self._listen()
         return self
+
+    def _over(self, closed: asyncio.Future[None]) -> None:
+        if not closed.cancelled():
+            closed.exception()  # taken, or asyncio would log it beside our own line
+        self.inbox.wake()
 
     def _keep(self, _client: object, _userdata: object, message: MQTTMessage) -> None:
         self._came += 1
