@@ -200,7 +200,8 @@ def _summary(found: "Profile") -> dict[str, object]:
 
 def _detail(found: "Profile") -> dict[str, object]:
     rows = [_row(point) for point in found.points.values()]
-    return {**_summary(found), "points": rows, "notes": found.notes, "sources": found.sources}
+    asked = {name: {"meaning": one.meaning, "default": one.default} for name, one in found.parameters.items()}
+    return {**_summary(found), "parameters": asked, "points": rows, "notes": found.notes, "sources": found.sources}
 
 
 def _row(point: "Point") -> dict[str, object]:

@@ -155,3 +155,5 @@ def test_show_tells_formulas_and_what_the_site_must_say() -> None:
     shown = linli("show", "acrel-asj").stdout
     assert "state == 2" in shown
     assert "parameter ct (must be given): current transformer ratio" in linli("show", "acrel-adl3000").stdout
+    asked = json.loads(linli("show", "acrel-adl3000", "--json").stdout)["parameters"]
+    assert (asked["ct"]["default"], asked["pt"]["default"]) == (None, 1.0)
