@@ -11,7 +11,7 @@ import pytest
 from device_profiles import Profile
 from device_profiles.library import load_text
 from edge import liveness
-from edge.bus_config import TcpBus
+from edge.bus_config import BusConfig, TcpBus
 from edge.drivers.modbus import open_bus
 from edge.poller import BUSY_PAUSES_S, Poller
 from edge.refusals import Refusals
@@ -70,8 +70,16 @@ def door() -> Profile:
 async def polling(
     folder: Path, port: int, *units: Unit, refusals: Refusals | None = None
 ) -> AsyncIterator[tuple[Recording, Poller, Tally]]:
+    async with polling_on(folder, TcpBus("meters", HOST, port, 0.1), *units, refusals=refusals) as made:
+        yield made
+
+
+@asynccontextmanager
+async def polling_on(
+    folder: Path, config: BusConfig, *units: Unit, refusals: Refusals | None = None
+) -> AsyncIterator[tuple[Recording, Poller, Tally]]:
     async with recording(folder) as kept:
-        bus, tally = open_bus(TcpBus("meters", HOST, port, 0.1)), Tally()
+        bus, tally = open_bus(config), Tally()
         poller = Poller(bus, kept.logbook, tally, refusals)
         open_units(kept, *units)
         poller.replace(units)
@@ -225,12 +233,54 @@ async def test_a_unit_that_answers_again_is_read_whole(tmp_path: Path, climate: 
         pymodbus_tcp(port, unit(1, WHOLE), silent=silent),
         polling(tmp_path, port, climate_unit(climate)) as (kept, _, tally),
     ):
-        async with asyncio.timeout(5):
-            while tally.timeouts < liveness.PATIENCE:
-                await asyncio.sleep(0.02)
+        await timeouts(tally, liveness.PATIENCE)
         silent.clear()
         _, back = await kept.until(2)
         assert back.quality is Quality.GOOD and set(back.values) == {"temperature", "humidity", "co2"}
+
+
+async def test_units_that_fell_silent_together_are_all_found_when_one_answers_again(
+    tmp_path: Path, climate: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, silent = free_port(), {1, 2}
+    patient, quick = climate_unit(climate, "b3-patient", 1), climate_unit(climate, "b3-quick", 2)
+    async with (
+        pymodbus_tcp(port, unit(1, WHOLE), unit(2, WHOLE), silent=silent),
+        polling(tmp_path, port, patient) as (kept, poller, tally),
+    ):
+        monkeypatch.setattr(liveness, "FIRST_PAUSE_S", 60.0)
+        await timeouts(tally, liveness.PATIENCE)
+        monkeypatch.setattr(liveness, "FIRST_PAUSE_S", 0.1)
+        open_units(kept, quick)
+        poller.replace((patient, quick))
+        await timeouts(tally, 2 * liveness.PATIENCE)
+        silent.clear()
+        _, back = await kept.until(2, "b3-patient", within_s=3)
+        assert back.quality is Quality.GOOD
+
+
+async def test_while_a_late_answer_may_come_its_unit_is_left_alone_and_the_others_are_polled(
+    tmp_path: Path, climate: Profile
+) -> None:
+    asked: list[float] = []
+
+    async def one_is_mute(requests: Requests) -> None:
+        while True:
+            heard = await requests.get()
+            if heard.unit_id == 9:
+                asked.append(time.monotonic())
+            else:
+                heard.answer(holding(235, 500, 0, 0, 600))
+
+    async with far_end("modbus-rtu-over-tcp", tmp_path) as (config, requests):
+        behaving = asyncio.ensure_future(one_is_mute(requests))
+        units = climate_unit(climate, "b3-mute", 9), climate_unit(climate, "b3-other", 1)
+        async with polling_on(tmp_path, config, *units) as (_, _, tally):
+            await timeouts(tally, 2)
+            between = tally.units["b3-other"].requests
+            assert asked[1] - asked[0] >= 2 * 0.1, "a time-out, and as long again"
+            assert tally.polls_missed >= 1 and between >= 3
+        behaving.cancel()
 
 
 async def test_an_unavailable_bus_is_said_of_each_unit_and_polling_goes_on(tmp_path: Path, climate: Profile) -> None:
@@ -277,4 +327,10 @@ async def test_an_interval_of_the_device_overrides_the_profiles(climate: Profile
 async def polls(tally: Tally, count: int) -> None:
     async with asyncio.timeout(5):
         while tally.polls < count:
+            await asyncio.sleep(0.01)
+
+
+async def timeouts(tally: Tally, count: int) -> None:
+    async with asyncio.timeout(5):
+        while tally.timeouts < count:
             await asyncio.sleep(0.01)
