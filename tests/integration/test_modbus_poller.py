@@ -278,7 +278,7 @@ async def test_while_a_late_answer_may_come_its_unit_is_left_alone_and_the_other
         async with polling_on(tmp_path, config, *units) as (_, _, tally):
             await timeouts(tally, 2)
             assert asked[1] - asked[0] >= 2 * 0.1, "a time-out, and as long again"
-            assert [at for at in others if asked[0] + 0.1 < at < asked[1]]
+            assert len([at for at in others if asked[0] + 0.1 < at < asked[1]]) >= 2
             assert tally.polls_missed >= 1
         behaving.cancel()
 
