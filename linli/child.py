@@ -50,6 +50,8 @@ class Child:
                 preexec_fn=_dying_with(os.getpid()),
                 pass_fds=self._pass_fds,
             )
+        if self._is_stopping():  # told to stop while it was being started again
+            self._process.kill()
 
     async def watch(self) -> None:
         """Keeps it running until ``stop``; one that ends again and again is started ever more seldom.
