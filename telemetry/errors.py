@@ -10,8 +10,7 @@
     ├── DeviceRefused      the device answered with an exception code: other points may still work
     ├── BusUnavailable     port or host cannot be opened: back off, try again
     ├── BrokerUnavailable  no connection to a broker: back off, try again
-    ├── StoreUnavailable   the store did not take it now: keep it, try again
-    └── StoreRefused       the store will never take it: dead-letter it, go on
+    └── StoreUnavailable   the store did not take it now: keep it, try again
 
 Errors of libraries are translated into these where they enter.
 """
@@ -87,7 +86,3 @@ class BrokerUnavailable(LinliError):
 
 class StoreUnavailable(LinliError):
     """The store did not confirm; the same write may succeed later."""
-
-
-class StoreRefused(LinliError):
-    """The store refuses these points for good."""
