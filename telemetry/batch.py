@@ -32,7 +32,7 @@ class Lane(StrEnum):
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything of a batch but its readings."""
+    """Everything of a batch but its readings. ``replay`` is the id of the command that asked for it again."""
 
     v: Literal[1] = 1
     gateway: Name
@@ -42,6 +42,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sealed_at: Instant
     sent_at: Instant
     resent: bool = False
+    replay: Annotated[str, msgspec.Meta(max_length=16)] = ""
 
 
 class Batch(Head, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,6 +6,7 @@
     ├── TopicInvalid       not ours: count it, go on
     ├── BatchInvalid       poison: dead-letter it, go on
     ├── AckInvalid         forged or foreign: audit it, delete nothing
+    ├── CommandInvalid     forged or foreign: follow nothing
     ├── DeviceTimeout      the device said nothing: try at the next poll
     ├── DeviceRefused      the device answered with an exception code: other points may still work
     ├── BusUnavailable     port or host cannot be opened: back off, try again
@@ -58,6 +59,10 @@ class BatchInvalid(LinliError):
 
 class AckInvalid(LinliError):
     """An acknowledgement is malformed, forged or for somebody else."""
+
+
+class CommandInvalid(LinliError):
+    """A command or a reply is malformed, forged or for somebody else."""
 
 
 class DeviceTimeout(LinliError):
