@@ -3,14 +3,16 @@
 from ingest.store.embedded import EmbeddedStore
 from ingest.store.influx import InfluxStore
 from ingest.store.line_server import Address
-from ingest.store.protocol import MAX_ROWS, WHOLE, Limits, PointStore, Query, Refusal, Row
+from ingest.store.protocol import HOUR_US, MAX_ROWS, WHOLE, Hour, Limits, PointStore, Query, Refusal, Row
 from ingest.store.spec import check_spec, open_store
 
 __all__ = [
+    "HOUR_US",
     "MAX_ROWS",
     "WHOLE",
     "Address",
     "EmbeddedStore",
+    "Hour",
     "InfluxStore",
     "Limits",
     "PointStore",

@@ -22,6 +22,8 @@ WHOLE = "*"
 MAX_ROWS = 50_000
 """No answer is longer than about this, whatever the limit of the query."""
 
+HOUR_US = 3_600_000_000
+
 
 class Refusal(NamedTuple):
     """One reading that the store will never take: ``body`` is its JSON. The rest of its batch is stored."""
@@ -77,6 +79,19 @@ class Limits(NamedTuple):
     text: bool = True
     durable: bool = True
 
+    @property
+    def countable(self) -> bool:
+        """Whether its readings can be counted one by one: where instants are rounded, two become one."""
+        return self.resolution_us == 1
+
+
+class Hour(NamedTuple):
+    """One hour of one gateway; ``at`` is its first microsecond, UTC."""
+
+    community: str
+    gateway: str
+    at: int
+
 
 class PointStore(Protocol):
     """One process opens a store; all methods are of one event loop and none blocks it."""
@@ -105,4 +120,18 @@ class PointStore(Protocol):
         """Declares everything of ``stream`` up to ``seq`` settled without being stored: poison, tombstones, a known gap.
 
         Durable when it returns; never moves a watermark back.
+        """
+
+    async def restore(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
+        """Stores those readings of ``arrivals`` that are not here, whatever the watermarks say, and moves no watermark.
+
+        For what was acknowledged once and lost since: a reading that is here (same gateway, device and instant) stays, once.
+        Durable when it returns. Raises ``StoreUnavailable`` (restore the same again later).
+        """
+
+    async def counts(self, query: Query) -> Mapping[Hour, int]:
+        """How many readings (not rows) are here, by gateway and hour; hours without any are left out.
+
+        Of the query count ``communities``, ``gateway``, ``start`` and ``end``, which must be given. Nothing where ``limits``
+        say that readings are not countable. Raises ``StoreUnavailable``.
         """
