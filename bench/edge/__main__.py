@@ -1,4 +1,4 @@
-"""What the gateway costs and keeps up with: `make bench NAME=edge`, about twenty minutes.
+"""What the gateway costs and keeps up with: `make bench NAME=edge`, about twenty-five minutes.
 
 CPU and memory are of the agent process alone, outbox and uplink included; broker, centre and generators are processes of
 their own on the same machine. A poll is one request of 30 registers, 20 values, about 500 bytes of JSON before deflation.
@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from bench.edge.line import limit_s
+from bench.edge.peer import VERSION, Peer, installed
 from bench.edge.rig import BAUD, POINTS, Rig
 from bench.edge.slave import REGISTERS
 from bench.report import Row, publish
@@ -25,6 +26,8 @@ WARM_S, STEADY_S = 10, 60
 PERIODS_S, FLAT_S, FILL_S = 600, 300, 60
 """Until caches are full (SQLite keeps 2 MB of pages), memory is not yet what it stays."""
 ROOMS = 100
+PEER_WARM_S = 20
+PEER_FOLDER = Path(".bench-peer")
 
 
 @contextmanager
@@ -122,6 +125,32 @@ def mixed(folder: Path) -> Iterator[Row]:
         yield Row("200 units, TCP, RTU and MQTT, 5 s: of a core", (made.cpu_s() - cpu) / (time.monotonic() - began) * 100, "%")
 
 
+def peer(folder: Path) -> Iterator[Row]:
+    """ThingsBoard's gateway on the same slave, in memory and without an outbox on disk."""
+    python = installed(PEER_FOLDER.absolute())
+    if python is None:
+        print("the peer cannot be installed here; its rows are left out")
+        return
+    folder.mkdir()
+    for form, ranges in (("an entry a point", False), ("an entry for 20 addresses", True)):
+        with running(Peer(python, folder / form.replace(" ", "-"), 50, ranges=ranges)) as made:
+            rate, cpu_s, memory = made.measure(PEER_WARM_S, STEADY_S)
+            yield Row(f"peer, {form}: values", rate, "/s")
+            yield Row(f"peer, {form}: CPU a 1,000 values", cpu_s * 1e3, "ms")
+            yield Row(f"peer, {form}: resident memory", memory / 1e6, "MB")
+    with running(Peer(python, folder / "one-silent", 50, dead=7)) as made:
+        rate, _, _ = made.measure(PEER_WARM_S, STEADY_S, without="meter-007")
+        yield Row("peer, one unit silent: values kept of the other 49", rate / (49 * POINTS) * 100, "%")
+
+
+@contextmanager
+def running(made: Peer) -> Iterator[Peer]:
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
 def idle(folder: Path) -> Iterator[Row]:
     with rig(folder) as made:
         made.start(0)
@@ -157,11 +186,11 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(dir=Path.cwd(), prefix=".bench-"))
     rows: list[Row] = []
     try:
-        for work in (idle, steady, fast, one_silent, serial_line, mixed, messages):
+        for work in (idle, steady, peer, fast, one_silent, serial_line, mixed, messages):
             rows += work(folder / work.__name__)
     finally:
         shutil.rmtree(folder)
-    return publish(rows, Path(__file__).with_name("results.json"), {"linli": __version__})
+    return publish(rows, Path(__file__).with_name("results.json"), {"linli": __version__, "thingsboard-gateway": VERSION})
 
 
 if __name__ == "__main__":
