@@ -5,6 +5,7 @@ from ingest.store.influx import InfluxStore
 from ingest.store.line_server import Address
 from ingest.store.protocol import HOUR_US, MAX_ROWS, WHOLE, Hour, Limits, PointStore, Query, Refusal, Row
 from ingest.store.spec import check_spec, open_store
+from ingest.store.summary import Level, Summary
 
 __all__ = [
     "HOUR_US",
@@ -14,11 +15,13 @@ __all__ = [
     "EmbeddedStore",
     "Hour",
     "InfluxStore",
+    "Level",
     "Limits",
     "PointStore",
     "Query",
     "Refusal",
     "Row",
+    "Summary",
     "check_spec",
     "open_store",
 ]

@@ -6,13 +6,14 @@
 4. Nothing is skipped by accident: an arrival beyond a gap is not taken, and the watermark says so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from ingest.arrival import Arrival
-from telemetry.identity import Stream
+from ingest.store.summary import Level, Summary
+from telemetry.identity import GatewayRef, Stream
 from telemetry.metric import Kind, Value
 from telemetry.quality import Quality
 
@@ -73,11 +74,13 @@ class Query(msgspec.Struct, frozen=True):
 
 class Limits(NamedTuple):
     """What a store cannot keep. ``resolution_us`` is its finest step of time; without ``text`` it keeps numbers only,
-    to about 15 digits, and no event id or reason; not ``durable``: what it confirmed last may be lost when its machine fails."""
+    to about 15 digits, and no event id or reason; not ``durable``: what it confirmed last may be lost when its machine fails;
+    not ``deletes``: how long it keeps anything is a setting of its server, and ``drop_before`` does nothing."""
 
     resolution_us: int = 1
     text: bool = True
     durable: bool = True
+    deletes: bool = True
 
     @property
     def countable(self) -> bool:
@@ -134,4 +137,24 @@ class PointStore(Protocol):
 
         Of the query count ``communities``, ``gateway``, ``start`` and ``end``, which must be given. Nothing where ``limits``
         say that readings are not countable. Raises ``StoreUnavailable``.
+        """
+
+    async def roll_up(self, level: Level, start: int, gateways: Collection[GatewayRef]) -> None:
+        """Computes again the summaries of the window of ``level`` that begins at ``start``, of all devices of ``gateways``.
+
+        Five minutes from readings, an hour from its windows of five minutes, as ``ingest.store.summary`` says. What is there
+        already is overwritten; a series that says nothing in the window is left alone. Durable when it returns, and writes go
+        on meanwhile. Raises ``StoreUnavailable`` (nothing is lost: do the same again later).
+        """
+
+    async def summaries(self, level: Level, query: Query) -> list[Summary]:
+        """The summaries that ``query`` asks for, ``at`` being the start of a window; order and limit as of ``read``.
+
+        ``level`` is not raw. Raises ``StoreUnavailable``, or ``IdentityInvalid`` for a malformed prefix.
+        """
+
+    async def drop_before(self, level: Level, at: int, kinds: Collection[Kind]) -> None:
+        """Deletes what is older than ``at`` at one level, of ``kinds``; durable when it returns, and writes go on meanwhile.
+
+        Only that level: summaries stay when their readings go. Raises ``StoreUnavailable`` (do the same again later).
         """
