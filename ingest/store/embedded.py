@@ -20,10 +20,12 @@ import numpy as np
 import structlog
 
 from ingest.arrival import Arrival
+from ingest.store import embedded_counts
 from ingest.store.columns import Catalogue, Column, Points, Series
 from ingest.store.embedded_query import LAYOUT, TABLES, row_of, select
 from ingest.store.facts import body_of, bounded, ordered, why_unsound
-from ingest.store.protocol import Limits, Query, Refusal, Row
+from ingest.store.hours import slices
+from ingest.store.protocol import Hour, Limits, Query, Refusal, Row
 from ingest.store.watermark import fresh
 from telemetry.errors import ConfigInvalid, Problem, StoreUnavailable
 from telemetry.identity import Scope, Stream
@@ -79,6 +81,15 @@ class EmbeddedStore:
         if self._read_only is None:
             await _in(self._writer, self._opened)
         return await _in(self._reader, partial(self._read, scope, query))
+
+    async def counts(self, query: Query) -> Mapping[Hour, int]:
+        scope, found = Scope(query.communities), dict[Hour, int]()
+        for start, end in slices(query) if scope.prefixes else ():
+            if self._read_only is None:
+                await _in(self._writer, self._opened)
+            statement = embedded_counts.count(scope.prefixes, query.gateway, start, end)
+            found |= await _in(self._reader, partial(self._count, *statement))
+        return found
 
     # ---- in the writing thread
 
@@ -187,6 +198,16 @@ class EmbeddedStore:
             except duckdb.Error as error:
                 raise StoreUnavailable(f"{self._path}: {error}") from error
             return ordered(rows, query)
+
+    def _count(self, statement: str, values: Sequence[object]) -> dict[Hour, int]:
+        with self._reading:
+            if self._read_only is None:
+                raise StoreUnavailable(f"{self._path} is not open")
+            try:
+                found = self._read_only.execute(statement, values).fetchall()
+            except duckdb.Error as error:
+                raise StoreUnavailable(f"{self._path}: {error}") from error
+            return {Hour(*row[:3]): row[3] for row in found}
 
 
 def _rows(file: duckdb.DuckDBPyConnection, statement: str, values: Sequence[object]) -> list[Row]:

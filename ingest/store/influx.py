@@ -2,14 +2,15 @@
 
 1. The server has no transactions: writing is idempotent (series and timestamp), and the watermark moves after it confirmed.
 2. The watermark stands in the centre's own database, so a crash between the two writes the same lines once more.
-3. A bad line is found by halving; it is refused and the others are stored. Nothing else is ever given up.
+3. A line that the server will never take is found and refused, and the others are stored; see ``line_writer``.
 4. A server that is down, at its limit or refuses us costs nothing: the write raises and is repeated later.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -19,23 +20,24 @@ from sqlalchemy.dialects.sqlite import insert
 from ingest.arrival import Arrival
 from ingest.database import Database, metadata
 from ingest.store import influxql, line_protocol, victoria
+from ingest.store.answer import Meaning, Verdict
 from ingest.store.facts import body_of, bounded, ordered, why_unsound
-from ingest.store.line_server import ANSWER_S, Address, Dialect, LineServer
-from ingest.store.protocol import Limits, Query, Refusal, Row
+from ingest.store.line_server import ANSWER_S, LineServer, Unwelcome, deflated
+from ingest.store.line_writer import Line, LineWriter, bytes_of
+from ingest.store.profile import Address, Profile
+from ingest.store.protocol import Hour, Limits, Query, Refusal, Row
 from ingest.store.watermark import fresh
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import Scope, Stream
 from telemetry.metric import Kind
-from telemetry.reading import Reading
 
 log = structlog.get_logger()
 
 MAX_LINES = 5_000
-MAX_CHARACTERS = 2_000_000
 MAX_PAGES = 200
 MAX_SAMPLES = 2_000_000
 
-_LIMITS = {Dialect.INFLUX: Limits(), Dialect.VICTORIA: Limits(resolution_us=1000, text=False, durable=False)}
+_NUMBERS_ONLY = Limits(resolution_us=1000, text=False, durable=False)
 
 watermark = sa.Table(
     "store_watermark",
@@ -45,27 +47,27 @@ watermark = sa.Table(
 )
 
 
-class Line(NamedTuple):
-    text: str
-    stream: Stream
-    seq: int
-    reading: Reading
-
-
 class InfluxStore:
     """A ``PointStore`` on the server at ``address``, its watermark in ``database``."""
 
-    def __init__(self, address: Address, database: Database, answer_s: float = ANSWER_S) -> None:
+    def __init__(
+        self,
+        address: Address,
+        database: Database,
+        answer_s: float = ANSWER_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._address = address
         self._server = LineServer(address, answer_s)
+        self._writer = LineWriter(repr(address), self._post, clock)
         self._database = database
-        self._dialect: Dialect | None = None
+        self._profile: Profile | None = None
         self._marks: Mapping[Stream, int] = {}
         self._writing = asyncio.Lock()
 
     @property
     def limits(self) -> Limits:
-        return _LIMITS[self._dialect or Dialect.INFLUX]
+        return _NUMBERS_ONLY if self._profile is Profile.VICTORIA else Limits()
 
     async def open(self) -> None:
         self._marks = await self._database.read(_marks)
@@ -90,44 +92,62 @@ class InfluxStore:
             new, marks = fresh(arrivals, self._marks)
             if not new:
                 return []
-            dialect = await self._prepared()
-            refusals: list[Refusal] = []
-            lines = _lines(new, dialect, refusals)
-            while block := await asyncio.to_thread(_block, lines):
-                refusals += await self._store(block)
+            refusals = await self.restore(new)
             await self._move(marks)
             return refusals
+
+    async def restore(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
+        profile = await self._prepared()
+        refusals: list[Refusal] = []
+        lines = _lines(arrivals, profile, refusals)
+        while block := await asyncio.to_thread(_block, lines, self._writer.max_bytes):
+            for line, reason in await self._writer.write(block):
+                refusals.append(Refusal(line.stream, line.seq, body_of(line.reading), reason))
+        return refusals
 
     async def read(self, query: Query) -> list[Row]:
         scope, query = Scope(query.communities), bounded(query)
         if not scope.prefixes:
             return []
-        if await self._prepared() is Dialect.VICTORIA:
+        if await self._prepared() is Profile.VICTORIA:
             return ordered(await self._exported(scope, query), query)
         kinds = [query.kind] if query.kind else list(Kind)
         return ordered([row for kind in kinds for row in await self._selected(scope, query, kind)], query)
 
-    async def _store(self, lines: Sequence[Line]) -> list[Refusal]:
-        """Writes the lines, and finds by halving those that the server will never take."""
-        reason = await self._post(lines)
-        if not reason:
-            return []
-        if len(lines) == 1:
-            return [Refusal(lines[0].stream, lines[0].seq, body_of(lines[0].reading), reason)]
-        middle = len(lines) // 2
-        return await self._store(lines[:middle]) + await self._store(lines[middle:])
+    async def counts(self, query: Query) -> Mapping[Hour, int]:
+        scope = Scope(query.communities)
+        if not scope.prefixes or await self._prepared() is Dialect.VICTORIA:
+            return {}
+        found: dict[Hour, int] = {}
+        for start, end in slices(query):
+            statement = influx_counts.count(scope, query.gateway, start, end)
+            found |= influx_counts.counted(await self._server.query(statement))
+        return found
 
-    async def _post(self, lines: Sequence[Line]) -> str:
-        try:
-            return await self._server.write([line.text for line in lines])
-        except StoreUnavailable:
-            self._dialect = None  # it may come back as another server, or without its database
-            raise
+    async def counts(self, query: Query) -> Mapping[Hour, int]:
+        scope = Scope(query.communities)
+        if not scope.prefixes or await self._prepared() is Profile.VICTORIA:
+            return {}
+        found: Counter[Hour] = Counter()
+        for kind in Kind:
+            found.update(influxql.hours(await self._server.query(influxql.count(scope, query, kind))))
+        return found
 
-    async def _prepared(self) -> Dialect:
-        if self._dialect is None:
-            self._dialect = await self._server.prepare()
-        return self._dialect
+    async def _post(self, lines: Sequence[Line]) -> Verdict:
+        found = await self._server.post(await asyncio.to_thread(_body, lines))
+        if found.meaning not in (Meaning.STORED, Meaning.BAD, Meaning.LARGE):
+            self._profile = None  # it may come back as another server, or without its database
+        return found
+
+    async def _prepared(self) -> Profile:
+        if self._profile is None:
+            self._writer.check_rest()
+            try:
+                self._profile = await self._server.prepare()
+            except Unwelcome as unwelcome:
+                self._writer.rest(unwelcome.found)
+                raise
+        return self._profile
 
     async def _move(self, marks: Mapping[Stream, int]) -> None:
         await self._database.write(lambda connection: _put(connection, marks))
@@ -161,27 +181,32 @@ class InfluxStore:
         return list(victoria.rows(lines, query))
 
 
-def _lines(arrivals: Iterable[Arrival], dialect: Dialect, refusals: list[Refusal]) -> Iterator[Line]:
+def _lines(arrivals: Iterable[Arrival], profile: Profile, refusals: list[Refusal]) -> Iterator[Line]:
     """The lines of all sound readings; the others go to ``refusals``."""
-    encode = line_protocol.line if dialect is Dialect.INFLUX else line_protocol.numeric_line
-    for stream, seq, readings, _ in arrivals:
-        for reading in readings:
+    encode = line_protocol.numeric_line if profile is Profile.VICTORIA else line_protocol.line
+    for arrival in arrivals:
+        stream, seq, ref = arrival.stream, arrival.seq, arrival.stream.ref
+        for reading in arrival.readings:
             if reason := why_unsound(reading):
                 refusals.append(Refusal(stream, seq, body_of(reading), reason))
             else:
-                yield Line(encode(stream.ref, reading), stream, seq, reading)
+                yield Line(encode(ref, reading), stream, seq, reading)
 
 
-def _block(lines: Iterator[Line]) -> list[Line]:
+def _block(lines: Iterator[Line], max_bytes: int) -> list[Line]:
     """The next lines of one request: bounded in number and size."""
     block: list[Line] = []
     size = 0
     for line in islice(lines, MAX_LINES):
         block.append(line)
-        size += len(line.text)
-        if size > MAX_CHARACTERS:
+        size += bytes_of(line)
+        if size >= max_bytes:
             break
     return block
+
+
+def _body(lines: Sequence[Line]) -> bytes:
+    return deflated("\n".join(line.text for line in lines).encode())
 
 
 def _marks(connection: sa.Connection) -> dict[Stream, int]:

@@ -13,7 +13,7 @@ import pytest
 
 from ingest.arrival import Arrival
 from ingest.database import Database
-from ingest.store import WHOLE, PointStore, Query, Row, open_store
+from ingest.store import HOUR_US, WHOLE, Hour, PointStore, Query, Row, open_store
 from telemetry.errors import IdentityInvalid
 from telemetry.identity import Stream
 from telemetry.metric import Kind
@@ -362,3 +362,59 @@ async def test_whatever_is_resent_reordered_or_reopened_every_reading_is_there_o
         rows = await shelf.all_rows(store)
     assert {(row.at, row.value) for row in rows} == {(reading.at, reading.values["temperature"]) for reading in expected}
     assert len(rows) == len(expected)
+
+
+HOUR = START // HOUR_US * HOUR_US
+LATER = HOUR + 3 * HOUR_US
+"""Three hours of one gateway: what the tests of counting look at."""
+
+
+def hourly(query: Query = ALL, **changes: object) -> Query:
+    return Query(**{"communities": query.communities, "start": HOUR, "end": LATER, **changes})
+
+
+async def test_readings_are_counted_by_gateway_and_hour_however_many_metrics_they_have(shelf: Shelf, store: PointStore) -> None:
+    neighbour = Stream("411203001002", "gw-other-1", "0" * 16, "bulk")
+    both = {"temperature": 4.0, "humidity": 50.0}
+    last = HOUR + HOUR_US - MS
+    here = [climate(HOUR, values=both), climate(HOUR, device="b-climate"), climate(last), climate(last + MS), climate(LATER)]
+    meter = Reading(device="b3-meter", kind=Kind.ENERGY, at=last, values={"frequency": 50.0})
+    silent = climate(last, device="c-climate", values={}, quality=Quality.BAD, faults={WHOLE: "bad: no answer"})
+    await store.write([arrival(1, *here, meter, silent), arrival(1, climate(HOUR), stream=neighbour)])
+    await shelf.settle()
+    ours, theirs = Hour(COMMUNITY, STREAM.gateway, HOUR), Hour("411203001002", "gw-other-1", HOUR)
+    then = ours._replace(at=HOUR + HOUR_US)
+    countable = store.limits.countable
+    assert await store.counts(hourly()) == ({ours: 5, then: 1, theirs: 1} if countable else {})
+    assert await store.counts(hourly(gateway="gw-other-1")) == ({theirs: 1} if countable else {})
+    assert await store.counts(hourly(communities=("411202",), start=HOUR + MS, end=last + MS)) == ({ours: 3} if countable else {})
+    assert await store.counts(hourly(gateway="nobody' OR 'a'='a")) == {}
+    assert await store.counts(hourly(communities=())) == {}
+
+
+async def test_what_is_restored_twice_is_there_once_and_moves_no_watermark(shelf: Shelf, store: PointStore) -> None:
+    await store.write([arrival(1, climate(START))])
+    before = await store.watermarks()
+    lost = arrival(7, climate(START + MS, values={"temperature": 4.0, "humidity": 50.0}), stream=STREAM._replace(epoch="f" * 16))
+    assert await store.restore([lost]) == []
+    assert await store.restore([lost, lost, arrival(1, climate(START))]) == []
+    assert points(await shelf.all_rows(store)) == [
+        Point("garage-climate", "temperature", START, 21.5),
+        Point("garage-climate", "humidity", START + MS, 50.0),
+        Point("garage-climate", "temperature", START + MS, 4.0),
+    ]
+    assert await store.watermarks() == before
+
+
+async def test_what_was_restored_survives_a_reopening(shelf: Shelf) -> None:
+    async with shelf.opened() as store:
+        await store.restore([arrival(3, climate(START))])
+    async with shelf.opened() as store:
+        assert [row.at for row in await shelf.all_rows(store)] == [START]
+        assert await store.watermarks() == {}
+
+
+async def test_an_unsound_reading_is_refused_when_it_is_restored_too(shelf: Shelf, store: PointStore) -> None:
+    (refusal,) = await store.restore([arrival(4, climate(START), climate(START + MS, values={"temperature": "21"}))])
+    assert (refusal.stream, refusal.seq) == (STREAM, 4)
+    assert [row.at for row in await shelf.all_rows(store)] == [START]
