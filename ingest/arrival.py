@@ -3,14 +3,21 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from telemetry.batch import Poison
 from telemetry.identity import Stream
 from telemetry.reading import Micros, Reading
 
 
 class Arrival(NamedTuple):
-    """``(stream, seq)`` is its key. ``received_at`` is the centre's clock, UTC microseconds."""
+    """``(stream, seq)`` is its key. ``received_at`` is the centre's clock, UTC microseconds.
+
+    ``poison`` is what had to be left out of ``readings``: it becomes durable before the batch is acknowledged. ``size`` is
+    what its JSON takes, in bytes.
+    """
 
     stream: Stream
     seq: int
     readings: Sequence[Reading]
     received_at: Micros
+    poison: tuple[Poison, ...] = ()
+    size: int = 0

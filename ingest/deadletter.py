@@ -1,13 +1,16 @@
 """Poison is set aside with its bytes and the reason, counted, and never blocks what follows.
 
-One row per distinct body and reason, so that a gateway that repeats itself cannot fill the table; bodies are cut at 64 KB.
-Letters are written behind the batches that they came with: a crash may lose the last few, a database that is down none
-of the first ``MAX_WAITING``.
+1. A letter is durable when ``set_aside`` returns. One row per gateway, body and reason: what is repeated is counted.
+2. Bounded: ``MAX_OF_GATEWAY`` rows a gateway and ``MAX_ROWS`` in all, bodies cut at ``MAX_BODY``; past that only the counts of
+   known letters go up, so one gateway cannot fill the table for the others.
+3. What belongs to a batch is set aside before the batch is acknowledged (``ingest.points``). What is no batch at all cannot be
+   acknowledged: it waits in ``DeadLetters``, at most ``MAX_WAITING``, and a crash may lose the last few.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -15,11 +18,14 @@ import structlog
 
 from ingest.database import Database, metadata
 from telemetry.errors import StoreUnavailable
+from telemetry.identity import GatewayRef
 from telemetry.reading import Micros
 
 MAX_BODY = 64 * 1024
 MAX_ROWS = 10_000
+MAX_OF_GATEWAY = 1_000
 MAX_WAITING = 1_000
+MAX_REASON = 1_000
 RETRY_S = 5.0
 
 log = structlog.get_logger()
@@ -28,33 +34,41 @@ _table = sa.Table(
     "dead_letter",
     metadata,
     sa.Column("digest", sa.String(32), primary_key=True),
+    sa.Column("community", sa.Text, nullable=False),
+    sa.Column("gateway", sa.Text, nullable=False),
     sa.Column("first_at", sa.BigInteger, nullable=False),
     sa.Column("last_at", sa.BigInteger, nullable=False),
     sa.Column("times", sa.Integer, nullable=False),
     sa.Column("origin", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("dead_letter_gateway", "community", "gateway"),
 )
+_mine = sa.and_(_table.c.community == sa.bindparam("community"), _table.c.gateway == sa.bindparam("gateway"))
 
 
 class DeadLetter(NamedTuple):
-    """``origin`` says where it came from: a topic, or the stream and seq of a store's refusal."""
+    """What a gateway sent and nobody can take. ``origin`` says where it stood: a topic, or epoch, lane and seq of a batch."""
 
+    ref: GatewayRef
     origin: str
     reason: str
     body: bytes
 
 
 class DeadLetters:
-    """Letters on their way to the database, in the background; past the bound they are only counted by who puts them."""
+    """Letters of no batch, on their way to the database; past the bound they are only counted by who puts them."""
 
     def __init__(self, database: Database, clock: Callable[[], Micros]) -> None:
         self._database = database
         self._clock = clock
         self._queue: asyncio.Queue[DeadLetter] = asyncio.Queue(MAX_WAITING)
+        self._waiting: Counter[GatewayRef] = Counter()
 
     def put(self, letter: DeadLetter) -> None:
-        if not self._queue.full():
+        """One gateway has at most a tenth of the room."""
+        if not self._queue.full() and self._waiting[letter.ref] < MAX_WAITING // 10:
+            self._waiting[letter.ref] += 1
             self._queue.put_nowait(letter._replace(body=letter.body[:MAX_BODY]))
 
     async def run(self) -> None:
@@ -64,6 +78,7 @@ class DeadLetters:
             while not self._queue.empty():
                 letters.append(self._queue.get_nowait())
             await self._keep(letters)
+            self._waiting -= Counter(letter.ref for letter in letters)
 
     async def _keep(self, letters: list[DeadLetter]) -> None:
         failing = False
@@ -77,24 +92,58 @@ class DeadLetters:
                 await asyncio.sleep(RETRY_S)
 
 
-async def set_aside(database: Database, letters: list[DeadLetter], at: Micros) -> None:
-    """Keeps the letters durably; past ``MAX_ROWS`` only counts of known ones go up."""
-
-    def change(connection: sa.Connection) -> None:
-        room = MAX_ROWS - (connection.scalar(sa.select(sa.func.count()).select_from(_table)) or 0)
-        for letter in letters:
-            digest = hashlib.sha256(letter.reason.encode() + b"\0" + letter.body).hexdigest()[:32]
-            again = _table.update().where(_table.c.digest == digest).values(times=_table.c.times + 1, last_at=at)
-            if connection.execute(again).rowcount == 0 and room > 0:
-                row = {"digest": digest, "first_at": at, "last_at": at, "times": 1}
-                connection.execute(
-                    _table.insert().values(**row, origin=letter.origin, reason=letter.reason[:1000], body=letter.body[:MAX_BODY])
-                )
-                room -= 1
-
-    await database.write(change)
+async def set_aside(database: Database, letters: Sequence[DeadLetter], at: Micros) -> None:
+    """Keeps the letters durably, within the bounds. Raises ``StoreUnavailable``; then none is kept."""
+    await database.write(lambda connection: _keep_all(connection, letters, at))
 
 
 async def count(database: Database) -> int:
     """How many distinct letters are kept."""
     return await database.read(lambda connection: connection.scalar(sa.select(sa.func.count()).select_from(_table)) or 0)
+
+
+def _keep_all(connection: sa.Connection, letters: Sequence[DeadLetter], at: Micros) -> None:
+    times: Counter[str] = Counter()
+    firsts: dict[str, DeadLetter] = {}
+    for letter in letters:
+        digest = _digest(letter)
+        times[digest] += 1
+        firsts.setdefault(digest, letter)
+    room = _Room(connection)
+    again = _table.update().where(_table.c.digest == sa.bindparam("known"))
+    for digest, letter in firsts.items():
+        change = again.values(times=_table.c.times + times[digest], last_at=at)
+        if connection.execute(change, {"known": digest}).rowcount == 0 and room.take(letter.ref):
+            connection.execute(_table.insert(), _row(digest, letter, times[digest], at))
+
+
+class _Room:
+    """How many more letters may be kept, in all and of each gateway; counted when first asked."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self._all: int | None = None
+        self._of: dict[GatewayRef, int] = {}
+
+    def take(self, ref: GatewayRef) -> bool:
+        count = sa.select(sa.func.count()).select_from(_table)
+        if self._all is None:
+            self._all = MAX_ROWS - (self._connection.scalar(count) or 0)
+        if ref not in self._of:
+            self._of[ref] = MAX_OF_GATEWAY - (self._connection.scalar(count.where(_mine), ref._asdict()) or 0)
+        if min(self._all, self._of[ref]) <= 0:
+            return False
+        self._all -= 1
+        self._of[ref] -= 1
+        return True
+
+
+def _digest(letter: DeadLetter) -> str:
+    digest = hashlib.sha256(f"{letter.ref}\0{letter.reason}\0".encode(errors="backslashreplace"))
+    digest.update(letter.body)
+    return digest.hexdigest()[:32]
+
+
+def _row(digest: str, letter: DeadLetter, times: int, at: Micros) -> dict[str, object]:
+    kept = {"origin": letter.origin, "reason": letter.reason[:MAX_REASON], "body": letter.body[:MAX_BODY]}
+    return {"digest": digest, **letter.ref._asdict(), "first_at": at, "last_at": at, "times": times, **kept}

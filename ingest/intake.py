@@ -4,6 +4,7 @@
 2. Duplicates change nothing; order is restored per stream; each sink skips what it has.
 3. Poison is set aside with bytes and reason, acknowledged as rejected, and never blocks what follows.
 4. What an unregistered gateway sends is counted and not taken.
+5. A batch that comes because a replay was asked for is stored again and nothing else: no order, no count, no rule.
 
 ``Intake`` decides and hands over; ``run`` is its MQTT shell. Lost messages, full queues and kills need no care here: what is
 not acknowledged comes again.
@@ -28,7 +29,9 @@ from ingest.registry import Registry
 from ingest.sequencer import Verdict
 from ingest.sink import Sink
 from telemetry import batch, presence, topic
-from telemetry.errors import BatchInvalid, ConfigInvalid, StoreUnavailable, TopicInvalid
+from telemetry.batch import Poison
+from telemetry.command import Reply, decode_reply
+from telemetry.errors import BatchInvalid, CommandInvalid, ConfigInvalid, StoreUnavailable, TopicInvalid
 from telemetry.identity import GatewayRef, Stream
 from telemetry.reading import Micros
 
@@ -36,6 +39,10 @@ log = structlog.get_logger()
 
 QUEUE = 2_000
 _RECONNECT_S = (0.3, 2.0)
+
+
+Commands = asyncio.Queue[tuple[GatewayRef, bytes]]
+"""Signed commands on their way out; one that is lost is not said again."""
 
 
 class Known(Protocol):
@@ -49,7 +56,11 @@ def wall_clock() -> Micros:
 
 
 class Intake:
-    """Takes messages one by one; ``sinks`` are the two durable places."""
+    """Takes messages one by one; ``sinks`` are the two durable places.
+
+    ``poison`` takes what is no batch of anybody, ``restore`` what comes for the replay of that id, ``replied`` what a gateway
+    says about a command.
+    """
 
     def __init__(
         self,
@@ -59,6 +70,8 @@ class Intake:
         registry: Registry,
         stats: Stats,
         poison: Callable[[DeadLetter], None],
+        restore: Callable[[GatewayRef, str, Arrival], None],
+        replied: Callable[[GatewayRef, Reply], None],
         root: str,
         clock: Callable[[], Micros] = wall_clock,
     ) -> None:
@@ -69,6 +82,8 @@ class Intake:
         self._registry = registry
         self._stats = stats
         self._poison = poison
+        self._restore = restore
+        self._replied = replied
         self._root = root
         self._clock = clock
         self._strangers: set[GatewayRef] = set()
@@ -93,8 +108,10 @@ class Intake:
                     await self._take_state(ref, presence.decode_state(payload))
                 case topic.Leaf.INVENTORY:
                     await self._registry.take_inventory(ref, presence.decode_inventory(payload))
-        except BatchInvalid as error:
-            self._set_aside(name, str(error), payload)
+                case topic.Leaf.REPLY:
+                    self._replied(ref, decode_reply(payload))
+        except (BatchInvalid, CommandInvalid) as error:
+            self._set_aside(ref, name, str(error), payload)
 
     def overflowed(self) -> None:
         """A message came for which there was no room; unless it is acknowledged it comes again."""
@@ -106,34 +123,38 @@ class Intake:
             if decoded.batch.gateway != ref.gateway:
                 raise BatchInvalid(f"a batch of gateway {decoded.batch.gateway!r}")
         except BatchInvalid as error:
-            self._set_aside(name, str(error), payload)
-            head = batch.head_of(payload)
-            if head is None or head.gateway != ref.gateway:
-                return
-            stream = Stream(ref.community, ref.gateway, head.epoch, head.lane)
-            self._acknowledger.reject(stream, head.seq, str(error))
-            self._push(Arrival(stream, head.seq, (), self._clock()))
+            self._take_undecodable(ref, name, payload, str(error))
             return
-        stream = decoded.batch.stream(ref)
-        arrival = Arrival(stream, decoded.batch.seq, decoded.batch.readings, self._clock())
-        if self._push(arrival):
-            for poison in decoded.poison:
-                self._set_aside(name, poison.reason, poison.body)
+        sealed = decoded.batch
+        arrival = Arrival(sealed.stream(ref), sealed.seq, sealed.readings, self._clock(), decoded.poison, decoded.size)
+        if sealed.replay:
+            self._restore(ref, sealed.replay, arrival)
+        else:
+            self._push(arrival)
 
-    def _push(self, arrival: Arrival) -> bool:
-        """Hands a batch to every sink; true when it was new to one of them."""
+    def _take_undecodable(self, ref: GatewayRef, name: str, payload: bytes, reason: str) -> None:
+        """A batch that can be named goes the way of all batches, with nothing but poison in it."""
+        head = batch.head_of(payload)
+        if head is None or head.gateway != ref.gateway or head.replay:
+            self._set_aside(ref, name, reason, payload)
+            return
+        stream = Stream(ref.community, ref.gateway, head.epoch, head.lane)
+        self._acknowledger.reject(stream, head.seq, reason)
+        self._push(Arrival(stream, head.seq, (), self._clock(), (Poison(payload, reason),), len(payload)))
+
+    def _push(self, arrival: Arrival) -> None:
+        """Hands a batch to every sink."""
         verdicts = [sink.push(arrival) for sink in self._sinks]
         self._acknowledger.touch(arrival.stream)
         if set(verdicts) == {Verdict.DUPLICATE}:
             self._stats.duplicates += 1
-            return False
+            return
         self._registry.seen([arrival])
         self._stats.out_of_order += Verdict.HELD in verdicts
         if verdicts[0] in (Verdict.NEW, Verdict.HELD):  # once for each batch, whatever the other sinks make of it
             self._stats.batches += 1
             for reading in arrival.readings:
                 self._stats.readings[reading.kind] += 1
-        return True
 
     async def _take_state(self, ref: GatewayRef, state: presence.State) -> None:
         await self._registry.take_state(ref, state, self._clock())
@@ -142,9 +163,9 @@ class Intake:
         for span in state.hello:
             self._acknowledger.touch(Stream(ref.community, ref.gateway, span.epoch, span.lane))
 
-    def _set_aside(self, origin: str, reason: str, body: bytes) -> None:
+    def _set_aside(self, ref: GatewayRef, origin: str, reason: str, body: bytes) -> None:
         self._stats.dead_letters += 1
-        self._poison(DeadLetter(origin, reason, body))
+        self._poison(DeadLetter(ref, origin, reason, body))
 
     def _refuse_stranger(self, ref: GatewayRef) -> None:
         if ref not in self._strangers and len(self._strangers) < 10_000:
@@ -152,8 +173,8 @@ class Intake:
             log.warning("gateway is not registered; nothing of it is taken", gateway=str(ref), cure="linli ingest gateway add")
 
 
-async def run(config: CentreConfig, intake: Intake, acknowledger: Acknowledger) -> None:
-    """Receives and acknowledges until cancelled; reconnects by itself.
+async def run(config: CentreConfig, intake: Intake, acknowledger: Acknowledger, commands: Commands) -> None:
+    """Receives, acknowledges and sends ``commands`` until cancelled; reconnects by itself.
 
     Also when the database does not take what a gateway says of itself: that is retained, so a new connection brings it again.
     """
@@ -166,7 +187,7 @@ async def run(config: CentreConfig, intake: Intake, acknowledger: Acknowledger) 
                 log.info("connected to the broker", broker=broker)
                 trouble = False
                 intake.connected = True
-                await _session(config, link, intake, acknowledger)
+                await _session(config, link, intake, acknowledger, commands)
         except* (aiomqtt.MqttError, ConfigInvalid, StoreUnavailable) as group:
             if not trouble:
                 log.warning("nothing is received; gateways keep their readings", broker=broker, error=_first(group))
@@ -176,17 +197,25 @@ async def run(config: CentreConfig, intake: Intake, acknowledger: Acknowledger) 
         await asyncio.sleep(random.uniform(*_RECONNECT_S))
 
 
-async def _session(config: CentreConfig, link: aiomqtt.Client, intake: Intake, acknowledger: Acknowledger) -> None:
+async def _session(
+    config: CentreConfig, link: aiomqtt.Client, intake: Intake, acknowledger: Acknowledger, commands: Commands
+) -> None:
     root = config.centre.root
-    for leaf in (topic.Leaf.STATE, topic.Leaf.INVENTORY, topic.Leaf.UP):
+    for leaf in (topic.Leaf.STATE, topic.Leaf.INVENTORY, topic.Leaf.REPLY, topic.Leaf.UP):
         await link.subscribe(topic.everyone(root, leaf), qos=1)
     acknowledger.greet()
 
     async def publish(ref: GatewayRef, message: bytes) -> None:
         await link.publish(topic.build(root, ref, topic.Leaf.ACK), message, qos=1, retain=True)
 
+    async def order() -> None:
+        while True:
+            ref, message = await commands.get()
+            await link.publish(topic.build(root, ref, topic.Leaf.CMD), message, qos=1)
+
     async with asyncio.TaskGroup() as group:
         group.create_task(acknowledger.run(publish), name="acknowledge")
+        group.create_task(order(), name="commands")
         async for message in link.messages:
             if isinstance(message.payload, bytes):
                 await intake.take(str(message.topic), message.payload)

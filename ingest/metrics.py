@@ -23,6 +23,7 @@ class Stats:
     out_of_order: int = 0
     overflowed: int = 0
     dead_letters: int = 0
+    unasked: int = 0
     store_errors: int = 0
     rule_failures: int = 0
     readings: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
@@ -50,6 +51,7 @@ def families(stats: Stats, alerts: Mapping[tuple[Colour, AlertState], int], gate
         ("out_of_order", stats.out_of_order, "Batches that came before an earlier one and waited for it."),
         ("overflowed", stats.overflowed, "Messages that came faster than they were taken; what is not acknowledged comes again."),
         ("dead_letters", stats.dead_letters, "Messages and readings set aside as poison."),
+        ("unasked", stats.unasked, "Replayed batches and replies that no open replay had asked for; they are dropped."),
         ("store_errors", stats.store_errors, "Writes that a store did not confirm."),
         ("rule_failures", stats.rule_failures, "Readings that a rule failed on; the other rules went on."),
     ):
@@ -76,6 +78,7 @@ def _gateway_families(gateways: Sequence[GatewaySeen]) -> Iterator[Family]:
         ("clock_offset", "clock_offset_seconds", "The centre's clock minus the gateway's."),
         ("outbox", "outbox_bytes", "Size of the gateway's outbox file."),
         ("undecodable", "undecodable", "Messages of devices that the gateway could not decode, since it started."),
+        ("thinned", "thinned", "Measurements over MQTT that the gateway left out of a storm, since it started."),
         ("timeouts", "timeouts", "Polls that a device did not answer, since the gateway started."),
         ("refused", "refused", "Requests that a device refused, since the gateway started."),
         ("polls_missed", "polls_missed", "Polls that the gateway had no time for, since it started."),

@@ -37,6 +37,11 @@ class Gap(NamedTuple):
     last: int
     reason: str
 
+    @property
+    def passes(self) -> bool:
+        """Whether the sink goes on after ``last``; behind a watermark there is nothing to pass over."""
+        return self.reason == UNKNOWN
+
 
 class Sequencer:
     """``watermarks``: the highest contiguous seq per stream that the sink holds already."""

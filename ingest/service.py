@@ -8,7 +8,7 @@ import asyncio
 import fcntl
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,20 +22,25 @@ from ingest.api import Feed, Parts, create_app, listen, serve
 from ingest.arrival import Arrival
 from ingest.config import CentreConfig
 from ingest.database import Database
-from ingest.deadletter import DeadLetter, DeadLetters
+from ingest.deadletter import DeadLetters
+from ingest.gaps import Gaps
 from ingest.gateways import Gateways
 from ingest.metrics import Stats
+from ingest.points import Points
 from ingest.registry import Registry
+from ingest.sequencer import Gap
 from ingest.sink import Sink
 from ingest.store import PointStore, check_spec, open_store
 from ingest.tokens import Tokens
 from telemetry.broker import is_loopback
+from telemetry.command import Reply
 from telemetry.errors import ConfigInvalid, Problem, StoreUnavailable
-from telemetry.identity import Stream
+from telemetry.identity import GatewayRef, Stream
 
 log = structlog.get_logger()
 
 TICK_S = 1.0
+MAX_COMMANDS = 100
 STORE_GATHER_S = 0.2
 
 
@@ -107,6 +112,9 @@ class Service:
         self._gateways = Gateways(config.path(config.centre.gateways_file))
         self._registry = Registry(database)
         self._letters = DeadLetters(database, intake.wall_clock)
+        self._gaps = Gaps(database)
+        self._points = Points(store, database, self._stats, intake.wall_clock)
+        self._commands: intake.Commands = asyncio.Queue(MAX_COMMANDS)
         rules = load_rules([config.path(name) for name in config.centre.rules], self._gateways.site_keys())
         self._engine = AlertEngine(rules, database, self._registry, self._feed.beat)
         self._alerts = Alerts(database)
@@ -121,14 +129,22 @@ class Service:
             [sink.durable for sink in sinks], self._gateways.key, intake.wall_clock, self._config.centre.backfill_credit
         )
         taking = intake.Intake(
-            sinks, acknowledger, self._gateways, self._registry, self._stats, self._letters.put, self._config.centre.root
+            sinks,
+            acknowledger,
+            self._gateways,
+            self._registry,
+            self._stats,
+            self._letters.put,
+            self._restore,
+            self._replied,
+            self._config.centre.root,
         )
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(sink.run(), name=sink.name) for sink in sinks]
             tasks += [
                 group.create_task(self._letters.run(), name="dead letters"),
                 group.create_task(self._keep_time(sinks), name="timers"),
-                group.create_task(intake.run(self._config, taking, acknowledger), name="intake"),
+                group.create_task(intake.run(self._config, taking, acknowledger, self._commands), name="intake"),
             ]
             await self._answer(lambda: _failing(sinks, taking), listener, stop)
             for task in tasks:
@@ -137,17 +153,35 @@ class Service:
     async def _sinks(self, confirmed: Callable[[Sequence[Stream]], None]) -> tuple[Sink, ...]:
         engine, store = self._engine, self._store
         return (
-            Sink("alerts", self._judge, engine.advance, await engine.watermarks(), confirmed),
-            Sink("points", self._keep, store.advance, await store.watermarks(), confirmed, STORE_GATHER_S),
+            Sink("alerts", self._judge, self._passing("alerts", engine.advance), await engine.watermarks(), confirmed),
+            Sink(
+                "points",
+                self._points.keep,
+                self._passing("points", store.advance),
+                await store.watermarks(),
+                confirmed,
+                STORE_GATHER_S,
+            ),
         )
+
+    def _passing(self, sink: str, advance: Callable[[Stream, int], Awaitable[None]]) -> Callable[[Gap], Awaitable[None]]:
+        """Settles a gap of one sink: noted first, so that no acknowledgement runs ahead of it."""
+
+        async def settle(gap: Gap) -> None:
+            await self._gaps.note(sink, gap, intake.wall_clock())
+            if gap.passes:
+                await advance(gap.stream, gap.last)
+
+        return settle
 
     async def _judge(self, arrivals: Sequence[Arrival]) -> None:
         await self._engine.take(arrivals, intake.wall_clock())
 
-    async def _keep(self, arrivals: Sequence[Arrival]) -> None:
-        for refusal in await self._store.write(arrivals):
-            self._stats.dead_letters += 1
-            self._letters.put(DeadLetter(f"{refusal.stream} {refusal.seq}", refusal.reason, refusal.body))
+    def _restore(self, ref: GatewayRef, replay: str, arrival: Arrival) -> None:
+        self._stats.unasked += 1
+
+    def _replied(self, ref: GatewayRef, reply: Reply) -> None:
+        self._stats.unasked += 1
 
     async def _keep_time(self, sinks: Sequence[Sink]) -> None:
         """Fires the rules' timers and gathers the counters, once a second."""

@@ -3,16 +3,16 @@
 1. ``durable`` only says what the sink confirmed; it never runs ahead.
 2. Bounded: past ``CAPACITY`` readings it takes no more; the gateway sends them again, because they are not acknowledged.
 3. A sink that is down holds up nobody but itself.
+4. A gap is settled in its turn, after what came before it: noted, and then passed over.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import structlog
 
 from ingest.arrival import Arrival
-from ingest.sequencer import UNKNOWN, Gap, Sequencer, Verdict
+from ingest.sequencer import Gap, Sequencer, Verdict
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef, Stream
 from telemetry.presence import Span
@@ -25,15 +25,8 @@ GAPS_TOLD = 1_000
 _BACKOFF_S = (0.5, 30.0)
 
 
-class _Skip(NamedTuple):
-    """Everything of a stream up to ``seq`` is settled without being stored."""
-
-    stream: Stream
-    seq: int
-
-
 class Sink:
-    """``write`` makes arrivals durable or raises ``StoreUnavailable``; ``advance`` settles a stream up to a seq without storing.
+    """``write`` makes arrivals durable and ``settle`` a gap, or they raise ``StoreUnavailable``.
 
     ``confirmed`` is called with the streams of what became durable.
     """
@@ -42,7 +35,7 @@ class Sink:
         self,
         name: str,
         write: Callable[[Sequence[Arrival]], Awaitable[None]],
-        advance: Callable[[Stream, int], Awaitable[None]],
+        settle: Callable[[Gap], Awaitable[None]],
         watermarks: Mapping[Stream, int],
         confirmed: Callable[[Sequence[Stream]], None],
         gather_s: float = 0.0,
@@ -52,11 +45,11 @@ class Sink:
         self.errors = 0
         self.failing = ""
         self._write = write
-        self._advance = advance
+        self._settle = settle
         self._confirmed = confirmed
         self._gather_s = gather_s
         self._sequencer = Sequencer(watermarks)
-        self._waiting: list[Arrival | _Skip] = []
+        self._waiting: list[Arrival | Gap] = []
         self._size = 0
         self._some = asyncio.Event()
         self._told: set[Gap] = set()
@@ -76,6 +69,10 @@ class Sink:
         self._queue(ready)
         return gaps
 
+    def waiting(self) -> list[Arrival]:
+        """What was taken and is not confirmed yet."""
+        return [item for item in self._waiting if isinstance(item, Arrival)]
+
     async def run(self) -> None:
         """Writes until cancelled."""
         backoff = _BACKOFF_S[0]
@@ -85,8 +82,8 @@ class Sink:
                 await asyncio.sleep(self._gather_s)
             step = self._step()
             try:
-                if isinstance(step, _Skip):
-                    await self._advance(*step)
+                if isinstance(step, Gap):
+                    await self._settle(step)
                 else:
                     await self._write(step)
             except StoreUnavailable as error:
@@ -96,15 +93,16 @@ class Sink:
                 continue
             backoff = _BACKOFF_S[0]
             self._note("")
-            self._taken([step] if isinstance(step, _Skip) else step)
+            self._taken([step] if isinstance(step, Gap) else step)
 
     def _skip(self, gap: Gap) -> None:
-        if gap not in self._told and len(self._told) < GAPS_TOLD:
+        new = gap not in self._told and len(self._told) < GAPS_TOLD
+        if new:
             self._told.add(gap)
             said = gap._asdict() | {"stream": gap.stream.lane}
             log.warning("gap in a stream", store=self.name, gateway=str(gap.stream.ref), **said)
-        if gap.reason == UNKNOWN:
-            self._waiting.append(_Skip(gap.stream, gap.last))
+        if new or gap.passes:
+            self._waiting.append(gap)
             self._some.set()
 
     def _queue(self, ready: Sequence[Arrival]) -> bool:
@@ -117,12 +115,12 @@ class Sink:
             self._some.set()
         return True
 
-    def _step(self) -> "list[Arrival] | _Skip":
-        """What is done next, in order: a group of arrivals, or one skip."""
+    def _step(self) -> list[Arrival] | Gap:
+        """What is done next, in order: a group of arrivals, or one gap."""
         size = 0
         group: list[Arrival] = []
         for item in self._waiting:
-            if isinstance(item, _Skip):
+            if isinstance(item, Gap):
                 return group or item
             size += _size(item)
             if group and size > GROUP:
@@ -130,13 +128,15 @@ class Sink:
             group.append(item)
         return group
 
-    def _taken(self, done: "Sequence[Arrival | _Skip]") -> None:
+    def _taken(self, done: Sequence[Arrival | Gap]) -> None:
         del self._waiting[: len(done)]
         self._size -= sum(_size(item) for item in done if isinstance(item, Arrival))
         if not self._waiting:
             self._some.clear()
         for item in done:
-            self.durable[item.stream] = max(self.durable.get(item.stream, 0), item.seq)
+            if isinstance(item, Arrival) or item.passes:
+                seq = item.last if isinstance(item, Gap) else item.seq
+                self.durable[item.stream] = max(self.durable.get(item.stream, 0), seq)
         self._confirmed([item.stream for item in done])
 
     def _note(self, trouble: str) -> None:

@@ -69,10 +69,11 @@ class Poison(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """A batch with its sound readings, and what had to be left out of it."""
+    """A batch with its sound readings, what had to be left out of it, and the bytes of its JSON."""
 
     batch: Batch
     poison: tuple[Poison, ...]
+    size: int
 
 
 _encoder = msgspec.json.Encoder()
@@ -133,7 +134,7 @@ def decode(message: bytes) -> Decoded:
     )
     if poison:
         batch = msgspec.structs.replace(batch, readings=[reading for reading in batch.readings if not faults_of(reading)])
-    return Decoded(batch, poison)
+    return Decoded(batch, poison, len(body))
 
 
 def head_of(message: bytes) -> Head | None:
@@ -162,4 +163,4 @@ def _decode_leniently(body: bytes) -> Decoded:
         else:
             sound.append(reading)
     fields = {name: getattr(head, name) for name in Head.__struct_fields__}
-    return Decoded(Batch(**fields, readings=sound), tuple(poison))
+    return Decoded(Batch(**fields, readings=sound), tuple(poison), len(body))

@@ -20,6 +20,7 @@ from ingest.database import Database
 from ingest.gateways import Gateways
 from ingest.metrics import Stats
 from ingest.registry import Registry
+from ingest.sequencer import Gap
 from ingest.sink import Sink
 from ingest.store import PointStore, Query, open_store
 from telemetry import topic
@@ -121,19 +122,37 @@ class CentreEnd:
                 raise StoreUnavailable("switched off")
             await store.write(arrivals)
 
+        async def pass_alerts(gap: Gap) -> None:
+            if gap.passes:
+                await engine.advance(gap.stream, gap.last)
+
+        async def pass_points(gap: Gap) -> None:
+            if gap.passes:
+                await store.advance(gap.stream, gap.last)
+
         async def evaluate(arrivals: list[Arrival]) -> None:
             await engine.take(arrivals, wall_clock())
 
         self.sinks = (
-            Sink("alerts", evaluate, engine.advance, await engine.watermarks(), lambda a: acknowledger.confirmed(a)),
-            Sink("points", keep, store.advance, await store.watermarks(), lambda a: acknowledger.confirmed(a)),
+            Sink("alerts", evaluate, pass_alerts, await engine.watermarks(), lambda a: acknowledger.confirmed(a)),
+            Sink("points", keep, pass_points, await store.watermarks(), lambda a: acknowledger.confirmed(a)),
         )
         known = Gateways(self.folder / "gateways.yaml")
         acknowledger = Acknowledger([sink.durable for sink in self.sinks], known.key, wall_clock, 50.0)
-        taking = intake.Intake(self.sinks, acknowledger, known, registry, self.stats, letters.append, topic.DEFAULT_ROOT)
+        taking = intake.Intake(
+            self.sinks,
+            acknowledger,
+            known,
+            registry,
+            self.stats,
+            letters.append,
+            lambda ref, replay, arrival: None,
+            lambda ref, reply: None,
+            topic.DEFAULT_ROOT,
+        )
         self.taking = taking
         try:
-            async with tasks(*(sink.run() for sink in self.sinks), intake.run(config, taking, acknowledger)):
+            async with tasks(*(sink.run() for sink in self.sinks), intake.run(config, taking, acknowledger, asyncio.Queue(10))):
                 yield
         finally:
             await store.close()

@@ -10,10 +10,12 @@ import pytest
 from ingest import deadletter
 from ingest.database import Database
 from ingest.deadletter import MAX_BODY, MAX_WAITING, DeadLetter, DeadLetters, count, set_aside
+from telemetry.identity import GatewayRef
 from telemetry.reading import Micros
 
+REF = GatewayRef("411202002001", "gw-test")
 T0 = Micros(1_700_000_000_000_000)
-LETTER = DeadLetter("linli/v1/1/411202002001/gw-test/up", "not JSON", b"\xff")
+LETTER = DeadLetter(REF, "linli/v1/1/411202002001/gw-test/up", "not JSON", b"\xff")
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ async def test_letters_wait_for_a_database_that_is_down(
     with sqlite3.connect(tmp_path / "centre.db") as other:
         other.execute("ALTER TABLE dead_letter RENAME TO away")
     for n in range(MAX_WAITING + 5):
-        letters.put(LETTER._replace(reason=str(n)))
+        letters.put(LETTER._replace(ref=REF._replace(gateway=f"gw-{n % 20}"), reason=str(n)))
     writing = asyncio.create_task(letters.run())
     while not letters._queue.empty():  # it is emptied before the first try
         await asyncio.sleep(0)
@@ -64,6 +66,27 @@ async def test_letters_wait_for_a_database_that_is_down(
             await asyncio.sleep(0.01)
     writing.cancel()
     assert await count(database) == MAX_WAITING
+
+
+def test_one_gateway_does_not_take_the_room_of_the_others_while_letters_wait(database: Database) -> None:
+    letters = DeadLetters(database, lambda: T0)
+    for n in range(MAX_WAITING):
+        letters.put(LETTER._replace(reason=str(n)))
+    assert letters._queue.qsize() == MAX_WAITING // 10
+
+
+async def test_one_gateway_does_not_fill_the_table_for_the_others(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadletter, "MAX_OF_GATEWAY", 2)
+    flood = [LETTER._replace(reason=str(n)) for n in range(5)]
+    await set_aside(database, flood[:1], T0)
+    await set_aside(database, [*flood, LETTER._replace(ref=REF._replace(gateway="gw-other"))], T0)
+    assert sorted(rows(tmp_path, "gateway, reason, times")) == [
+        ("gw-other", "not JSON", 1),
+        ("gw-test", "0", 2),
+        ("gw-test", "1", 1),
+    ]
 
 
 def test_what_waits_is_cut_already_so_that_huge_letters_cannot_fill_the_memory(database: Database) -> None:

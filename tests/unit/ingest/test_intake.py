@@ -13,9 +13,11 @@ from ingest.deadletter import DeadLetter
 from ingest.intake import Intake
 from ingest.metrics import Stats
 from ingest.registry import Registry
+from ingest.sequencer import Gap
 from ingest.sink import Sink
 from telemetry import ack, batch, presence, topic
 from telemetry.batch import Batch, Lane
+from telemetry.command import Reply, encode_reply
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef, Scope, Stream
 from telemetry.metric import Kind
@@ -45,11 +47,22 @@ class Centre:
     def __init__(self, database: Database) -> None:
         self.stats = Stats()
         self.letters: list[DeadLetter] = []
-        self.sinks = tuple(Sink(name, self._write, self._advance, {}, lambda streams: None) for name in ("alerts", "points"))
+        self.sinks = tuple(Sink(name, self._write, self._settle, {}, lambda streams: None) for name in ("alerts", "points"))
         self.acknowledger = Acknowledger([sink.durable for sink in self.sinks], Keys().key, lambda: T0, 50.0)
         self.registry = Registry(database)
+        self.restored: list[tuple[GatewayRef, str, Arrival]] = []
+        self.replies: list[tuple[GatewayRef, Reply]] = []
         self.intake = Intake(
-            self.sinks, self.acknowledger, Keys(), self.registry, self.stats, self.letters.append, DEFAULT_ROOT, lambda: T0
+            self.sinks,
+            self.acknowledger,
+            Keys(),
+            self.registry,
+            self.stats,
+            self.letters.append,
+            lambda *restored: self.restored.append(restored),
+            lambda *replied: self.replies.append(replied),
+            DEFAULT_ROOT,
+            lambda: T0,
         )
 
     async def take(self, payload: bytes, leaf: Leaf = Leaf.UP, ref: GatewayRef = REF) -> None:
@@ -62,7 +75,7 @@ class Centre:
 
     async def _write(self, arrivals: Sequence[Arrival]) -> None: ...
 
-    async def _advance(self, stream: Stream, seq: int) -> None: ...
+    async def _settle(self, gap: Gap) -> None: ...
 
 
 @pytest.fixture
@@ -77,8 +90,9 @@ def centre(database: Database) -> Centre:
     return Centre(database)
 
 
-def sealed(seq: int, *readings: Reading, gateway: str = REF.gateway) -> bytes:
-    head = Batch(gateway=gateway, epoch=EPOCH, lane=Lane.URGENT, seq=seq, sealed_at=T0, sent_at=T0, readings=list(readings))
+def sealed(seq: int, *readings: Reading, gateway: str = REF.gateway, replay: str = "") -> bytes:
+    instants = {"sealed_at": T0, "sent_at": T0}
+    head = Batch(gateway=gateway, epoch=EPOCH, lane=Lane.URGENT, seq=seq, **instants, replay=replay, readings=list(readings))
     return batch.encode(head)
 
 
@@ -110,9 +124,10 @@ async def test_an_unsound_reading_is_set_aside_with_its_bytes_and_the_rest_is_ta
     unsound = Reading(device="b3-door", kind=Kind.ACCESS, at=T0 + 1, values={"door_open": 7})
     await centre.take(sealed(1, READING, unsound))
     assert centre.stats.readings[Kind.ACCESS] == 1
-    (letter,) = centre.letters
-    assert b'"door_open":7' in letter.body
-    assert "is a bool" in letter.reason
+    for sink in centre.sinks:
+        (poison,) = sink.waiting()[0].poison
+        assert b'"door_open":7' in poison.body
+        assert "is a bool" in poison.reason
 
 
 async def test_a_batch_that_cannot_be_decoded_is_rejected_by_name_and_does_not_block_the_next(centre: Centre) -> None:
@@ -120,7 +135,7 @@ async def test_a_batch_that_cannot_be_decoded_is_rejected_by_name_and_does_not_b
     await centre.take(broken)
     await centre.take(sealed(2, READING))
     assert [(one.first, one.last) for one in centre.acknowledgement().rejected] == [(1, 1)]
-    assert [letter.body for letter in centre.letters] == [broken]
+    assert [poison.body for poison in centre.sinks[0].waiting()[0].poison] == [broken]
     assert (centre.stats.batches, centre.stats.out_of_order) == (2, 0)
 
 
@@ -150,6 +165,23 @@ async def test_a_hello_tells_where_a_stream_begins_that_this_centre_never_saw(ce
     await centre.take(sealed(58, READING))
     assert (centre.stats.batches, centre.stats.out_of_order) == (2, 1)
     assert [gateway.online for gateway in centre.registry.gateways(Scope(["41"]))] == [True]
+
+
+async def test_a_batch_of_a_replay_is_restored_and_is_no_news(centre: Centre) -> None:
+    await centre.take(sealed(1, READING))
+    await centre.take(sealed(1, READING, replay="00000000000000aa"))
+    ((ref, replay, arrival),) = centre.restored
+    assert (ref, replay, arrival.stream, arrival.seq, list(arrival.readings)) == (REF, "00000000000000aa", STREAM, 1, [READING])
+    assert (centre.stats.batches, centre.stats.duplicates) == (1, 0)
+    assert [len(sink.waiting()) for sink in centre.sinks] == [1, 1]
+
+
+async def test_what_a_gateway_says_of_a_command_is_handed_on(centre: Centre) -> None:
+    reply = Reply(id="00000000000000aa", at=T0, batches=3, done=True)
+    await centre.take(encode_reply(reply), Leaf.REPLY)
+    await centre.take(b"{}", Leaf.REPLY)
+    assert centre.replies == [(REF, reply)]
+    assert [letter.ref for letter in centre.letters] == [REF]
 
 
 async def test_an_inventory_tells_what_exists(centre: Centre) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ingest import sink as module
 from ingest.arrival import Arrival
-from ingest.sequencer import Verdict
+from ingest.sequencer import UNKNOWN, Gap, Verdict
 from ingest.sink import Sink
 from telemetry.batch import Lane
 from telemetry.errors import StoreUnavailable
@@ -40,8 +40,8 @@ class Store:
             raise StoreUnavailable("switched off")
         self.told.append([arrival.seq for arrival in arrivals])
 
-    async def advance(self, stream: Stream, seq: int) -> None:
-        self.told.append(("skip", seq))
+    async def settle(self, gap: Gap) -> None:
+        self.told.append((gap.reason, gap.last))
 
 
 def arrival(seq: int, readings: int = 1) -> Arrival:
@@ -50,7 +50,7 @@ def arrival(seq: int, readings: int = 1) -> Arrival:
 
 def sink_of(store: Store, known: int = 0) -> Sink:
     marks = {STREAM: known} if known else {}
-    return Sink("points", store.write, store.advance, marks, store.confirmed.extend)
+    return Sink("points", store.write, store.settle, marks, store.confirmed.extend)
 
 
 @contextlib.asynccontextmanager
@@ -141,7 +141,7 @@ async def test_a_gap_is_settled_in_its_turn_and_what_follows_is_stored() -> None
     assert (gap.first, gap.last) == (2, 8)
     async with running(sink):
         await until(sink, 9)
-    assert store.told == [[1], ("skip", 8), [9]]
+    assert store.told == [[1], (UNKNOWN, 8), [9]]
 
 
 async def test_what_its_gateway_holds_no_more_is_settled_when_a_later_batch_proves_it() -> None:
@@ -151,7 +151,7 @@ async def test_what_its_gateway_holds_no_more_is_settled_when_a_later_batch_prov
     sink.push(arrival(9))
     async with running(sink):
         await until(sink, 9)
-    assert store.told == [("skip", 8), [9]]
+    assert store.told == [(UNKNOWN, 8), [9]]
 
 
 async def test_it_begins_at_its_watermark() -> None:
