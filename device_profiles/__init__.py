@@ -2,11 +2,12 @@
 
 ``load_library`` gives profiles. For Modbus: ``plan`` the requests, ``decode`` the answers, ``encode`` for simulators.
 For MQTT: ``subscriptions`` to listen on, ``extract`` observations from messages. ``sampling`` says how each metric is thinned.
-``with_parameters`` binds what the site alone knows (``parameter_faults``); ``unwrap`` follows a counter over its wraps.
+``with_parameters`` binds what the site alone knows (``parameter_faults``). ``unwrap`` follows a counter over its wraps;
+``count_of`` finds it again from what it had counted.
 Pure but for ``load_library`` and ``read_text``, which read files.
 """
 
-from device_profiles.counters import Count, unwrap
+from device_profiles.counters import Count, count_of, unwrap
 from device_profiles.decoding import Answer, Decoded, decode, encode
 from device_profiles.format import Table
 from device_profiles.library import Library, load_file, load_library
@@ -33,6 +34,7 @@ __all__ = [
     "Sampling",
     "Table",
     "address_faults",
+    "count_of",
     "decode",
     "encode",
     "extract",

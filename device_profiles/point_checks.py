@@ -28,8 +28,8 @@ def check_point(document: ProfileDocument, name: str, point: PointDocument, faul
         faults.add(here, "a helper is read from registers", "give it a modbus binding")
     if point.formula and point.modbus is not None:
         faults.add(f"{here}.formula", "it stands in registers too", "give one of them")
-    if point.wrap is not None and metric is not None and metric.type not in NUMERIC:
-        faults.add(f"{here}.wrap", f"the metric is a {metric.type}", "only a counter wraps")
+    if point.wrap is not None:
+        _check_wrap(point, metric, f"{here}.wrap", faults)
     for what, number in (("scale", point.scale), ("offset", point.offset)):
         if not math.isfinite(number) or (what == "scale" and number == 0):
             faults.add(f"{here}.{what}", f"{number} cannot be used")
@@ -101,6 +101,17 @@ def _check_unit(point: PointDocument, metric: Metric, here: str, faults: Faults)
         faults.add(f"{here}.unit", f"{unit!r} does not convert to the metric's {metric.unit or 'plain number'!r}")
     if point.unit_from is not None:
         faults.add(f"{here}.unit_from", "unit is given too", "give one of them")
+
+
+def _check_wrap(point: PointDocument, metric: Metric | None, where: str, faults: Faults) -> None:
+    if metric is not None and metric.type not in NUMERIC:
+        faults.add(where, f"the metric is a {metric.type}", "only a counter wraps")
+    if point.modbus is None and not point.formula:
+        faults.add(where, "it is not read from registers", "only a counter that is polled is followed")
+    if point.scale_from is not None or point.unit_from is not None:
+        faults.add(where, "its unit hangs on another register", "give scale and unit")
+    if point.offset or point.scale < 0:
+        faults.add(where, "the counter does not start again at zero", "leave 'offset' out and count upwards")
 
 
 def _check_binding(document: ProfileDocument, point: PointDocument, binding: Binding, here: str, faults: Faults) -> None:

@@ -22,6 +22,7 @@ from edge.accept import Accept, wall_clock
 from edge.bus_load import BusLoad, bus_load
 from edge.config import DeviceConfig, GatewayConfig, device_problems, load, profile_dirs, profile_of, read_key
 from edge.control import ControlServer
+from edge.counters import Counters
 from edge.drivers.modbus import Bus, open_bus
 from edge.drivers.mqtt import DeviceBrokerLink
 from edge.drivers.routes import Listener
@@ -38,6 +39,7 @@ from telemetry.errors import ConfigInvalid
 from telemetry.presence import Device
 
 REFUSALS = "refusals.json"
+COUNTERS = "counters.json"
 PATIENCE_S = 1.5
 """How long a part may take to end before it is told again, at a stop."""
 
@@ -78,7 +80,8 @@ class Agent:
         self._keys = keys
         self._name = f"linli-{gateway.gateway.community}-{gateway.gateway.id}"
         self._accept = Accept(outbox, report=report_fd)
-        self._logbook = Logbook(self._accept, outbox.recent())
+        self._counters = Counters(config.data_dir / COUNTERS)
+        self._logbook = Logbook(self._accept, outbox.recent(), self._counters)
         self._uplink = Uplink(config, outbox, self._inventory, config_hash=lambda: self._config_hash)
         tally = Tally()
         self._buses = {bus.id: open_bus(bus) for bus in gateway.buses}
@@ -137,6 +140,7 @@ class Agent:
         sources: dict[str, Coroutine[Any, Any, None]] = {
             "health": self._health.run(interval_s),
             "control": ControlServer(self).run(),
+            "counters": self._counters.run(),
             **{f"bus-{id}": poller.run() for id, poller in self._pollers.items()},
             **{f"broker-{id}": link.run() for id, link in self._links.items()},
         }
@@ -157,6 +161,7 @@ class Agent:
         self._config = config
         self._config_hash = _hash_of(config)
         self._refusals.keep_only(wanted)
+        self._counters.keep_only(wanted)
         for bus in config.gateway.buses:
             units = units_on(bus, config.devices, self._library)
             self._pollers[bus.id].replace(units)

@@ -3,16 +3,19 @@
 1. Nothing reaches the outbox but through here, so an instant is never used twice.
 2. Urgent is what the profile or the kind says: access, safety and every event.
 3. One reading a poll or message: its metrics stay together.
+4. A counter says how far it has counted, over its wraps (see ``counters``).
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import structlog
 
 from device_profiles import Decoded, Observation, Profile, sampling
 from edge.accept import Acceptance, wall_clock
+from edge.counters import Counters, Followed
 from edge.sampling import Passed, Sampler, is_event
 from edge.stamps import Repeats, Stamps
 from telemetry.batch import Lane
@@ -28,6 +31,14 @@ log = structlog.get_logger()
 URGENT_KINDS = frozenset({Kind.ACCESS, Kind.SAFETY})
 
 
+class _Opened(NamedTuple):
+    """A device that readings are taken of."""
+
+    kind: Kind
+    sampler: Sampler
+    counters: Followed | None
+
+
 class Logbook:
     """``recent``: what an earlier run accepted last, the newest first."""
 
@@ -35,6 +46,7 @@ class Logbook:
         self,
         acceptance: Acceptance,
         recent: Iterable[Reading] = (),
+        counters: Counters | None = None,
         *,
         utc: Callable[[], Micros] = wall_clock,
         monotonic: Callable[[], float] = time.monotonic,
@@ -44,11 +56,13 @@ class Logbook:
         self._acceptance = acceptance
         self._stamps = Stamps()
         self._repeats = Repeats()
+        self._counters = counters or Counters()
         for reading in recent:
             self._stamps.recall(reading.device, reading.at)
+            self._counters.recall(reading)
             if reading.event_id is not None:
                 self._repeats.recall(reading.device, reading.event_id, reading.values)
-        self._devices: dict[str, tuple[Kind, Sampler]] = {}
+        self._devices: dict[str, _Opened] = {}
         self._refusing = False
 
     @property
@@ -61,24 +75,25 @@ class Logbook:
 
     def open(self, device: str, profile: Profile) -> None:
         """Begins, or begins anew, with a device."""
-        self._devices[device] = (profile.kind, Sampler(sampling(profile)))
+        self._devices[device] = _Opened(profile.kind, Sampler(sampling(profile)), self._counters.of(device, profile))
 
     def close(self, device: str) -> None:
         self._devices.pop(device, None)
 
     def polled(self, device: str, decoded: Iterable[Decoded], at: int) -> asyncio.Future[None] | None:
         """One poll. What it returns is to be awaited before the next: urgent readings, or a full acceptance."""
-        kind, sampler = self._devices[device]
-        return self._pressing(device, kind, sampler.poll(decoded, self.monotonic()), at)
+        kind, sampler, counters = self._devices[device]
+        counted = decoded if counters is None else counters.follow(decoded, at)
+        return self._pressing(device, kind, sampler.poll(counted, self.monotonic()), at)
 
     def silent(self, device: str, reason: str) -> asyncio.Future[None] | None:
         """A device that did not answer or could not be asked. Returns as ``polled`` does."""
-        kind, sampler = self._devices[device]
+        kind, sampler, _ = self._devices[device]
         return self._pressing(device, kind, sampler.silence(reason, self.monotonic()), self.utc())
 
     def observed(self, device: str, observation: Observation, arrived_at: int) -> asyncio.Future[None] | None:
         """One observation of a message. Done once durable; ``None`` when there is nothing to keep."""
-        kind, sampler = self._devices[device]
+        kind, sampler, _ = self._devices[device]
         event_id = observation.event_id
         if event_id is not None and self._repeats.is_repeat(device, event_id, observation.values):
             return None

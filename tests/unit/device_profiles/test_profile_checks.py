@@ -113,6 +113,13 @@ def test_the_patterns_of_these_tests_are_good() -> None:
         ("humidity: {unit: '%RH', modbus: {table: input, address: 2, also: [{table: coil}]}}", "a coil does not hold what"),
         ("humidity: {unit: '%RH', wrap: 65537, modbus: {table: input, address: 2}}", "65537 is more than 1 registers count"),
         ("motion: {wrap: 2, map: {0: true}, modbus: {table: input, address: 2}}", "points.motion.wrap: the metric is a bool"),
+        ("humidity: {unit: '%RH', wrap: 65536, offset: 1, modbus: {table: input, address: 2}}", "does not start again at zero"),
+        ("humidity: {unit: '%RH', wrap: 65536, scale: -1, modbus: {table: input, address: 2}}", "does not start again at zero"),
+        ("humidity: {unit: '%RH', wrap: 65536}", "points.humidity.wrap: it is not read from registers"),
+        (
+            "level: {wrap: 65536, unit_from: {point: temperature, units: {1: m}}, modbus: {table: input, address: 4}}",
+            "points.level.wrap: its unit hangs on another register",
+        ),
         ("humidity: {unit: '%RH', times: [ct], modbus: {table: input, address: 2}}", "no parameter 'ct'"),
         ("humidity: {unit: '%RH', formula: temperature, modbus: {table: input, address: 2}}", "it stands in registers too"),
         ("dew_point: {unit: degC, formula: temprature - 2}", "'temprature' is neither a point nor a parameter (did you"),
