@@ -1,7 +1,7 @@
 """The rules at work: readings in, episodes out, one transaction each time.
 
-1. What ``take`` and ``tick`` change (episodes, journal, rule states, watermarks) commits in one transaction, durable on
-   return; memory follows only after it. If it fails, or the caller is cancelled, memory is read back from the database.
+1. What ``take`` and ``tick`` change (episodes, journal, rule states, tally, watermarks) commits in one transaction, durable
+   on return; memory follows only after it. If it fails, or the caller is cancelled, memory is read back from the database.
 2. A batch at or below its stream's watermark changes nothing.
 3. The readings of one ``take`` are judged in the order of their ``at``.
 4. A rule that raises an error is set aside for that reading, counted, and logged once; the others go on.
@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import sqlalchemy as sa
 import structlog
 
+from ingest import tally
 from ingest.alerts import absence
 from ingest.alerts.episode import Key
 from ingest.alerts.ledger import Entry, Moved, States, apply, forget, load_states, retire, save_states
@@ -84,7 +85,7 @@ class AlertEngine:
             fresh, marks = self._unseen(arrivals)
             if not marks:
                 return
-            work = _Work(self._states.branch(), [])
+            work = _Work(self._states.branch(), [], tally.count(fresh))
             for reading, arrival in sorted(_readings(fresh), key=lambda pair: (pair[0].at, pair[0].device)):
                 self._judge(work, reading, arrival)
             for ref in {arrival.stream.ref for arrival in fresh}:
@@ -236,6 +237,7 @@ class AlertEngine:
 
     async def _commit(self, work: "_Work", marks: Mapping[Stream, int], now: int) -> None:
         def change(connection: sa.Connection) -> None:
+            tally.add(connection, work.counted)
             for moved in work.moves:
                 apply(connection, moved, now)
             save_states(connection, work.states)
@@ -258,6 +260,7 @@ class AlertEngine:
     async def _forget(self, now: int) -> None:
         """Drops idle states of subjects that will not come back, as the objects a camera tracked a day ago."""
         self._forget_at = now + FORGET_EVERY_US
+        await self._database.write(lambda connection: tally.forget(connection, now))
         gone = [key for key, entry in self._states.idle() if key.discriminator and entry.at < now - FORGET_AFTER_US]
         if gone:
             self._stale = True
@@ -280,6 +283,7 @@ class _Work(NamedTuple):
 
     states: States
     moves: list[Moved]
+    counted: tally.Counted = tally.NOTHING
 
 
 def _readings(arrivals: Sequence[Arrival]) -> Iterator[tuple[Reading, Arrival]]:
