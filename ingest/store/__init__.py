@@ -2,7 +2,7 @@
 
 from ingest.store.embedded import EmbeddedStore
 from ingest.store.influx import InfluxStore
-from ingest.store.line_server import Address
+from ingest.store.profile import Address, Profile
 from ingest.store.protocol import HOUR_US, MAX_ROWS, WHOLE, Hour, Limits, PointStore, Query, Refusal, Row
 from ingest.store.spec import check_spec, open_store
 from ingest.store.summary import Level, Summary
@@ -18,6 +18,7 @@ __all__ = [
     "Level",
     "Limits",
     "PointStore",
+    "Profile",
     "Query",
     "Refusal",
     "Row",

@@ -8,7 +8,6 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
@@ -19,9 +18,10 @@ from sqlalchemy.dialects.sqlite import insert
 
 from ingest.arrival import Arrival
 from ingest.database import Database, metadata
-from ingest.store import influxql, line_protocol, victoria
+from ingest.store import influx_counts, influxql, line_protocol, victoria
 from ingest.store.answer import Meaning, Verdict
 from ingest.store.facts import body_of, bounded, ordered, why_unsound
+from ingest.store.hours import slices
 from ingest.store.line_server import ANSWER_S, LineServer, Unwelcome, deflated
 from ingest.store.line_writer import Line, LineWriter, bytes_of
 from ingest.store.profile import Address, Profile
@@ -61,7 +61,8 @@ class InfluxStore:
         self._server = LineServer(address, answer_s)
         self._writer = LineWriter(repr(address), self._post, clock)
         self._database = database
-        self._profile: Profile | None = None
+        self._profile = address.profile
+        self._ready = False
         self._marks: Mapping[Stream, int] = {}
         self._writing = asyncio.Lock()
 
@@ -116,7 +117,7 @@ class InfluxStore:
 
     async def counts(self, query: Query) -> Mapping[Hour, int]:
         scope = Scope(query.communities)
-        if not scope.prefixes or await self._prepared() is Dialect.VICTORIA:
+        if not scope.prefixes or await self._prepared() is Profile.VICTORIA:
             return {}
         found: dict[Hour, int] = {}
         for start, end in slices(query):
@@ -124,29 +125,21 @@ class InfluxStore:
             found |= influx_counts.counted(await self._server.query(statement))
         return found
 
-    async def counts(self, query: Query) -> Mapping[Hour, int]:
-        scope = Scope(query.communities)
-        if not scope.prefixes or await self._prepared() is Profile.VICTORIA:
-            return {}
-        found: Counter[Hour] = Counter()
-        for kind in Kind:
-            found.update(influxql.hours(await self._server.query(influxql.count(scope, query, kind))))
-        return found
-
     async def _post(self, lines: Sequence[Line]) -> Verdict:
         found = await self._server.post(await asyncio.to_thread(_body, lines))
         if found.meaning not in (Meaning.STORED, Meaning.BAD, Meaning.LARGE):
-            self._profile = None  # it may come back as another server, or without its database
+            self._ready = False  # it may come back as another server, or without its database
         return found
 
     async def _prepared(self) -> Profile:
-        if self._profile is None:
+        if self._profile is None or not self._ready:
             self._writer.check_rest()
             try:
                 self._profile = await self._server.prepare()
             except Unwelcome as unwelcome:
                 self._writer.rest(unwelcome.found)
                 raise
+            self._ready = True
         return self._profile
 
     async def _move(self, marks: Mapping[Stream, int]) -> None:

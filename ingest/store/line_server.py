@@ -1,108 +1,128 @@
-"""A server that takes line protocol, over HTTP: the one endpoint that InfluxDB 1 to 3 and VictoriaMetrics share.
+"""A server that takes line protocol, over HTTP: InfluxDB 1 to 3, or VictoriaMetrics.
 
-Every request has a time limit; whatever goes wrong on the way is ``StoreUnavailable``.
+Every request has a time limit; whatever goes wrong on the way is ``StoreUnavailable``, but for ``post``, which says what it
+means for its lines.
 """
 
-import asyncio
 import zlib
-from collections.abc import AsyncIterator, Sequence
-from enum import Enum
-from typing import NamedTuple
+from collections.abc import AsyncIterator
 
 import httpx
+import msgspec
 
-from ingest.store.answer import Meaning, verdict
-from telemetry.errors import StoreUnavailable
+from ingest.secret_file import read_secret
+from ingest.store.answer import Meaning, Verdict, verdict
+from ingest.store.profile import Address, Profile, authorization, recognised, writing
+from telemetry.errors import ConfigInvalid, StoreUnavailable
 
 CONNECT_S = 3.0
 ANSWER_S = 15.0
 
 
-class Dialect(Enum):
-    INFLUX = "influx"
-    VICTORIA = "victoria"
+class Unwelcome(StoreUnavailable):
+    """The server asks for other credentials, or for rest."""
 
-
-class Address(NamedTuple):
-    """``url`` is scheme, host and port; ``login`` is user and password, and never part of a message."""
-
-    url: str
-    db: str
-    login: tuple[str, str] | None = None
-
-    def __repr__(self) -> str:
-        return f"{self.url}/{self.db}"
+    def __init__(self, message: str, found: Verdict) -> None:
+        self.found = found
+        super().__init__(message)
 
 
 class LineServer:
-    """One server and one database on it."""
+    """One server and one database on it. ``prepare`` comes before anything else."""
 
     def __init__(self, address: Address, answer_s: float = ANSWER_S) -> None:
         self._address = address
-        self._http = httpx.AsyncClient(
-            base_url=address.url,
-            auth=address.login,
-            timeout=httpx.Timeout(answer_s, connect=CONNECT_S),
-            trust_env=False,
-        )
+        self._profile = Profile.V1
+        self._identity: dict[str, str] = {}
+        timeout = httpx.Timeout(answer_s, connect=CONNECT_S)
+        self._http = httpx.AsyncClient(base_url=address.url, timeout=timeout, trust_env=False)
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def prepare(self) -> Dialect:
-        """Finds out what it is; on InfluxDB 1.x makes the database when it is not there."""
-        answer = await self._request("GET", "/ping")
-        version = answer.headers.get("X-Influxdb-Version", "")
-        if not version:
-            return Dialect.VICTORIA
-        if version.removeprefix("v").startswith("1."):
-            await self._request("POST", "/query", params={"q": f'CREATE DATABASE "{self._address.db}"'})
-        return Dialect.INFLUX
+    async def prepare(self) -> Profile:
+        """Finds out what it is, unless the address says so; on InfluxDB 1.x makes the database if it may."""
+        token = self._token()
+        self._identity = authorization(self._address, self._address.profile, token)
+        self._profile = self._address.profile or await self._probed()
+        self._identity = authorization(self._address, self._profile, token)
+        if self._profile is Profile.V1:
+            made = await self._send("POST", "/query", {"q": f'CREATE DATABASE "{self._address.db}"'})
+            if made.status_code != 403:  # whoever may not make it may still write to it
+                self._checked(made)
+        return self._profile
 
-    async def write(self, lines: Sequence[str]) -> str:
-        """Writes the lines; ``""`` when all of them are stored, else why at least one of them never will be."""
-        body = await asyncio.to_thread(_deflated, lines)
-        parameters = {"db": self._address.db, "precision": "ns"}
-        answer = await self._send("POST", "/write", params=parameters, content=body, headers={"Content-Encoding": "gzip"})
-        found = verdict(answer.status_code, answer.content)
-        if found.meaning is Meaning.LATER:
-            raise StoreUnavailable(f"{self._address}: {found.reason}")
-        return found.reason
+    async def post(self, lines: bytes) -> Verdict:
+        """Writes lines, and says what the answer means for them."""
+        path, parameters = writing(self._address, self._profile)
+        headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8", **self._identity}
+        try:
+            answer = await self._http.post(path, params=parameters, content=lines, headers=headers)
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
+            return Verdict(Meaning.CUT, str(error) or type(error).__name__)
+        except httpx.HTTPError as error:
+            return Verdict(Meaning.LATER, str(error) or type(error).__name__)
+        return verdict(answer.status_code, answer.content, answer.headers)
 
     async def query(self, statement: str) -> bytes:
         """The answer to an InfluxQL statement, its instants in nanoseconds."""
         parameters = {"db": self._address.db, "epoch": "ns", "q": statement}
-        return (await self._request("GET", "/query", params=parameters)).content
+        return self._checked(await self._send("GET", "/query", parameters)).content
 
     async def export(self, parameters: dict[str, str]) -> AsyncIterator[str]:
         """The lines of VictoriaMetrics' export, one series each."""
         try:
-            async with self._http.stream("GET", "/api/v1/export", params=parameters) as answer:
+            async with self._http.stream("GET", "/api/v1/export", params=parameters, headers=self._identity) as answer:
                 if not answer.is_success:
                     raise StoreUnavailable(f"{self._address}: status {answer.status_code}")
                 async for line in answer.aiter_lines():
                     if line:
                         yield line
         except httpx.HTTPError as error:
-            raise StoreUnavailable(f"{self._address}: {error or type(error).__name__}") from error
+            raise StoreUnavailable(f"{self._address}: {str(error) or type(error).__name__}") from error
 
-    async def _request(self, method: str, path: str, params: dict[str, str] | None = None) -> httpx.Response:
-        answer = await self._send(method, path, params=params or {})
-        found = verdict(answer.status_code, answer.content)
+    async def _probed(self) -> Profile:
+        """VictoriaMetrics is asked for first: later ones say that they are InfluxDB 1.8."""
+        if b"VictoriaMetrics" in (await self._send("GET", "/-/healthy", {})).content:
+            return Profile.VICTORIA
+        answer = self._checked(await self._send("GET", "/ping", {}))
+        profile = recognised(answer.headers.get("X-Influxdb-Version") or _version(answer.content))
+        if profile is None:
+            raise StoreUnavailable(f"{self._address}: neither InfluxDB nor VictoriaMetrics answers there; if it does, name it")
+        return profile
+
+    def _token(self) -> str:
+        if self._address.token_file is None:
+            return self._address.token
+        try:
+            return read_secret(self._address.token_file, "the store's token").strip()
+        except ConfigInvalid as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def _send(self, method: str, path: str, parameters: dict[str, str]) -> httpx.Response:
+        try:
+            return await self._http.request(method, path, params=parameters, headers=self._identity)
+        except httpx.HTTPError as error:
+            raise StoreUnavailable(f"{self._address}: {str(error) or type(error).__name__}") from error
+
+    def _checked(self, answer: httpx.Response) -> httpx.Response:
+        found = verdict(answer.status_code, answer.content, answer.headers)
+        if found.meaning is Meaning.DENIED or found.wait_s:
+            raise Unwelcome(f"{self._address}: {found.reason}", found)
         if found.meaning is not Meaning.STORED:
             raise StoreUnavailable(f"{self._address}: {found.reason}")
         return answer
 
-    async def _send(
-        self, method: str, path: str, params: dict[str, str], content: bytes = b"", headers: dict[str, str] | None = None
-    ) -> httpx.Response:
-        try:
-            return await self._http.request(method, path, params=params, content=content, headers=headers)
-        except httpx.HTTPError as error:
-            raise StoreUnavailable(f"{self._address}: {str(error) or type(error).__name__}") from error
 
-
-def _deflated(lines: Sequence[str]) -> bytes:
+def deflated(lines: bytes) -> bytes:
     """gzip at level 1: a tenth of the bytes for a tenth of the time of level 9."""
     deflater = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    return deflater.compress("\n".join(lines).encode()) + deflater.flush()
+    return deflater.compress(lines) + deflater.flush()
+
+
+def _version(body: bytes) -> str:
+    """The version in the body of 3.x' ping."""
+    try:
+        return str(msgspec.json.decode(body, type=dict[str, object]).get("version") or "")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""

@@ -1,73 +1,107 @@
-"""Which store a configuration means: ``duckdb``, or ``influx:http://host:port/database``."""
+"""Which store a configuration means: ``duckdb``, or a server as ``influx:http://host:port/database``.
+
+``influx:`` asks the server what it is; ``influx1:``, ``influx2:``, ``influx3:`` and ``victoria:`` say it. Secrets come from the
+environment or from a file of mode 0600.
+"""
 
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from ingest.database import Database
+from ingest.secret_file import read_secret
 from ingest.store.embedded import EmbeddedStore
 from ingest.store.influx import InfluxStore
-from ingest.store.line_server import Address
+from ingest.store.profile import Address, Profile
 from ingest.store.protocol import PointStore
 from telemetry.broker import is_loopback
 from telemetry.errors import ConfigInvalid, Problem
 
 FILE = "telemetry.duckdb"
-USER, PASSWORD = "LINLI_INFLUX_USER", "LINLI_INFLUX_PASSWORD"
-EXAMPLE = "duckdb, or influx:http://127.0.0.1:8086/linli"
+USER, PASSWORD, TOKEN = "LINLI_INFLUX_USER", "LINLI_INFLUX_PASSWORD", "LINLI_INFLUX_TOKEN"
+EXAMPLE = "duckdb, influx:http://127.0.0.1:8086/linli, or influx2:http://127.0.0.1:8086?org=wuye&bucket=linli"
+SERVERS: dict[str, Profile | None] = {"influx": None, **{profile.value: profile for profile in Profile}}
+MAX_ORG = 128
 
 _DB = re.compile("[A-Za-z0-9_-]{1,64}")
+_PORTS = {Profile.V3: 8181, Profile.VICTORIA: 8428}
 
 
-def open_store(spec: str, data_dir: Path, database: Database, environ: Mapping[str, str] = os.environ) -> PointStore:
+def open_store(
+    spec: str, data_dir: Path, database: Database, environ: Mapping[str, str] = os.environ, token_file: Path | None = None
+) -> PointStore:
     """The store that ``spec`` names, not yet opened. Raises ``ConfigInvalid``.
 
-    User and password of a server come from the environment (LINLI_INFLUX_USER, LINLI_INFLUX_PASSWORD).
+    The secret of a server is in ``token_file``, or in the environment (LINLI_INFLUX_TOKEN, or LINLI_INFLUX_USER and
+    LINLI_INFLUX_PASSWORD).
     """
-    check_spec(spec, environ)
     if spec == "duckdb":
         return EmbeddedStore(data_dir / FILE)
-    return InfluxStore(address_of(spec, environ), database)
+    return InfluxStore(address_of(spec, environ, token_file), database)
 
 
-def check_spec(spec: str, environ: Mapping[str, str] = os.environ) -> None:
+def check_spec(spec: str, environ: Mapping[str, str] = os.environ, token_file: Path | None = None) -> None:
     """Raises ``ConfigInvalid`` when ``open_store`` would, and opens nothing."""
-    if spec.startswith("influx:"):
-        address_of(spec, environ)
-    elif spec != "duckdb":
-        raise _refusal(f"{spec.partition(':')[0]!r} is not a kind of store", f"write {EXAMPLE}")
+    if spec != "duckdb":
+        address_of(spec, environ, token_file)
 
 
-def address_of(spec: str, environ: Mapping[str, str]) -> Address:
+def address_of(spec: str, environ: Mapping[str, str], token_file: Path | None = None) -> Address:
     """The address in ``influx:URL``. Raises ``ConfigInvalid``; a password in the URL is refused and not repeated."""
+    kind, _, rest = spec.partition(":")
+    if kind not in SERVERS:
+        raise _refusal(f"{kind!r} is not a kind of store", f"write {EXAMPLE}")
+    profile = SERVERS[kind]
+    url, port = _url(rest)
+    db, org = _place(url, profile)
+    address = Address(f"{url.scheme}://{url.netloc.rstrip(':')}", db, profile=profile, org=org)
+    if port is None:
+        address = address._replace(url=f"{address.url}:{_PORTS.get(profile, 8086) if profile else 8086}")
+    return _with_secret(address, url, environ, token_file)
+
+
+def _url(text: str) -> tuple[SplitResult, int | None]:
     try:
-        url = urlsplit(spec.removeprefix("influx:"))
+        url = urlsplit(text)
         host, port = url.hostname, url.port
     except ValueError:
         raise _refusal("the address is not a URL", f"write {EXAMPLE}") from None
     if url.username is not None or url.password is not None:
-        raise _refusal("a user or password does not belong into the address", f"set {USER} and {PASSWORD} in the environment")
+        cure = f"set {USER} and {PASSWORD}, or {TOKEN}, in the environment"
+        raise _refusal("a user or password does not belong into the address", cure)
     if url.scheme not in ("http", "https") or not host:
         raise _refusal(f"{url.geturl()!r} is not an http or https address", f"write {EXAMPLE}")
-    db = url.path.strip("/")
-    if not _DB.fullmatch(db) or url.query or url.fragment:
+    return url, port
+
+
+def _place(url: SplitResult, profile: Profile | None) -> tuple[str, str]:
+    """Database and organization; only 2.x has organizations, and calls its database a bucket."""
+    asked = dict(parse_qsl(url.query, keep_blank_values=True))
+    db, org = url.path.strip("/") or asked.pop("bucket", ""), asked.pop("org", "")
+    if not _DB.fullmatch(db) or asked or url.fragment:
         raise _refusal("the address does not end with the name of a database", f"letters, digits, _ and -: write {EXAMPLE}")
-    return Address(f"{url.scheme}://{url.netloc}" if port else _with_port(url), db, _login(url, environ))
+    if len(org) > MAX_ORG or not org.isprintable() or (org and profile is not Profile.V2):
+        raise _refusal(f"only influx2: has an organization, of at most {MAX_ORG} characters", f"write {EXAMPLE}")
+    return db, org
 
 
-def _with_port(url: SplitResult) -> str:
-    return f"{url.scheme}://{url.netloc.rstrip(':')}:8086"
-
-
-def _login(url: SplitResult, environ: Mapping[str, str]) -> tuple[str, str] | None:
-    user, password = environ.get(USER), environ.get(PASSWORD)
-    if not user and not password:
-        return None
+def _with_secret(address: Address, url: SplitResult, environ: Mapping[str, str], token_file: Path | None) -> Address:
+    user, password, token = environ.get(USER), environ.get(PASSWORD), environ.get(TOKEN, "")
+    if token_file is not None:
+        read_secret(token_file, "the store's token")
+    if (token or token_file) and (user or password):
+        raise _refusal("a token and a password are two ways to say the same", f"keep {TOKEN} or a token file, not {USER} too")
+    if address.org and not (token or token_file):
+        raise _refusal("influx2: with an organization wants a token", f"set store_token_file, or {TOKEN} in the environment")
+    if not (token or token_file or user or password):
+        return address
     if url.scheme == "http" and not is_loopback(url.hostname or ""):
         raise _refusal("a password would travel in clear text", "use https, or a server on this machine")
-    return user or "", password or ""
+    if token or token_file:
+        return address._replace(token=token, token_file=token_file)
+    return address._replace(login=(user or "", password or ""))
 
 
 def _refusal(reason: str, cure: str) -> ConfigInvalid:
