@@ -30,7 +30,7 @@ RETRY_S = 5.0
 
 log = structlog.get_logger()
 
-_table = sa.Table(
+table = sa.Table(
     "dead_letter",
     metadata,
     sa.Column("digest", sa.String(32), primary_key=True),
@@ -44,7 +44,7 @@ _table = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Index("dead_letter_gateway", "community", "gateway"),
 )
-_mine = sa.and_(_table.c.community == sa.bindparam("community"), _table.c.gateway == sa.bindparam("gateway"))
+_mine = sa.and_(table.c.community == sa.bindparam("community"), table.c.gateway == sa.bindparam("gateway"))
 
 
 class DeadLetter(NamedTuple):
@@ -99,7 +99,7 @@ async def set_aside(database: Database, letters: Sequence[DeadLetter], at: Micro
 
 async def count(database: Database) -> int:
     """How many distinct letters are kept."""
-    return await database.read(lambda connection: connection.scalar(sa.select(sa.func.count()).select_from(_table)) or 0)
+    return await database.read(lambda connection: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0)
 
 
 def _keep_all(connection: sa.Connection, letters: Sequence[DeadLetter], at: Micros) -> None:
@@ -110,11 +110,11 @@ def _keep_all(connection: sa.Connection, letters: Sequence[DeadLetter], at: Micr
         times[digest] += 1
         firsts.setdefault(digest, letter)
     room = _Room(connection)
-    again = _table.update().where(_table.c.digest == sa.bindparam("known"))
+    again = table.update().where(table.c.digest == sa.bindparam("known"))
     for digest, letter in firsts.items():
-        change = again.values(times=_table.c.times + times[digest], last_at=at)
+        change = again.values(times=table.c.times + times[digest], last_at=at)
         if connection.execute(change, {"known": digest}).rowcount == 0 and room.take(letter.ref):
-            connection.execute(_table.insert(), _row(digest, letter, times[digest], at))
+            connection.execute(table.insert(), _row(digest, letter, times[digest], at))
 
 
 class _Room:
@@ -126,7 +126,7 @@ class _Room:
         self._of: dict[GatewayRef, int] = {}
 
     def take(self, ref: GatewayRef) -> bool:
-        count = sa.select(sa.func.count()).select_from(_table)
+        count = sa.select(sa.func.count()).select_from(table)
         if self._all is None:
             self._all = MAX_ROWS - (self._connection.scalar(count) or 0)
         if ref not in self._of:
