@@ -178,7 +178,7 @@ def _helpers(profile: Profile, answers: tuple[Answer, ...]) -> dict[str, Raw | U
     for answer in answers:
         words = words_of(answer)
         for point, register, start, stop in _parts(profile, answer.request):
-            if point.name in needed:
+            if point.name in needed and isinstance(known.get(point.name), Unfit | None):
                 known[point.name] = _helper(register, words if isinstance(words, str) else words[start:stop])
     return known
 

@@ -3,13 +3,14 @@
 1. One poll of a unit at a time; units take turns by their slots (see ``schedule``).
 2. What was read is kept: a request that fails spoils its own points and no others.
 3. A silent unit costs its probes and nothing more (see ``liveness``); its readings say so.
-4. Addresses that a unit refuses are learned and read around (see ``unit``), also after a restart (see ``refusals``).
+4. Addresses that a unit refuses are learned and read around (see ``unit``), also after a restart (see ``refusals``). What
+   stands in another place too is read there, in the same poll.
 5. A unit that is busy is asked again a little later, with others in between, but never in the place of its next slot.
 6. Urgent readings are durable before the next poll.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -21,11 +22,8 @@ from edge.logbook import Logbook
 from edge.refusals import Refusals
 from edge.schedule import Timetable, Turn
 from edge.tally import Tally
-from edge.unit import Known, Unit, apart, postponed
+from edge.unit import BLAMES_AN_ADDRESS, ILLEGAL_FUNCTION, Known, Unit, apart, postponed
 from telemetry.errors import BusUnavailable, DeviceRefused, DeviceTimeout
-
-BLAMES_AN_ADDRESS = (2, 3)
-"""Exceptions "illegal address" and "illegal value": what devices say to a request that touches a register they lack."""
 
 BUSY = (5, 6)
 """Exceptions "accepted, still working" and "busy"."""
@@ -174,7 +172,7 @@ class Poller:
 
     async def _refused(self, known: Known, request: Request, code: int) -> list[Answer]:
         """A refused request: when one address of several may be to blame, asks point by point and learns which."""
-        if code not in BLAMES_AN_ADDRESS:
+        if not known.blames(request, code):
             return [Answer(request, None, f"exception {code}")]
         answers: list[Answer] = []
         codes: dict[str, int] = {}
@@ -184,7 +182,7 @@ class Poller:
             except DeviceTimeout as error:
                 return [Answer(request, None, self._count_silence(known, error))]
             except DeviceRefused as refusal:
-                if refusal.code not in BLAMES_AN_ADDRESS:
+                if refusal.code not in (*BLAMES_AN_ADDRESS, ILLEGAL_FUNCTION):
                     return [Answer(request, None, f"exception {refusal.code}")]
                 words, code = None, refusal.code
             if words is None:
@@ -194,7 +192,20 @@ class Poller:
         log.warning(
             "addresses refused; read around from now on", device=known.unit.device, at=request.address, points=sorted(codes)
         )
+        answers += await self._elsewhere(known, codes)
         await self._refusals.note(known.unit, known.refused)
+        return answers
+
+    async def _elsewhere(self, known: Known, points: Iterable[str]) -> list[Answer]:
+        """Reads points that were refused at another place of theirs; ends, for each refusal leaves fewer places."""
+        answers: list[Answer] = []
+        for request in known.elsewhere(points):
+            try:
+                answers.append(Answer(request, await self._read(known.unit, request)))
+            except DeviceTimeout as error:
+                return [*answers, Answer(request, None, self._count_silence(known, error))]
+            except DeviceRefused as error:
+                answers += await self._refused(known, request, error.code)
         return answers
 
     def _unanswered(self, known: Known, reason: str) -> asyncio.Future[None] | None:

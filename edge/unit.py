@@ -8,11 +8,16 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from device_profiles import Answer, Library, Profile, Request, Table, plan
+from device_profiles.profile import Register
 from edge.bus_config import BusConfig
 from edge.config import DeviceConfig, profile_of
 from edge.liveness import ALIVE, Liveness
 
 FORGET_REFUSALS_S = 3600.0
+
+ILLEGAL_FUNCTION = 1
+BLAMES_AN_ADDRESS = (2, 3)
+"""Exceptions "illegal address" and "illegal value": what devices say to a request that touches a register they lack."""
 
 Address = tuple[Table, int]
 
@@ -76,9 +81,25 @@ class Known:
         return known
 
     def refusals(self, due: Iterable[str]) -> list[Answer]:
-        """An answer for each point due that is not asked for, because the unit refused it before."""
+        """An answer for each point due, or needed by one, that is not asked for because the unit refused it before."""
         codes = dict(self.refused.points)
-        return [refusal(self.unit.profile, point, codes[point]) for point in due if point in codes] if codes else []
+        if not codes:
+            return []
+        return [refusal(self.unit.profile, point, codes[point]) for point in with_needs(self.unit.profile, due) if point in codes]
+
+    def blames(self, request: Request, code: int) -> bool:
+        """Whether it is worth finding out which addresses are refused; a whole table when its points stand elsewhere too."""
+        places = (place for point in request.points for place in self.unit.profile.points[point].places)
+        return code in BLAMES_AN_ADDRESS or (
+            code == ILLEGAL_FUNCTION
+            and any(place.table is not request.table and self.refused.addresses.isdisjoint(_span(place)) for place in places)
+        )
+
+    def elsewhere(self, points: Iterable[str]) -> tuple[Request, ...]:
+        """The requests that read these points at a place that is not refused, of those that have one."""
+        profile, refused = self.unit.profile, self.refused.addresses
+        left = [point for point in points if _has_place(profile, point, refused)]
+        return plan(profile, left, refused) if left else ()
 
     def learn(self, request: Request, codes: dict[str, int], there: Iterable[Request], now: float) -> None:
         """``request`` was refused; asked apart, ``there`` were answered and the points of ``codes`` refused again."""
@@ -94,6 +115,14 @@ class Known:
         if now >= self._forget_at:
             self.refused, self._forget_at = NOTHING_REFUSED, math.inf
             self._plans.clear()
+
+
+def with_needs(profile: Profile, points: Iterable[str]) -> tuple[str, ...]:
+    """These points and all that must be read with them, also for those in turn."""
+    found = dict.fromkeys(points)
+    for _ in range(2):  # a formula may need a point that needs helpers; no chain is longer
+        found |= dict.fromkeys(other for name in found for other in sorted(profile.points[name].needs))
+    return tuple(found)
 
 
 def refusal(profile: Profile, point: str, code: int) -> Answer:
@@ -118,8 +147,9 @@ def addresses(request: Request) -> frozenset[Address]:
     return frozenset((request.table, request.address + offset) for offset in range(request.count))
 
 
-def _has_place(profile: Profile, point: str, refused: Collection[Address]) -> bool:
-    return any(
-        all((place.table, place.address + offset) not in refused for offset in range(place.count))
-        for place in profile.points[point].places
-    )
+def _span(place: Register) -> frozenset[Address]:
+    return frozenset((place.table, place.address + offset) for offset in range(place.count))
+
+
+def _has_place(profile: Profile, point: str, refused: frozenset[Address]) -> bool:
+    return any(refused.isdisjoint(_span(place)) for place in profile.points[point].places)

@@ -183,9 +183,13 @@ async def pymodbus_bus(type_: str, folder: Path, *units: SimDevice) -> AsyncIter
 
 
 class Heard(NamedTuple):
-    """A request as the far end heard it. ``say`` writes bytes, ``frame`` makes them out of an answer to this request."""
+    """A request as the far end heard it, ``pdu`` from its function on.
+
+    ``say`` writes bytes, ``frame`` makes them out of an answer to this request.
+    """
 
     unit_id: int
+    pdu: bytes
     say: Callable[[bytes], object]
     frame: Callable[[bytes], bytes]
 
@@ -222,14 +226,14 @@ async def far_end(type_: str, folder: Path) -> AsyncIterator[tuple[BusConfig, Re
 
 async def _hear_rtu(end: End, heard: Requests) -> None:
     while True:
-        unit_id = (await end.rtu_request())[0]
-        heard.put_nowait(Heard(unit_id, end.write, partial(rtu_frame, unit_id)))
+        request = await end.rtu_request()
+        heard.put_nowait(Heard(request[0], request[1:-2], end.write, partial(rtu_frame, request[0])))
 
 
 async def _hear_tcp(end: End, heard: Requests) -> None:
     while True:
         transaction, rest = await end.tcp_request()
-        heard.put_nowait(Heard(rest[0], end.write, partial(tcp_frame, transaction, rest[0])))
+        heard.put_nowait(Heard(rest[0], rest[1:], end.write, partial(tcp_frame, transaction, rest[0])))
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -241,7 +245,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         frame = partial(tcp_frame, int.from_bytes(data[:2], "big"), data[6])
-        self._heard.put_nowait(Heard(data[6], lambda answer: self._transport.sendto(answer, addr), frame))
+        self._heard.put_nowait(Heard(data[6], data[7:], lambda answer: self._transport.sendto(answer, addr), frame))
 
 
 @contextmanager

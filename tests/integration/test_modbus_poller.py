@@ -53,6 +53,38 @@ points:
 examples:
   vectors: [{origin: computed, point: door_open, words: [1], gives: true}]
 """
+TANK = """
+id: test-tank
+kind: environment
+vendor: Test
+model: L1
+name: {zh: 水箱, en: Tank}
+confidence: confirmed
+sources: [test]
+modbus: {interval_s: 0.05}
+points:
+  air: {helper: true, unit: m, scale: 0.001, modbus: {table: holding, address: 10}}
+  digits: {helper: true, modbus: {table: holding, address: 20}}
+  level: {unit: m, heartbeat_s: 60, formula: 3 - air}
+  pressure: {unit: kPa, heartbeat_s: 60, scale_from: {point: digits, means: negative_exponent}, modbus: {table: holding, address: 0}}
+examples:
+  vectors: [{origin: computed, point: level, given: {air: 1.0}, gives: 2.0}]
+"""
+PLACES = """
+id: test-places
+kind: environment
+vendor: Test
+model: P1
+name: {zh: 双表, en: Two tables}
+confidence: confirmed
+sources: [test]
+modbus: {interval_s: 3600}
+points:
+  temperature: {unit: degC, scale: 0.1, modbus: {table: holding, address: 0, type: int16, also: [{table: input}]}}
+  humidity: {unit: "%RH", scale: 0.1, modbus: {table: holding, address: 1, also: [{table: input, address: 7}]}}
+examples:
+  vectors: [{origin: computed, point: humidity, words: [500], gives: 50.0}]
+"""
 WHOLE = {0: 235, 1: 500, 2: 0, 3: 0, 4: 600}
 
 
@@ -212,6 +244,61 @@ async def test_a_hole_that_refuses_to_be_read_across_is_read_around(tmp_path: Pa
         assert reading.faults is None and set(reading.values) == {"temperature", "humidity", "co2"}
         await polls(tally, 5)
         assert tally.refused == 1
+
+
+@pytest.mark.parametrize("there", [{0: 5}, {0: 5, 20: 1}, {0: 5, 10: 1000}], ids=["neither", "digits", "air"])
+async def test_a_value_worked_out_of_refused_registers_says_so(tmp_path: Path, there: dict[int, int]) -> None:
+    port, tank = free_port(), load_text(TANK, "test-tank.yaml")
+    async with (
+        pymodbus_tcp(port, unit(1, there)),
+        polling(tmp_path, port, Unit("roof-tank", tank, 1, None, 0.1)) as (kept, _, tally),
+    ):
+        await polls(tally, 3)
+        said = [(reading.values, reading.faults) for reading in await kept.until(1)]
+        values = ({"level": 2.0} if 10 in there else {}) | ({"pressure": 500.0} if 20 in there else {})
+        missing = {"level": "air", "pressure": "digits"}.items()
+        faults = {metric: f"bad: {needed} is not known: exception 2" for metric, needed in missing if metric not in values}
+        assert said == [(values, faults)], "told once, and the same while the address is read around"
+
+
+@pytest.mark.parametrize("code", [1, 2, 3])
+async def test_what_stands_in_another_table_too_is_read_there_in_the_same_poll(tmp_path: Path, code: int) -> None:
+    asked: list[bytes] = []
+
+    async def only_input_registers(requests: Requests) -> None:
+        while True:
+            heard = await requests.get()
+            asked.append(heard.pdu[:3])
+            heard.answer(b"\x83" + bytes((code,)) if heard.pdu[0] == 3 else b"\x04\x02\x00" + bytes((10 + heard.pdu[2],)))
+
+    places, refusals = load_text(PLACES, "test-places.yaml"), Refusals()
+    async with far_end("modbus-tcp", tmp_path) as (config, requests):
+        behaving = asyncio.ensure_future(only_input_registers(requests))
+        sensor = Unit("b3-sensor", places, 1, 0.05, 0.1)
+        async with polling_on(tmp_path, config, sensor, refusals=refusals) as (kept, _, tally):
+            (reading,) = await kept.until(1)
+            assert reading.values == pytest.approx({"temperature": 1.0, "humidity": 1.7}) and reading.faults is None
+            await polls(tally, 3)
+            assert [request[0] for request in asked].count(3) == 3, "together, then one by one, then no more"
+            assert refusals.of(sensor).points == ()
+        behaving.cancel()
+
+
+async def test_a_table_that_a_unit_does_not_speak_and_no_other_place_is_told_at_every_poll(
+    tmp_path: Path, climate: Profile
+) -> None:
+    async def illegal_function(requests: Requests) -> None:
+        while True:
+            (await requests.get()).answer(b"\x83\x01")
+
+    async with far_end("modbus-tcp", tmp_path) as (config, requests):
+        behaving = asyncio.ensure_future(illegal_function(requests))
+        async with polling_on(tmp_path, config, climate_unit(climate)) as (kept, _, tally):
+            (reading,) = await kept.until(1)
+            assert reading.faults == dict.fromkeys(("temperature", "humidity", "co2"), "bad: exception 1")
+            await polls(tally, 3)
+            assert tally.refused >= 3
+        behaving.cancel()
 
 
 async def test_a_silent_unit_is_said_once_and_the_others_keep_their_polls(tmp_path: Path, climate: Profile) -> None:
