@@ -41,6 +41,10 @@ class Server:
         self._answers = answers
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Starts the server, or starts it again on the same port and folder."""
         assert self._process is None, "it runs already"

@@ -1,0 +1,305 @@
+"""One community of real processes: broker, centre, gateway and its devices, each to be killed and started at will.
+
+    with Rig(tmp_path) as rig:
+        rig.start()
+        rig.edge.kill(); rig.edge.start()
+        rig.settle()
+        assert rig.verdict() == []
+
+1. The gateway reports every key it has committed on a pipe, over all its starts: that is what *accepted* means here.
+2. ``settle`` ends the gateway politely, starts it with silent devices, and waits until the centre holds what was accepted.
+3. Leaving the block ends every process and takes nothing from the folder.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from ingest import gateways
+from simulators.stored import Readings
+from simulators.verify import Stored
+from telemetry.errors import StoreUnavailable
+from telemetry.identity import GatewayRef
+from tests.community import TOKEN, Accepted
+from tests.faults import oracle
+from tests.faults.devices import PROFILES, RULES, Device, Units, devices
+from tests.servers import HOST, Server, accepts, free_port, mosquitto
+
+REF = GatewayRef("411202002001", "gw-fault")
+KEY = "5a" * 32
+ROOT = Path(__file__).parents[2]
+LINLI = ("-m", "linli")
+START_S = 30.0
+SETTLE_S = 60.0
+ALERTS_S = 5.0
+SPAN_US = 6 * 3_600_000_000
+_GATEWAY = """
+gateway: {{id: {id}, community: "{community}"}}
+centre: {{broker: {{url: "mqtt://{host}:{uplink}"}}, key_file: gateway.key}}
+privacy: {{key_file: gateway.key}}
+data: {data}
+profiles: [profiles]
+outbox_max_mb: {outbox_mb}
+health_interval_s: 2
+buses:
+  - {{type: modbus-tcp, id: units, host: {host}, port: {units}, timeout_s: 0.5}}
+"""
+_CENTRE = """
+broker: {{url: "mqtt://{host}:{broker}"}}
+gateways_file: gateways.yaml
+tokens_file: tokens.yaml
+rules: [rules]
+data: {data}
+store: "{store}"
+api: {{port: {api}}}
+"""
+
+
+class Program:
+    """One program of Linli. ``script`` runs it with one thing broken: a module of ``tests.faults.programs``.
+
+    ``ready`` is asked whether it works, and gets what this start of it has logged.
+    """
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], log: Path, ready: Callable[[], bool], fds: Sequence[int] = ()
+    ) -> None:
+        self.name = name
+        self.log = log
+        self.script: tuple[str, ...] = LINLI
+        self.environment: dict[str, str] = {}
+        self._arguments = arguments
+        self._ready = ready
+        self._fds = tuple(fds)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, wait: bool = True) -> None:
+        assert not self.runs, f"{self.name} runs already"
+        argv = [sys.executable, *self.script, *self._arguments]
+        with self.log.open("ab") as log:
+            begins = log.tell()
+            self._process = subprocess.Popen(
+                argv,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=self._fds,
+                env=os.environ | self.environment,
+            )
+        give_up = time.monotonic() + START_S
+        while wait and not self._ready(self.log.read_bytes()[begins:]):
+            assert self.runs and time.monotonic() < give_up, f"{self.name} did not start:\n{self.words()}"
+            time.sleep(0.02)
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self.runs:
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self.wait(10)
+
+    def stop(self) -> None:
+        self.signal(signal.SIGTERM)
+        self.wait(10)
+
+    def wait(self, within_s: float) -> int:
+        """Its exit status once it has ended."""
+        assert self._process is not None
+        try:
+            return self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+            raise AssertionError(f"{self.name} did not end within {within_s} s:\n{self.words()}") from None
+
+    def again(self) -> None:
+        """Killed and started, without waiting until it works."""
+        self.kill()
+        self.start(wait=False)
+
+    def words(self, most: int = 3_000) -> str:
+        return self.log.read_text(errors="replace")[-most:] if self.log.exists() else ""
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+
+
+class Rig:
+    """``edge_data`` and ``centre_data`` may lie on a disk of their own; ``uplink`` may be the port of a proxy."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        meters: int = 12,
+        alarms: int = 4,
+        store: str = "duckdb",
+        edge_data: Path | None = None,
+        centre_data: Path | None = None,
+        outbox_mb: int = 64,
+        uplink: Callable[[int], int] | None = None,
+        interval_s: float = 0.1,
+        broker: Callable[[Path], Server] = mosquitto,
+    ) -> None:
+        self.folder = folder
+        self.settled: Counter[tuple[str, int]] = Counter()
+        self.devices: list[Device] = devices(meters, alarms)
+        self.units = Units(len(self.devices))
+        self.broker = broker(folder)
+        self.accepted = Accepted()
+        self._api = free_port()
+        self.http = httpx.Client(base_url=f"http://{HOST}:{self._api}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10)
+        uplink_port = uplink(self.broker.port) if uplink else self.broker.port
+        self._lay_out_edge(edge_data or folder / "edge" / "data", uplink_port, outbox_mb, interval_s)
+        self._lay_out_centre(centre_data or folder / "centre" / "data", store)
+        report = ["--report-fd", str(self.accepted.descriptor)]
+        self.edge = Program(
+            "edge",
+            ["edge", "run", "--config", str(folder / "edge" / "gateway.yaml"), *report],
+            folder / "edge.log",
+            lambda logged: b"gateway runs" in logged,
+            [self.accepted.descriptor],
+        )
+        self.centre = Program(
+            "centre",
+            ["ingest", "run", "--config", str(folder / "centre" / "centre.yaml")],
+            folder / "centre.log",
+            lambda _: accepts(self._api),
+        )
+        self.centre.environment = {"LINLI_TOKEN": TOKEN}
+
+    def _lay_out_edge(self, data: Path, uplink: int, outbox_mb: int, interval_s: float) -> None:
+        folder = self.folder / "edge"
+        (folder / "profiles").mkdir(parents=True)
+        for name, text in PROFILES.items():
+            (folder / "profiles" / f"{name}.yaml").write_text(text)
+        words = {"id": REF.gateway, "community": REF.community, "host": HOST, "uplink": uplink, "data": data}
+        (folder / "gateway.yaml").write_text(_GATEWAY.format(**words, units=self.units.port, outbox_mb=outbox_mb))
+        lines = [
+            f"  - {{id: {device.id}, profile: {device.profile}, interval_s: {interval_s},"
+            f" address: {{bus: units, unit_id: {unit}}}}}"
+            for unit, device in enumerate(self.devices, 1)
+        ]
+        (folder / "devices.yaml").write_text("\n".join(["devices:", *lines]) + "\n")
+        (folder / "gateway.key").write_text(KEY)
+        (folder / "gateway.key").chmod(0o600)
+        self.edge_data = data
+
+    def _lay_out_centre(self, data: Path, store: str) -> None:
+        folder = self.folder / "centre"
+        (folder / "rules").mkdir(parents=True)
+        (folder / "rules" / "faults.yaml").write_text(RULES)
+        text = _CENTRE.format(host=HOST, broker=self.broker.port, data=data, store=store, api=self._api)
+        (folder / "centre.yaml").write_text(text)
+        gateways.add(
+            folder / "gateways.yaml", gateways.GatewayEntry(community=REF.community, id=REF.gateway, key=KEY, site_key=KEY)
+        )
+        self.centre_data = data
+
+    def start(self) -> None:
+        self.broker.start()
+        self.units.start()
+        self.centre.start()
+        self.edge.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for program in (self.edge, self.centre):
+            program.end()
+        self.broker.kill()
+        self.units.close()
+        self.http.close()
+        self.accepted.finish()
+
+    def until_accepted(self, count: int, within_s: float = 30.0) -> None:
+        """Until so many more readings have been accepted."""
+        goal = len(self.accepted.keys) + count
+        self.until(lambda: len(self.accepted.keys) >= goal, within_s, f"{count} readings accepted")
+
+    def until(self, condition: Callable[[], object], within_s: float, what: str) -> None:
+        give_up = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < give_up, f"{what}: not within {within_s} s\n{self.logs()}"
+            time.sleep(0.05)
+
+    def logs(self) -> str:
+        return f"== edge\n{self.edge.words()}\n== centre\n{self.centre.words()}"
+
+    def settle(self, within_s: float = SETTLE_S) -> None:
+        """Everything runs again, undisturbed, until what was accepted is at the centre or the time is over."""
+        if self.edge.runs:
+            self.edge.stop()
+        self.settled = Counter(self.accepted.keys)
+        self.units.quiet = True
+        for part in (self.broker, self.centre, self.edge):
+            if not part.runs:
+                part.start()
+        give_up = time.monotonic() + within_s
+        while oracle.missing(self.settled, self.stored()) and time.monotonic() < give_up:
+            time.sleep(0.3)
+
+    def verdict(self) -> list[str]:
+        """Everything that is not as it must be, of readings and of alerts; empty when all is well."""
+        rows = self.stored()
+        found = oracle.judge(self.settled, rows, self.devices, self.units)
+        expected = oracle.undisturbed(rows, self.folder / "centre" / "rules", self.folder / f"oracle-{time.monotonic_ns()}")
+        give_up = time.monotonic() + ALERTS_S
+        while (raised := self.alerts()) != expected and time.monotonic() < give_up:
+            time.sleep(0.2)
+        found += [f"alert not raised: {alert}" for alert in sorted((expected - raised).elements())]
+        found += [f"alert too many: {alert}" for alert in sorted((raised - expected).elements())]
+        return found
+
+    def stored(self) -> list[Stored]:
+        """Everything of this gateway that the centre tells; nothing while it does not answer."""
+        readings = Readings(f"http://{HOST}:{self._api}", TOKEN)
+        now = time.time_ns() // 1000
+        try:
+            names = [device.id for device in self.devices] + [REF.gateway]
+            return [row for name in names for row in readings.of(name, now - SPAN_US, now + SPAN_US)]
+        except StoreUnavailable:
+            return []
+        finally:
+            readings.close()
+
+    def alerts(self) -> Counter[oracle.Episode]:
+        """Every alert of the centre."""
+        found: Counter[oracle.Episode] = Counter()
+        asked: dict[str, str] | None = {"limit": "500"}
+        while asked is not None:
+            page = self.http.get("/api/v1/alerts", params=asked).raise_for_status().json()
+            found.update(
+                oracle.Episode(item["rule"], item["device"], item["opened_at"], item["cleared_at"] or "", item["count"])
+                for item in page["items"]
+            )
+            asked = {"limit": "500", "cursor": page["next"]} if page["next"] else None
+        return found
+
+    def metric(self, name: str) -> float:
+        """A counter of the centre, as ``duplicates`` or ``dead_letters``."""
+        lines = self.http.get("/metrics").raise_for_status().text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(f"linli_{name}_total"))

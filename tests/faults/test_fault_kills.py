@@ -1,0 +1,120 @@
+"""Rows 1 to 5 and 28: gateway, centre and broker die at random moments, alone and together."""
+
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults import oracle
+from tests.faults.rig import REF, Rig
+from tests.servers import Server, mosquitto
+
+pytestmark = pytest.mark.slow
+
+COMMIT_S = {"meter": 1.0, "alarm": 0.0}
+SLACK_S = 0.6
+"""A poll on its way and a machine that is busy."""
+
+
+def test_row_1_a_gateway_killed_twenty_times_loses_only_what_was_not_committed_yet(tmp_path: Path, chance: random.Random) -> None:
+    with Rig(tmp_path) as rig:
+        rig.start()
+        ends = []
+        for _ in range(20):
+            time.sleep(chance.uniform(0.3, 0.8))
+            ends.append(time.time())
+            rig.edge.again()
+        time.sleep(2)
+        ends.append(time.time())
+        rig.settle()
+        assert rig.verdict() == []
+        assert len(rig.settled) > 500
+        rows = rig.stored()
+        ends = [end * 1e6 for end in ends]
+        for device, at in oracle.unaccepted(rows, rig.devices, rig.units):
+            before = (COMMIT_S[device.partition("-")[0]] + SLACK_S) * 1e6
+            assert any(end - before <= at <= end + SLACK_S * 1e6 for end in ends), f"{device} answered at {at}, killed at {ends}"
+
+
+def test_rows_2_and_28_a_centre_killed_between_store_alerts_and_acknowledgement(tmp_path: Path, chance: random.Random) -> None:
+    with Rig(tmp_path) as rig:
+        rig.centre.script = dying_at("judged", chance)
+        rig.start()
+        for point in ("stored", "acknowledging", "judged", "stored", "acknowledging"):
+            rig.centre.wait(30)
+            rig.centre.script = dying_at(point, chance)
+            rig.centre.start(wait=False)
+        rig.centre.wait(30)
+        rig.centre.script = ("-m", "linli")
+        rig.centre.start()
+        rig.until(lambda: rig.metric("duplicates") > 0, 10, "a batch that came again")
+        rig.settle()
+        assert rig.verdict() == []
+        assert len(rig.alerts()) >= len(rig.devices)
+
+
+def dying_at(point: str, chance: random.Random) -> tuple[str, ...]:
+    return ("-m", "tests.faults.programs.dying_centre", point, str(chance.randint(2, 12)), "--")
+
+
+def test_row_3_a_broker_without_memory_killed_twenty_times(tmp_path: Path, chance: random.Random) -> None:
+    with Rig(tmp_path) as rig:
+        rig.start()
+        for _ in range(20):
+            time.sleep(chance.uniform(0.2, 0.9))
+            rig.broker.kill()
+            rig.broker.start()
+        assert resumes_within(rig, 10) < 5
+        rig.settle()
+        assert rig.verdict() == []
+
+
+def resumes_within(rig: Rig, patience_s: float) -> float:
+    """Seconds until something that is read from now on stands in the store."""
+    began, now = time.monotonic(), time.time_ns() // 1000
+    rig.until(lambda: any(row.at > now and row.device.startswith("alarm") for row in rig.stored()), patience_s, "work resumed")
+    return time.monotonic() - began
+
+
+def persistent(folder: Path) -> Server:
+    memory = folder / "broker-memory"
+    memory.mkdir()
+    settings = (
+        f"allow_anonymous true\npersistence true\npersistence_location {memory}/\nautosave_on_changes true\nautosave_interval 1\n"
+    )
+    return mosquitto(folder, settings=settings)
+
+
+def test_row_4_a_broker_that_loses_its_whole_disk(tmp_path: Path, chance: random.Random) -> None:
+    with Rig(tmp_path, broker=persistent) as rig:
+        rig.start()
+        for _ in range(3):
+            rig.until_accepted(chance.randint(50, 300))
+            rig.broker.kill()
+            assert any((tmp_path / "broker-memory").iterdir()), "it kept nothing that could be lost"
+            shutil.rmtree(tmp_path / "broker-memory")
+            (tmp_path / "broker-memory").mkdir()
+            rig.broker.start()
+        rig.settle()
+        assert rig.verdict() == []
+
+
+def test_row_5_gateway_broker_and_centre_die_at_random_together(tmp_path: Path, chance: random.Random) -> None:
+    with Rig(tmp_path) as rig:
+        rig.start()
+        give_up = time.monotonic() + 12
+        while time.monotonic() < give_up:
+            time.sleep(chance.uniform(0.05, 1.0))
+            victim = chance.choice(("edge", "centre", "broker"))
+            if victim == "broker":
+                rig.broker.kill()
+                time.sleep(chance.choice((0.0, 0.5)))
+                rig.broker.start()
+            else:
+                (rig.edge if victim == "edge" else rig.centre).again()
+        rig.settle()
+        assert rig.verdict() == []
+        assert len(rig.settled) > 200
+        assert {device for device, _ in rig.settled} == {device.id for device in rig.devices} | {REF.gateway}
