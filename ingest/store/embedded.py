@@ -2,43 +2,32 @@
 
 1. A write is one transaction: points, new series and watermarks are all there after a crash, or none of them.
 2. Once: what the watermark has seen is skipped, so a batch that is sent again is stored once.
-3. One thread writes and another reads; neither is the event loop's, and a long read does not hold up a write.
-4. After an error of DuckDB the file is opened again and the watermarks are read from it, for it alone knows what happened.
+3. Thinning reads beside the writing thread, and holds it for bounded steps: one window's summaries, one day's deletion.
 """
 
-import asyncio
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
-import structlog
 
 from ingest.arrival import Arrival
-from ingest.store import embedded_counts
+from ingest.store import embedded_counts, embedded_thinning
 from ingest.store.columns import Catalogue, Column, Points, Series
-from ingest.store.embedded_query import LAYOUT, TABLES, row_of, select
+from ingest.store.embedded_file import EmbeddedFile, incoming
+from ingest.store.embedded_query import row_of, select, summary_of, wanted_summaries
+from ingest.store.embedded_restoring import missing
 from ingest.store.facts import body_of, bounded, ordered, why_unsound
 from ingest.store.hours import slices
 from ingest.store.protocol import Hour, Limits, Query, Refusal, Row
+from ingest.store.summary import Level, Summary
 from ingest.store.watermark import fresh
-from telemetry.errors import ConfigInvalid, Problem, StoreUnavailable
-from telemetry.identity import Scope, Stream
+from telemetry.identity import GatewayRef, Scope, Stream
+from telemetry.metric import Kind
 
-_T = TypeVar("_T")
-log = structlog.get_logger()
-
-_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
-    "threads": 2,
-    "memory_limit": "512MB",
-    "autoinstall_known_extensions": False,
-    "enable_external_access": False,
-}
+_Found = TypeVar("_Found", Row, Summary)
 
 
 class EmbeddedStore:
@@ -47,66 +36,94 @@ class EmbeddedStore:
     limits = Limits()
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer = ThreadPoolExecutor(1, "store-write")
-        self._reader = ThreadPoolExecutor(1, "store-read")
-        self._reading = threading.Lock()
-        self._file: duckdb.DuckDBPyConnection | None = None
-        self._read_only: duckdb.DuckDBPyConnection | None = None
+        self._file = EmbeddedFile(path, self._learn)
         self._catalogue = Catalogue()
         self._streams: dict[Stream, int] = {}
         self._marks: Mapping[Stream, int] = {}
 
     async def open(self) -> None:
-        await _in(self._writer, self._opened)
+        await self._file.write(lambda: None)
 
     async def close(self) -> None:
-        await _in(self._writer, self._forget)
-        self._writer.shutdown()
-        self._reader.shutdown()
+        await self._file.close()
 
     async def write(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
-        return await _in(self._writer, partial(self._write, arrivals))
+        return await self._file.write(partial(self._write, arrivals))
 
     async def watermarks(self) -> Mapping[Stream, int]:
         return self._marks
 
     async def advance(self, stream: Stream, seq: int) -> None:
-        await _in(self._writer, partial(self._advance, stream, seq))
+        await self._file.write(partial(self._advance, stream, seq))
+
+    async def restore(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
+        return await self._file.write(partial(self._restore, arrivals))
 
     async def read(self, query: Query) -> list[Row]:
-        scope, query = Scope(query.communities), bounded(query)
-        if not scope.prefixes:
-            return []
-        if self._read_only is None:
-            await _in(self._writer, self._opened)
-        return await _in(self._reader, partial(self._read, scope, query))
+        return await self._page(query, select, row_of)
+
+    async def summaries(self, level: Level, query: Query) -> list[Summary]:
+        return await self._page(query, partial(wanted_summaries, level), summary_of)
 
     async def counts(self, query: Query) -> Mapping[Hour, int]:
         scope, found = Scope(query.communities), dict[Hour, int]()
         for start, end in slices(query) if scope.prefixes else ():
-            if self._read_only is None:
-                await _in(self._writer, self._opened)
             statement = embedded_counts.count(scope.prefixes, query.gateway, start, end)
-            found |= await _in(self._reader, partial(self._count, *statement))
+            rows = await self._file.ask(self._file.queries, partial(_fetched, statement))
+            found |= {Hour(*row[:3]): row[3] for row in rows}
         return found
+
+    async def roll_up(self, level: Level, start: int, gateways: Collection[GatewayRef]) -> None:
+        found = await self._file.ask(self._file.thinning, partial(embedded_thinning.computed, level, start, gateways))
+        await self._file.write(partial(self._overwrite, level, start, found))
+
+    async def drop_before(self, level: Level, at: int, kinds: Collection[Kind]) -> None:
+        while (
+            oldest := await self._file.ask(self._file.thinning, partial(embedded_thinning.oldest, level, at, kinds))
+        ) is not None:
+            step = min(at, embedded_thinning.day_after(oldest))
+            await self._file.write(partial(self._drop, level, step, kinds))
+
+    async def _page(
+        self,
+        query: Query,
+        statement: Callable[[Scope, Query, int | None], tuple[str, Sequence[object]]],
+        made: Callable[..., _Found],
+    ) -> list[_Found]:
+        """What ``query`` asks for, of its last instant everything."""
+        scope, query = Scope(query.communities), bounded(query)
+        if not scope.prefixes:
+            return []
+
+        def page(connection: duckdb.DuckDBPyConnection) -> list[_Found]:
+            rows = [made(*found) for found in _fetched(statement(scope, query, None), connection)]
+            if len(rows) >= query.limit:
+                last = rows[-1].at
+                rows = [row for row in rows if row.at != last]
+                rows += [made(*found) for found in _fetched(statement(scope, query, last), connection)]
+            return ordered(rows, query)
+
+        return await self._file.ask(self._file.queries, page)
 
     # ---- in the writing thread
 
     def _write(self, arrivals: Sequence[Arrival]) -> list[Refusal]:
-        self._opened()
         new, marks = fresh(arrivals, self._marks)
         if not new:
             return []
-        with self._transaction() as file:
+        with self._file.transaction() as file:
             self._mark(file, marks)
             points, refusals = self._points(new)
-            added = self._catalogue.take_added()
-            if added:
-                _insert(file, "series", dict(zip(Series._fields, map(np.array, zip(*added, strict=True)), strict=True)))
-            if len(points):
-                _insert(file, "point", points.columns())
+            self._insert(file, points)
         self._marks = {**self._marks, **marks}
+        return refusals
+
+    def _restore(self, arrivals: Sequence[Arrival]) -> list[Refusal]:
+        with self._file.transaction() as file:
+            for stream in {arrival.stream for arrival in arrivals}:
+                self._number(file, stream)
+            points, refusals = self._points(missing(file, arrivals))
+            self._insert(file, points)
         return refusals
 
     def _points(self, arrivals: Sequence[Arrival]) -> tuple[Points, list[Refusal]]:
@@ -121,104 +138,50 @@ class EmbeddedStore:
                     points.add(ref, stream, arrival.seq, reading)
         return points, refusals
 
+    def _insert(self, file: duckdb.DuckDBPyConnection, points: Points) -> None:
+        added = self._catalogue.take_added()
+        if added:
+            _insert(file, "series", dict(zip(Series._fields, map(np.array, zip(*added, strict=True)), strict=True)))
+        if len(points):
+            _insert(file, "point", points.columns())
+
     def _advance(self, stream: Stream, seq: int) -> None:
-        self._opened()
         if seq > self._marks.get(stream, 0):
-            with self._transaction() as file:
+            with self._file.transaction() as file:
                 self._mark(file, {stream: seq})
             self._marks = {**self._marks, stream: seq}
 
     def _mark(self, file: duckdb.DuckDBPyConnection, marks: Mapping[Stream, int]) -> None:
         for stream, seq in marks.items():
-            if stream in self._streams:
-                file.execute("UPDATE stream SET seq = ? WHERE id = ?", [seq, self._streams[stream]])
-            else:
-                number = self._streams[stream] = len(self._streams) + 1
-                file.execute("INSERT INTO stream VALUES (?, ?, ?, ?, ?, ?)", [number, *map(str, stream), seq])
+            file.execute("UPDATE stream SET seq = ? WHERE id = ?", [seq, self._number(file, stream)])
 
-    @contextmanager
-    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        file = self._opened()
-        try:
-            file.begin()
-            yield file
-            file.commit()
-        except duckdb.Error as error:
-            self._forget()
-            raise StoreUnavailable(f"{self._path}: {error}") from error
-        except BaseException:
-            self._forget()
-            raise
+    def _number(self, file: duckdb.DuckDBPyConnection, stream: Stream) -> int:
+        """The number of a stream, which is new with nothing seen of it."""
+        if stream not in self._streams:
+            number = self._streams[stream] = len(self._streams) + 1
+            file.execute("INSERT INTO stream VALUES (?, ?, ?, ?, ?, 0)", [number, *map(str, stream)])
+        return self._streams[stream]
 
-    def _opened(self) -> duckdb.DuckDBPyConnection:
-        if self._file is None:
-            try:
-                file = duckdb.connect(str(self._path), config=_SETTINGS)
-                self._load(file)
-                self._read_only = file.cursor()
-            except duckdb.Error as error:
-                raise StoreUnavailable(f"{self._path} cannot be opened: {str(error).partition(chr(10))[0]}") from error
-            self._file = file
-        return self._file
+    def _overwrite(self, level: Level, start: int, found: Mapping[str, Column]) -> None:
+        with self._file.transaction() as file, incoming(file, found):
+            for statement in embedded_thinning.overwriting(level):
+                file.execute(statement, [start])
 
-    def _load(self, file: duckdb.DuckDBPyConnection) -> None:
-        file.execute(TABLES)
-        file.execute("INSERT INTO layout SELECT ? WHERE NOT EXISTS (FROM layout)", [LAYOUT])
-        version = file.sql("FROM layout").fetchall()[0][0]
-        if version != LAYOUT:
-            file.close()
-            raise ConfigInvalid(
-                [Problem(str(self._path), "", f"is of layout {version}, not {LAYOUT}", "use the Linli that wrote it")]
-            )
+    def _drop(self, level: Level, before: int, kinds: Collection[Kind]) -> None:
+        with self._file.transaction() as file:
+            file.execute(*embedded_thinning.dropping(level, before, kinds))
+
+    def _learn(self, file: duckdb.DuckDBPyConnection) -> None:
         self._catalogue = Catalogue(Series(*row) for row in file.sql("FROM series").fetchall())
         found = {Stream(*row[1:5]): row for row in file.sql("FROM stream").fetchall()}
         self._streams = {stream: row[0] for stream, row in found.items()}
-        self._marks = {stream: row[5] for stream, row in found.items()}
-
-    def _forget(self) -> None:
-        """Closes the file. The next use opens it again, and knows again what it holds."""
-        with self._reading:
-            for connection in (self._read_only, self._file):
-                if connection is not None:
-                    connection.close()
-            self._read_only = self._file = None
-
-    # ---- in the reading thread
-
-    def _read(self, scope: Scope, query: Query) -> list[Row]:
-        with self._reading:
-            if self._read_only is None:
-                raise StoreUnavailable(f"{self._path} is not open")
-            try:
-                rows = _rows(self._read_only, *select(scope, query))
-                if len(rows) >= query.limit:
-                    last = rows[-1].at
-                    rows = [row for row in rows if row.at != last]
-                    rows += _rows(self._read_only, *select(scope, query, at=last))
-            except duckdb.Error as error:
-                raise StoreUnavailable(f"{self._path}: {error}") from error
-            return ordered(rows, query)
-
-    def _count(self, statement: str, values: Sequence[object]) -> dict[Hour, int]:
-        with self._reading:
-            if self._read_only is None:
-                raise StoreUnavailable(f"{self._path} is not open")
-            try:
-                found = self._read_only.execute(statement, values).fetchall()
-            except duckdb.Error as error:
-                raise StoreUnavailable(f"{self._path}: {error}") from error
-            return {Hour(*row[:3]): row[3] for row in found}
+        self._marks = {stream: row[5] for stream, row in found.items() if row[5]}
 
 
-def _rows(file: duckdb.DuckDBPyConnection, statement: str, values: Sequence[object]) -> list[Row]:
-    return [row_of(*found) for found in file.execute(statement, values).fetchall()]
-
-
-async def _in(executor: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
-    return await asyncio.get_running_loop().run_in_executor(executor, work)
+def _fetched(statement: tuple[str, Sequence[object]], file: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
+    return file.execute(*statement).fetchall()
 
 
 def _insert(file: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, Column]) -> None:
-    file.register("incoming", dict(columns))
-    file.execute(f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM incoming")  # noqa: S608 - our own names
-    file.unregister("incoming")
+    with incoming(file, columns):
+        file.execute(f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM incoming")  # noqa: S608 - our own names

@@ -1,38 +1,30 @@
-"""The tables of the embedded store, and the SQL that reads them: pure."""
+"""The SQL that reads the embedded store, and its answers as rows: pure."""
 
 from typing import Any
 
 from ingest.store.columns import QUALITIES
+from ingest.store.embedded_thinning import TABLE
 from ingest.store.facts import typed
 from ingest.store.protocol import MAX_ROWS, Query, Row
+from ingest.store.summary import Level, Summary
 from telemetry.identity import Scope
 from telemetry.metric import Kind, Value
 
-LAYOUT = 1
-
-# No keys and no indexes: the watermark keeps points unique, and a primary key would make the file seven times larger.
-# ``stream`` and ``seq`` name the batch of a point, so that one batch can be audited or replaced; they compress to nothing.
-# The view is for people with a DuckDB prompt on a copy of the file.
-TABLES = """
-CREATE TABLE IF NOT EXISTS layout (version INTEGER);
-CREATE TABLE IF NOT EXISTS stream (id INTEGER, community VARCHAR, gateway VARCHAR, epoch VARCHAR, lane VARCHAR, seq BIGINT);
-CREATE TABLE IF NOT EXISTS series (id INTEGER, community VARCHAR, gateway VARCHAR, device VARCHAR, kind VARCHAR, metric VARCHAR);
-CREATE TABLE IF NOT EXISTS point (
-    series INTEGER, instant BIGINT, number DOUBLE, whole BIGINT, text VARCHAR,
-    quality UTINYINT, reason VARCHAR, event_id VARCHAR, stream INTEGER, seq BIGINT
-);
-CREATE VIEW IF NOT EXISTS reading AS
-    SELECT community, gateway, device, kind, metric, make_timestamp(instant) AS instant_utc,
-           coalesce(text, number::VARCHAR, whole::VARCHAR) AS value,
-           ['good', 'uncertain', 'stale', 'bad'][quality + 1] AS quality, reason, event_id
-    FROM point JOIN series ON series.id = point.series;
-"""
-
 _COLUMNS = "community, gateway, device, kind, metric, instant, number, whole, text, quality, reason, event_id"
+_SUMMARIES = "community, gateway, device, kind, metric, instant, samples, minimum, maximum, mean, last"
 
 
-def select(scope: Scope, query: Query, at: int | None = None) -> tuple[str, list[Any]]:
-    """The statement and its values; with ``at`` the rows of that instant alone."""
+def select(scope: Scope, query: Query, at: int | None) -> tuple[str, list[Any]]:
+    """The statement for rows, and its values; with ``at`` the rows of that instant alone."""
+    return _select(_COLUMNS, Level.RAW, scope, query, at)
+
+
+def wanted_summaries(level: Level, scope: Scope, query: Query, at: int | None) -> tuple[str, list[Any]]:
+    """The same for summaries."""
+    return _select(_SUMMARIES, level, scope, query, at)
+
+
+def _select(columns: str, level: Level, scope: Scope, query: Query, at: int | None) -> tuple[str, list[Any]]:
     start, end = (query.start, query.end) if at is None else (at, at + 1)
     wanted: dict[str, str | int | None] = {
         "gateway = ?": query.gateway,
@@ -47,7 +39,7 @@ def select(scope: Scope, query: Query, at: int | None = None) -> tuple[str, list
     order = "DESC" if query.newest_first else "ASC"
     limit = query.limit if at is None else MAX_ROWS
     return (
-        f"SELECT {_COLUMNS} FROM point JOIN series ON series.id = point.series"  # noqa: S608 - our own words; values are bound
+        f"SELECT {columns} FROM {TABLE[level]} AS held JOIN series ON series.id = held.series"  # noqa: S608 - our own words; values are bound
         f" WHERE {' AND '.join(conditions)} ORDER BY instant {order}, community, gateway, device, metric LIMIT {limit}"
     ), [*scope.prefixes, *bound.values()]
 
@@ -70,3 +62,8 @@ def row_of(
     stored: Value | None = text if text is not None else whole if whole is not None else number
     value = None if stored is None else typed(Kind(kind), metric, stored)
     return Row(community, gateway, device, Kind(kind), metric, at, value, QUALITIES[quality], reason or "", event_id)
+
+
+def summary_of(community: str, gateway: str, device: str, kind: str, metric: str, at: int, *figures: Any) -> Summary:
+    """A summary as ``wanted_summaries`` asks for it."""
+    return Summary(community, gateway, device, Kind(kind), metric, at, *figures)

@@ -1,17 +1,20 @@
 """A reading taken apart into what a store keeps of each metric, and put in order again: pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from ingest.store.protocol import MAX_ROWS, WHOLE, Query, Row
+from ingest.store.summary import Summary
 from telemetry.identity import is_name
 from telemetry.metric import METRICS, Kind, Value, ValueType
 from telemetry.quality import Quality
 from telemetry.reading import Reading, faults_of
 
 MAX_REASON = 256
+
+_Found = TypeVar("_Found", Row, Summary)
 
 _QUALITIES = frozenset(map(str, Quality))
 _encoder = msgspec.json.Encoder()
@@ -94,8 +97,8 @@ def bounded(query: Query) -> Query:
     return msgspec.structs.replace(query, limit=max(1, min(query.limit, MAX_ROWS)))
 
 
-def ordered(rows: Iterable[Row], query: Query) -> list[Row]:
-    """``rows`` as ``query`` wants them: ordered, limited, the last instant whole."""
+def ordered(rows: Iterable[_Found], query: Query) -> list[_Found]:
+    """Rows or summaries as ``query`` wants them: ordered, limited, the last instant whole."""
     found = sorted(rows, key=_place)
     if query.newest_first:
         found.sort(key=_at, reverse=True)
@@ -107,9 +110,9 @@ def ordered(rows: Iterable[Row], query: Query) -> list[Row]:
     return found[:end]
 
 
-def _place(row: Row) -> tuple[str, str, str, str]:
+def _place(row: Row | Summary) -> tuple[str, str, str, str]:
     return row.community, row.gateway, row.device, row.metric
 
 
-def _at(row: Row) -> int:
+def _at(row: Row | Summary) -> int:
     return row.at

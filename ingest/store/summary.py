@@ -17,6 +17,7 @@ from telemetry.metric import METRICS, Kind, Value, ValueType
 from telemetry.quality import Quality
 
 MINUTE_US = 60_000_000
+SCALE = 2.0**-64
 SOUND = (Quality.GOOD, Quality.UNCERTAIN)
 
 
@@ -95,14 +96,17 @@ def _place(one: Sample | Summary, level: Level) -> tuple[str, str, str, Kind, st
 
 def _summary(samples: list[Sample], level: Level) -> Summary:
     values = [float(sample.value) for sample in samples]
-    mean = fsum(value / len(values) for value in values)  # a sum of large values may be no float
+    mean = _mean([(value, 1) for value in values])
     return Summary(*_place(samples[0], level), len(values), min(values), max(values), mean, values[-1])
 
 
 def _merge(parts: list[Summary], level: Level) -> Summary:
-    samples = sum(part.samples for part in parts)
-    mean = fsum(part.mean * (part.samples / samples) for part in parts)
-    return Summary(
-        *_place(parts[0], level), samples, min(part.minimum for part in parts), max(part.maximum for part in parts), mean,
-        parts[-1].last,
-    )  # fmt: skip
+    mean = _mean([(part.mean, part.samples) for part in parts])
+    least, most = min(part.minimum for part in parts), max(part.maximum for part in parts)
+    return Summary(*_place(parts[0], level), sum(part.samples for part in parts), least, most, mean, parts[-1].last)
+
+
+def _mean(weighted: list[tuple[float, int]]) -> float:
+    """Exact to the last digits, whatever the order. Scaled by a power of two, because a sum of large values may be no float."""
+    total = fsum(value * SCALE * weight for value, weight in weighted)
+    return total / sum(weight for _, weight in weighted) / SCALE

@@ -2,93 +2,22 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterable
 from itertools import count
-from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 import pytest
 
 from ingest.arrival import Arrival
-from ingest.database import Database
-from ingest.store import HOUR_US, WHOLE, Hour, PointStore, Query, Row, open_store
+from ingest.store import HOUR_US, WHOLE, Hour, PointStore, Query, Row
 from telemetry.errors import IdentityInvalid
 from telemetry.identity import Stream
 from telemetry.metric import Kind
 from telemetry.quality import Quality
 from telemetry.reading import Reading
-from tests.servers import Server, influxdb, victoria_metrics
+from tests.shelf import ALL, COMMUNITY, MS, START, STREAM, Shelf, arrival, climate
 
-START = 1_790_000_000_000_000
-MS = 1_000
-COMMUNITY = "411202002001"
-STREAM = Stream(COMMUNITY, "gw-jianye-1", "0123456789abcdef", "bulk")
-ALL = Query(("41",), limit=50_000, newest_first=False)
 NASTY = 'a "quoted" text, with = and \\ and \\" and\nnew\r\nlines, 中文 🚪, \t tab, a#b,c=d e \\'
-
-
-class Shelf:
-    """Where a store keeps its points and marks: tests open it, close it and open it again."""
-
-    def __init__(self, spec: str, folder: Path, server: Server | None) -> None:
-        self._spec = spec
-        self._folder = folder
-        self._server = server
-
-    @asynccontextmanager
-    async def opened(self) -> AsyncIterator[PointStore]:
-        async with AsyncExitStack() as stack:
-            database = Database(self._folder / "centre.sqlite")
-            stack.callback(database.close)
-            store = open_store(self._spec, self._folder, database)
-            await store.open()
-            stack.push_async_callback(store.close)
-            yield store
-
-    async def settle(self) -> None:
-        """Until what was written can be read: VictoriaMetrics shows it only after some seconds, or when asked to."""
-        if self._server is not None:
-            async with httpx.AsyncClient(trust_env=False) as client:
-                await client.get(f"{self._server.url}/internal/force_flush")
-
-    async def all_rows(self, store: PointStore) -> list[Row]:
-        await self.settle()
-        return await store.read(ALL)
-
-
-@pytest.fixture(scope="module", params=["duckdb", "influxdb", "victoria-metrics"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server | None]:
-    start: Callable[[Path], Server] | None = {"influxdb": influxdb, "victoria-metrics": victoria_metrics}.get(request.param)
-    if start is None:
-        yield None
-    else:
-        with start(tmp_path_factory.mktemp("server")) as running:
-            yield running
-
-
-_databases = count(1)
-
-
-@pytest.fixture
-def shelf(server: Server | None, tmp_path: Path) -> Shelf:
-    return Shelf("duckdb" if server is None else f"influx:{server.url}/linli-{next(_databases)}", tmp_path, server)
-
-
-@pytest.fixture
-async def store(shelf: Shelf) -> AsyncIterator[PointStore]:
-    async with shelf.opened() as opened:
-        yield opened
-
-
-def climate(at: int, celsius: float = 21.5, device: str = "garage-climate", **changes: object) -> Reading:
-    fields = {"device": device, "kind": Kind.ENVIRONMENT, "at": at, "values": {"temperature": celsius}, **changes}
-    return Reading(**fields)
-
-
-def arrival(seq: int, *readings: Reading, stream: Stream = STREAM) -> Arrival:
-    return Arrival(stream, seq, readings, START)
 
 
 class Point(NamedTuple):
