@@ -1,4 +1,4 @@
-"""The embedded store's own affairs: numbers of series, files of another layout, a failed transaction."""
+"""The embedded store's own affairs: numbers of series, a file that is none, a failed transaction."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 from ingest.arrival import Arrival
 from ingest.store import EmbeddedStore, Query
 from ingest.store.columns import Catalogue, Points, Series
-from telemetry.errors import ConfigInvalid, StoreUnavailable
+from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef, Stream
 from telemetry.metric import Kind
 from telemetry.quality import Quality
@@ -50,16 +50,6 @@ def test_points_are_columns_with_each_value_in_the_one_of_its_type() -> None:
         "stream": [3] * 5,
         "seq": [9] * 4 + [10],
     }
-
-
-async def test_a_file_of_another_layout_is_refused_with_the_cure(tmp_path: Path) -> None:
-    file = tmp_path / "telemetry.duckdb"
-    with duckdb.connect(str(file)) as connection:
-        connection.execute("CREATE TABLE layout (version INTEGER); INSERT INTO layout VALUES (99)")
-    store = EmbeddedStore(file)
-    with pytest.raises(ConfigInvalid, match="layout 99"):
-        await store.open()
-    await store.close()
 
 
 async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
