@@ -103,18 +103,19 @@ def mosquitto(folder: Path, *, port: int | None = None, settings: str = "allow_a
     return Server([program, "-c", str(conf)], folder, "mqtt", port, accepts)
 
 
-def influxdb(folder: Path, *, port: int | None = None, login: bool = False) -> Server:
+def influxdb(folder: Path, *, port: int | None = None, login: bool = False, http: str = "", data: str = "") -> Server:
     """InfluxDB 1.x with its HTTP and RPC ends on loopback, and neither reports nor statistics of its own.
 
-    With ``login`` it wants user and password; its first query must be CREATE USER ... WITH ALL PRIVILEGES.
+    With ``login`` it wants user and password; its first query must be CREATE USER ... WITH ALL PRIVILEGES. ``http`` and
+    ``data`` are further lines of these sections of its influxdb.conf.
     """
     program, port, folder = _program("influxd"), port or free_port(), _folder(folder, "influxdb")
     conf = folder / "influxdb.conf"
     conf.write_text(
         f'reporting-disabled = true\nbind-address = "{HOST}:{free_port()}"\n'
         f'[meta]\n  dir = "{folder}/meta"\n'
-        f'[data]\n  dir = "{folder}/data"\n  wal-dir = "{folder}/wal"\n  query-log-enabled = false\n'
-        f'[http]\n  bind-address = "{HOST}:{port}"\n  log-enabled = false\n  auth-enabled = {str(login).lower()}\n'
+        f'[data]\n  dir = "{folder}/data"\n  wal-dir = "{folder}/wal"\n  query-log-enabled = false\n{data}\n'
+        f'[http]\n  bind-address = "{HOST}:{port}"\n  log-enabled = false\n  auth-enabled = {str(login).lower()}\n{http}\n'
         f"[monitor]\n  store-enabled = false\n"
     )
     return Server([program, "-config", str(conf)], folder, "http", port, _answers_ping)

@@ -1,6 +1,7 @@
 """The store on a real InfluxDB when things go wrong: foreign schemas, lost databases, kills, wrong credentials."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -204,3 +205,52 @@ async def test_a_wrong_password_keeps_the_readings_and_is_not_repeated_in_the_er
         await right.write([batch(1)])
         assert len(await right.read(ALL)) == 1
         await right.close()
+
+
+async def test_a_user_who_may_only_write_and_read_needs_no_right_to_make_databases(tmp_path: Path, database: Database) -> None:
+    with influxdb(tmp_path, login=True) as server:
+        await ask(server, "CREATE USER admin WITH PASSWORD 'secret' WITH ALL PRIVILEGES")
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False, auth=("admin", "secret")) as client:
+            for statement in (
+                "CREATE USER centre WITH PASSWORD 'key'",
+                "CREATE DATABASE linli",
+                "GRANT ALL ON linli TO centre",
+            ):
+                assert (await client.post("/query", params={"q": statement})).status_code == 200
+        store = InfluxStore(Address(server.url, "linli", ("centre", "key")), database)
+        await store.open()
+        await store.write([batch(1)])
+        assert len(await store.read(ALL)) == 1
+        await store.close()
+
+
+async def test_a_server_that_takes_small_bodies_only_gets_small_ones(tmp_path: Path, database: Database) -> None:
+    with influxdb(tmp_path, http="max-body-size = 8000") as server:
+        store = InfluxStore(Address(server.url, "linli"), database)
+        await store.open()
+        assert await store.write([batch(seq, 1_000) for seq in range(1, 6)]) == []
+        assert len(await store.read(ALL)) == 5_000
+        await store.close()
+
+
+async def test_series_beyond_the_servers_limit_are_refused_and_hold_up_nobody(tmp_path: Path, database: Database) -> None:
+    with influxdb(tmp_path, data='index-version = "inmem"\nmax-series-per-database = 5') as server:
+        store = InfluxStore(Address(server.url, "linli"), database)
+        await store.open()
+        refusals = await store.write([batch(seq, 10, f"device-{seq}") for seq in range(1, 8)])
+        assert {refusal.seq for refusal in refusals} == {6, 7}
+        assert all("max-series-per-database" in refusal.reason for refusal in refusals)
+        assert len(await store.read(ALL)) == 50
+        assert await store.watermarks() == {STREAM: 7}
+        await store.close()
+
+
+async def test_readings_older_than_the_retention_are_refused_and_the_others_stored(server: Server, store: InfluxStore) -> None:
+    await ask(server, 'ALTER RETENTION POLICY "autogen" ON "linli" DURATION 1h SHARD DURATION 1h')
+    now = time.time_ns() // 1_000
+    young = Reading(device="yard", kind=Kind.ENVIRONMENT, at=now, values={"rain": 0.5})
+    old = [Reading(device="yard", kind=Kind.ENVIRONMENT, at=now - 7_200_000_000 + n, values={"rain": 0.5}) for n in range(500)]
+    refusals = await store.write([Arrival(STREAM, 1, [*old, young], START)])
+    assert len(refusals) == 500
+    assert "retention" in refusals[0].reason
+    assert [row.at for row in await store.read(ALL)] == [now]
