@@ -60,6 +60,7 @@ def gateway_values(tally: Tally, measured: Measured) -> dict[str, Value]:
         "damaged": tally.damaged,
         "refused": tally.refused,
         "undecodable": tally.undecodable,
+        "thinned": tally.thinned,
         "memory": board.memory_bytes,
         "written": board.written_bytes,
         "written_per_reading": _rounded(measured.written_per_reading, 1),

@@ -22,7 +22,10 @@ class UnitTally:
 
 @dataclass
 class Tally:
-    """``polls_missed`` were left out; ``timeouts`` has damaged answers among them."""
+    """``polls_missed`` were left out; ``timeouts`` has damaged answers among them.
+
+    ``thinned``: what devices said over MQTT and was left out of a storm, because they said it anew.
+    """
 
     polls: int = 0
     polls_missed: int = 0
@@ -30,6 +33,7 @@ class Tally:
     damaged: int = 0
     refused: int = 0
     undecodable: int = 0
+    thinned: int = 0
     units: dict[str, UnitTally] = field(default_factory=dict)
     latenesses: deque[float] = field(default_factory=lambda: deque(maxlen=LATENESSES_KEPT))
 

@@ -240,6 +240,7 @@ _OWN: dict[Kind, dict[str, Metric]] = {
         "damaged": _int("count", "of the time-outs those where something came that was no whole answer"),
         "refused": _int("count", "Modbus exceptions since the start"),
         "undecodable": _int("count", "MQTT payloads that could not be decoded since the start"),
+        "thinned": _int("count", "measurements over MQTT since the start that a later one replaced in a storm"),
         "memory": _int("B", "resident memory"),
         "written": _int("B", "bytes given to storage since the start"),
         "written_per_reading": _float("B", "bytes given to storage for each reading committed since the last report"),

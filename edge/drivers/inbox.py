@@ -1,10 +1,9 @@
 """What a device broker delivered and nobody has looked at yet: bounded, in the order it came.
 
-1. At most ``MESSAGES`` messages and ``BYTES`` bytes wait.
-2. When it is full, a message of QoS 0 is left out and counted: its sender asked for no more.
-3. A message of QoS 1 is never left out: when one does not fit, the inbox is ``overrun`` and the connection must be given up,
-   so that the broker delivers again what was not acknowledged.
-4. A payload over ``PAYLOAD_BYTES`` is not kept, only the message around it.
+1. At most ``MESSAGES`` messages and ``BYTES`` bytes wait. From half of that on it is ``crowded``, and who fills it stops reading.
+2. Nothing is ever left out: when a message does not fit all the same, the inbox is ``overrun`` and the connection must be given
+   up, so that the broker delivers again what was not acknowledged.
+3. A payload over ``PAYLOAD_BYTES`` is not kept, only the message around it.
 """
 
 import asyncio
@@ -16,6 +15,8 @@ from paho.mqtt.client import MQTTMessage
 MESSAGES = 2_000
 BYTES = 16 << 20
 PAYLOAD_BYTES = 1 << 20
+BEHIND = 200
+"""More than this wait at once only when they come faster than they can be dealt with."""
 
 
 class Delivery(NamedTuple):
@@ -45,7 +46,6 @@ class Inbox:
     """See the module. One producer, one consumer, one event loop."""
 
     def __init__(self, messages: int = MESSAGES, bytes_: int = BYTES) -> None:
-        self.left_out = 0
         self.overrun = False
         self._messages = messages
         self._bytes = bytes_
@@ -55,17 +55,19 @@ class Inbox:
 
     def put(self, delivered: Delivery) -> None:
         size = len(delivered.payload or b"")
-        if len(self._waiting) >= self._messages or self._size + size > self._bytes:
-            self.left_out += delivered.qos == 0
-            self.overrun = self.overrun or delivered.qos > 0
-        elif not self.overrun:
+        self.overrun = self.overrun or len(self._waiting) >= self._messages or self._size + size > self._bytes
+        if not self.overrun:
             self._size += size
             self._waiting.append(delivered)
         self._news.set()
 
     @property
+    def is_behind(self) -> bool:
+        return len(self._waiting) >= BEHIND
+
+    @property
     def is_crowded(self) -> bool:
-        """Half full: time to stop reading, before anything must be left out."""
+        """Half full: time to stop reading, while what is on its way still fits."""
         return len(self._waiting) * 2 >= self._messages or self._size * 2 >= self._bytes
 
     def wake(self) -> None:

@@ -169,8 +169,8 @@ async def test_devices_come_and_go_while_it_listens(tmp_path: Path, reader: Prof
 async def test_a_broker_that_comes_later_and_one_that_comes_back_are_two_lines_each(
     tmp_path: Path, reader: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.drivers.mqtt.LAST_RETRY_S", 0.2)
-    monkeypatch.setattr("edge.drivers.mqtt.FIRST_RETRY_S", 0.1)
+    monkeypatch.setattr("edge.drivers.listening.LAST_RETRY_S", 0.2)
+    monkeypatch.setattr("edge.drivers.listening.FIRST_RETRY_S", 0.1)
     broker = mosquitto(tmp_path, port=free_port())
     with structlog.testing.capture_logs() as logs:
         async with listening(tmp_path, broker.url, [door(reader)]) as (kept, _, _):
@@ -191,7 +191,7 @@ async def test_a_broker_that_comes_later_and_one_that_comes_back_are_two_lines_e
 
 
 async def test_wrong_credentials_are_one_line(tmp_path: Path, reader: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.drivers.mqtt.FIRST_RETRY_S", 0.1)
+    monkeypatch.setattr("edge.drivers.listening.FIRST_RETRY_S", 0.1)
     with mosquitto(tmp_path, settings="allow_anonymous false\n") as broker, structlog.testing.capture_logs() as logs:
         async with listening(tmp_path, broker.url, [door(reader)]):
             await asyncio.sleep(0.6)
