@@ -22,6 +22,8 @@ _INTEGERS = {
     RawType.UINT64: (4, False),
 }
 _FLOATS = {RawType.FLOAT16: (1, ">e"), RawType.FLOAT32: (2, ">f"), RawType.FLOAT64: (4, ">d")}
+_LEAST_NORMAL = {1: 0.0, 2: 2.0**-126, 4: 2.0**-1022}
+"""By registers: what is smaller and not 0 is an integer or a float of swapped words. One of 16 bits may be a measurement."""
 
 
 class Unfit(ValueError):
@@ -114,12 +116,17 @@ def _integer(registers: int, signed: bool, order: Order) -> Codec:
 def _float(registers: int, form: str, order: Order) -> Codec:
     content, layout = _content(registers, order), struct.Struct(form)
     shorten = _shortener(layout) if registers <= 2 else None
+    least = _LEAST_NORMAL[registers]
 
     def read(words: Sequence[int]) -> Raw:
         pattern = content(words)
         number: float = layout.unpack(pattern)[0]
         if number - number != 0.0:
             raise Unfit("not a number" if number != number else "infinite")
+        if number == 0.0:
+            return 0.0  # without its sign
+        if -least < number < least:
+            raise Unfit(f"{number:.3g} is too small to be measured; its words in another order?")
         return shorten(number, pattern) if shorten else number
 
     def write(raw: Raw) -> WordsOnWire:

@@ -66,7 +66,8 @@ points:
   air: {helper: true, unit: m, scale: 0.001, modbus: {table: holding, address: 10}}
   digits: {helper: true, modbus: {table: holding, address: 20}}
   level: {unit: m, heartbeat_s: 60, formula: 3 - air}
-  pressure: {unit: kPa, heartbeat_s: 60, scale_from: {point: digits, means: negative_exponent}, modbus: {table: holding, address: 0}}
+  pressure:
+    {unit: kPa, heartbeat_s: 60, scale_from: {point: digits, means: negative_exponent}, modbus: {table: holding, address: 0}}
 examples:
   vectors: [{origin: computed, point: level, given: {air: 1.0}, gives: 2.0}]
 """
