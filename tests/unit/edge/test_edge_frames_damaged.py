@@ -170,7 +170,7 @@ def _ask(frames: RtuFrames, question: Question, pending: Chunks, now: float) -> 
 
 
 def test_no_wrong_value_on_a_connection() -> None:
-    """Late answers of earlier transactions come in any order, glued to the next; half ones end the connection, as at the master."""
+    """Late answers of earlier transactions come in any order, glued to the next; half ones end the connection."""
     chance, frames = random.Random(26), TcpFrames()
     seen, owed, left = Counter[str](), list[bytes](), b""
     fates = (whole, in_pieces, twice, silent, cut, of_another_unit, of_another_function, more_or_fewer, miscounted, refusal)
