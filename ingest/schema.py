@@ -1,0 +1,70 @@
+"""The layout of the centre's database, and how a file of an older Linli becomes one of ours.
+
+1. A file says its layout (``user_version``). An older one is brought up step by step, in one transaction: all of it
+   happened, or none.
+2. A newer one is refused, never touched.
+3. Tables that are missing are made from their declarations; only a change to a table that exists needs a step.
+
+A step that shipped is never changed: whoever changes a table adds a step at the end. This is for SQLite alone; a server
+shared by several centres would ask for a migration tool of its own.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import sqlalchemy as sa
+import structlog
+
+from telemetry.errors import ConfigInvalid, Problem
+
+log = structlog.get_logger()
+
+Step = Callable[[sa.Connection], None]
+
+
+def upgrade(connection: sa.Connection, metadata: sa.MetaData, path: Path) -> None:
+    """Brings the database to our layout, in the transaction of ``connection``. Raises ``ConfigInvalid`` for one that is newer."""
+    version = _version(connection)
+    if version > LAYOUT:
+        cure = "install that version again, or put back the copy made before the upgrade"
+        raise ConfigInvalid([Problem(str(path), "", f"was written by a newer Linli (layout {version}, not {LAYOUT})", cure)])
+    if 0 < version < LAYOUT:
+        for step in STEPS[version - 1 :]:
+            step(connection)
+        log.info("centre's database brought up to date", file=str(path), before=version, now=LAYOUT)
+    metadata.create_all(connection)
+    connection.exec_driver_sql(f"PRAGMA user_version = {LAYOUT}")
+
+
+def _version(connection: sa.Connection) -> int:
+    """0 for a new file; the first layout did not say its number."""
+    version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+    return version or int(sa.inspect(connection).has_table("alert"))
+
+
+_ORIGIN = re.compile(r"(?P<community>[0-9]{12,15})(?:/|', gateway=')(?P<gateway>[a-z0-9-]{3,64})")
+"""A gateway in a topic, or in a stream as Python writes it."""
+
+
+def _letters_name_their_gateway(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE dead_letter RENAME TO dead_letter_1")
+    connection.exec_driver_sql(
+        "CREATE TABLE dead_letter (digest VARCHAR(32) NOT NULL PRIMARY KEY, community TEXT NOT NULL, gateway TEXT NOT NULL,"
+        " first_at BIGINT NOT NULL, last_at BIGINT NOT NULL, times INTEGER NOT NULL, origin TEXT NOT NULL,"
+        " reason TEXT NOT NULL, body BLOB NOT NULL)"
+    )
+    connection.exec_driver_sql("CREATE INDEX dead_letter_gateway ON dead_letter (community, gateway)")
+    for row in connection.exec_driver_sql("SELECT * FROM dead_letter_1").mappings().all():
+        found = _ORIGIN.search(row["origin"])
+        gateway = found.groupdict() if found else {"community": "", "gateway": ""}
+        connection.exec_driver_sql(
+            "INSERT INTO dead_letter VALUES"
+            " (:digest, :community, :gateway, :first_at, :last_at, :times, :origin, :reason, :body)",
+            {**row, **gateway},
+        )
+    connection.exec_driver_sql("DROP TABLE dead_letter_1")
+
+
+STEPS: tuple[Step, ...] = (_letters_name_their_gateway,)
+LAYOUT = len(STEPS) + 1
