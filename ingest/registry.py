@@ -139,6 +139,14 @@ class Registry:
         """Sorted by community and id."""
         return [self._gateway_seen(ref) for ref in self._refs(scope)]
 
+    def states(self, scope: Scope) -> Mapping[GatewayRef, tuple[Micros, State]]:
+        """What each gateway said last of itself, and when it came."""
+        return {ref: word for ref, word in sorted(self._states.items()) if scope.covers(ref.community)}
+
+    def is_online(self, ref: GatewayRef) -> bool:
+        """Whether the gateway is connected, as far as it or its broker said."""
+        return ref in self._states and self._states[ref][1].online
+
     def _refs(self, scope: Scope) -> list[GatewayRef]:
         return sorted(ref for ref in {*self._states, *self._devices, *self._heard} if scope.covers(ref.community))
 

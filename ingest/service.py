@@ -20,22 +20,24 @@ from ingest.acknowledger import Acknowledger
 from ingest.alerts import AlertEngine, Alerts, load_rules
 from ingest.api import Feed, Parts, create_app, listen, serve
 from ingest.arrival import Arrival
+from ingest.auditor import Auditor
 from ingest.config import CentreConfig
 from ingest.database import Database
 from ingest.deadletter import DeadLetters
 from ingest.gaps import Gaps
 from ingest.gateways import Gateways
+from ingest.letterbox import Letterbox
 from ingest.metrics import Stats
 from ingest.points import Points
 from ingest.registry import Registry
+from ingest.replay import Replays
 from ingest.sequencer import Gap
 from ingest.sink import Sink
 from ingest.store import PointStore, check_spec, open_store
 from ingest.tokens import Tokens
 from telemetry.broker import is_loopback
-from telemetry.command import Reply
 from telemetry.errors import ConfigInvalid, Problem, StoreUnavailable
-from telemetry.identity import GatewayRef, Stream
+from telemetry.identity import Stream
 
 log = structlog.get_logger()
 
@@ -118,6 +120,11 @@ class Service:
         rules = load_rules([config.path(name) for name in config.centre.rules], self._gateways.site_keys())
         self._engine = AlertEngine(rules, database, self._registry, self._feed.beat)
         self._alerts = Alerts(database)
+        self._auditor = Auditor(database, store, self._registry, self._engine.watermarks)
+        self._letterbox = Letterbox(database, store, intake.wall_clock)
+        self._replays = Replays(
+            store, self._commands, self._gateways.key, self._registry.is_online, self._stats, intake.wall_clock
+        )
         self._tokens = _tokens(config)
 
     async def run(self, listener: socket.socket, stop: asyncio.Event) -> None:
@@ -135,8 +142,8 @@ class Service:
             self._registry,
             self._stats,
             self._letters.put,
-            self._restore,
-            self._replied,
+            self._replays.restore,
+            self._replays.replied,
             self._config.centre.root,
         )
         async with asyncio.TaskGroup() as group:
@@ -144,6 +151,7 @@ class Service:
             tasks += [
                 group.create_task(self._letters.run(), name="dead letters"),
                 group.create_task(self._keep_time(sinks), name="timers"),
+                group.create_task(self._replays.run(), name="replays"),
                 group.create_task(intake.run(self._config, taking, acknowledger, self._commands), name="intake"),
             ]
             await self._answer(lambda: _failing(sinks, taking), listener, stop)
@@ -177,12 +185,6 @@ class Service:
     async def _judge(self, arrivals: Sequence[Arrival]) -> None:
         await self._engine.take(arrivals, intake.wall_clock())
 
-    def _restore(self, ref: GatewayRef, replay: str, arrival: Arrival) -> None:
-        self._stats.unasked += 1
-
-    def _replied(self, ref: GatewayRef, reply: Reply) -> None:
-        self._stats.unasked += 1
-
     async def _keep_time(self, sinks: Sequence[Sink]) -> None:
         """Fires the rules' timers and gathers the counters, once a second."""
         late = False
@@ -205,6 +207,9 @@ class Service:
             alerts=self._alerts,
             registry=self._registry,
             store=self._store,
+            auditor=self._auditor,
+            replays=self._replays,
+            letterbox=self._letterbox,
             tokens=self._tokens,
             clock=intake.wall_clock,
             stats=self._stats,

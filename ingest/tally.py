@@ -118,6 +118,13 @@ def add(connection: sa.Connection, counted: Counted) -> None:
         connection.execute(insert(_certificate).on_conflict_do_nothing(), said)
 
 
+def put_right(connection: sa.Connection, hour: Hour, counted: Counted) -> None:
+    """A whole message of ``hour`` that had been set aside could be read after all: it is what was counted now."""
+    same = sa.and_(*(_tally.c[name] == value for name, value in _key(hour).items()), _tally.c.set_aside > 0)
+    connection.execute(_tally.update().where(same).values(set_aside=_tally.c.set_aside - 1))
+    add(connection, counted)
+
+
 def forget(connection: sa.Connection, now: int) -> None:
     """Drops what is too old to be asked for."""
     connection.execute(_tally.delete().where(_tally.c.hour < now - KEEP_US))

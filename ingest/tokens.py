@@ -30,10 +30,11 @@ Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[^\x
 
 
 class Role(StrEnum):
-    """A ``viewer`` reads; a ``handler`` also acknowledges."""
+    """A ``viewer`` reads; a ``handler`` also acknowledges; an ``admin`` also replays history and decides on dead letters."""
 
     VIEWER = "viewer"
     HANDLER = "handler"
+    ADMIN = "admin"
 
 
 class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -67,7 +68,7 @@ class Tokens:
         """Raises ``ConfigInvalid`` when the file is bad; a file that is not there yet holds no token."""
         nobody: tuple[Grant, ...] = ()
         self._file = Watched(file, load_grants, nobody) if file else None
-        self._extra = tuple(Grant("command line", Scope(ALL), Role.HANDLER, None, digest(token)) for token in extra)
+        self._extra = tuple(Grant("command line", Scope(ALL), Role.ADMIN, None, digest(token)) for token in extra)
 
     def find(self, presented: str, now: int) -> Grant | None:
         """The grant of a token, or ``None``; ``now`` is UTC microseconds."""

@@ -156,7 +156,7 @@ def _register(layout: Layout) -> None:
     if not layout.token_file.exists():
         if tokens_file.exists():
             tokens.remove(tokens_file, "demo")
-        _secret(layout.token_file, tokens.add(tokens_file, "demo", ["41"], tokens.Role.HANDLER))
+        _secret(layout.token_file, tokens.add(tokens_file, "demo", ["41"], tokens.Role.ADMIN))
 
 
 def _secret(path: Path, text: str) -> str:

@@ -23,10 +23,17 @@ def grant_of(parts: Wired, presented: Presented) -> Grant:
 
 
 def _handler(grant: Annotated[Grant, Depends(grant_of)]) -> Grant:
-    if grant.role is not Role.HANDLER:
+    if grant.role is Role.VIEWER:
         raise HTTPException(403, "This token may read only; acting needs the role handler.")
+    return grant
+
+
+def _admin(grant: Annotated[Grant, Depends(grant_of)]) -> Grant:
+    if grant.role is not Role.ADMIN:
+        raise HTTPException(403, "Replays and dead letters need a token with the role admin.")
     return grant
 
 
 Viewer = Annotated[Grant, Depends(grant_of)]
 Handler = Annotated[Grant, Depends(_handler)]
+Admin = Annotated[Grant, Depends(_admin)]

@@ -8,8 +8,11 @@ from fastapi import Depends, Request
 
 from ingest.alerts import Alerts
 from ingest.api.feed import Feed
+from ingest.auditor import Auditor
+from ingest.letterbox import Letterbox
 from ingest.metrics import Stats
 from ingest.registry import Registry
+from ingest.replay import Replays
 from ingest.store import PointStore
 from ingest.tokens import Tokens
 
@@ -24,6 +27,9 @@ class Parts:
     alerts: Alerts
     registry: Registry
     store: PointStore
+    auditor: Auditor
+    replays: Replays
+    letterbox: Letterbox
     tokens: Tokens
     clock: Callable[[], int]
     stats: Stats = field(default_factory=Stats)

@@ -133,7 +133,7 @@ _name = click.option("--name", required=True, help="Whose it is. 令牌名称。
     type=click.Choice([role.value for role in Role]),
     default=Role.VIEWER.value,
     show_default=True,
-    help="A viewer reads; a handler also acknowledges. viewer 只读,handler 可确认告警。",
+    help="A viewer reads; a handler also acknowledges; an admin also replays. viewer 只读,handler 可确认告警,admin 还可补录。",
 )
 @click.option("--days", type=click.IntRange(1, 3650), help="It ends after so many days. 有效天数。")
 def token_add(config: Path | None, file: Path | None, name: str, scope: tuple[str, ...], role: str, days: int | None) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ingest.alerts import Alerts
-from ingest.api import Parts, create_app, listen, serve
+from ingest.api import create_app, listen, serve
 from ingest.arrival import Arrival
 from ingest.database import Database
 from ingest.registry import Registry
@@ -23,6 +22,7 @@ from simulators.truth import Held, TruthLog, spoken
 from telemetry.identity import Stream
 from telemetry.metric import Kind
 from telemetry.reading import Micros, Reading
+from tests.rooms import rooms
 from tests.servers import free_port
 
 TOKEN = "linli_" + "t" * 43
@@ -43,7 +43,7 @@ async def centre(tmp_path: Path) -> AsyncIterator[tuple[str, EmbeddedStore]]:
     await store.open()
     registry = Registry(database)
     await registry.open()
-    parts = Parts(Alerts(database), registry, store, Tokens(None, [TOKEN]), clock=wall_clock)
+    parts = rooms(tmp_path, database, store, registry, Tokens(None, [TOKEN]), wall_clock).parts
     listener, stop = listen("127.0.0.1", 0), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve(create_app(parts), parts.feed, listener, stop))

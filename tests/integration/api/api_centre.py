@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from ingest import tokens
-from ingest.alerts import Alert, Alerts, Colour, Family
+from ingest.alerts import Alert, Colour, Family
 from ingest.alerts.episode import Episode, Key, acknowledged, alert_id, over
 from ingest.alerts.tables import record
 from ingest.api import Parts, create_app, listen, serve
@@ -23,6 +23,7 @@ from ingest.tokens import Role, Tokens
 from telemetry.identity import Stream
 from telemetry.presence import Words
 from telemetry.reading import Micros, Reading
+from tests.rooms import Rooms, rooms
 
 NOW = 1_795_420_800_000_000
 HERE = "411202002001"
@@ -39,6 +40,7 @@ class Centre:
     port: int
     now: list[int]
     made: dict[str, str]
+    rooms: Rooms
     _clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     def client(self, whose: str | None = "viewer") -> httpx.AsyncClient:
@@ -113,26 +115,32 @@ async def running(tmp_path: Path, **overrides: Any) -> AsyncIterator[Centre]:
     made = {
         "viewer": tokens.add(tokens_file, "viewer", [HERE]),
         "handler": tokens.add(tokens_file, "wuye", ["4112"], Role.HANDLER),
+        "admin": tokens.add(tokens_file, "admin", ["4112"], Role.ADMIN),
+        "wuhan-admin": tokens.add(tokens_file, "wuhan-admin", ["42"], Role.ADMIN),
         "wuhan": tokens.add(tokens_file, "wuhan", ["42"], Role.HANDLER),
         "stranger": "linli_" + "x" * 43,
     }
     now = [NOW]
     store: PointStore = overrides.pop("store", None) or EmbeddedStore(tmp_path / "points.duckdb")
     registry = Registry(database)
-    parts = replace(Parts(Alerts(database), registry, store, Tokens(tokens_file), clock=lambda: now[0]), **overrides)
+    known = rooms(tmp_path, database, store, registry, Tokens(tokens_file), lambda: Micros(now[0]))
+    parts = replace(known.parts, **overrides)
     await store.open()
     await registry.open()
+    await known.engine.open()
     listener = listen("127.0.0.1", 0)
     stop = asyncio.Event()
-    centre = Centre(parts, database, tokens_file, listener.getsockname()[1], now, made)
+    centre = Centre(parts, database, tokens_file, listener.getsockname()[1], now, made, known)
     async with asyncio.TaskGroup() as group:
         group.create_task(serve(create_app(parts), parts.feed, listener, stop))
+        replaying = group.create_task(parts.replays.run())
         try:
             yield centre
         finally:
             for client in centre._clients:
                 await client.aclose()
             stop.set()
+            replaying.cancel()
     await store.close()
     database.close()
 

@@ -53,6 +53,12 @@ async def test_the_api_describes_itself_with_examples(centre: Centre) -> None:
         "/api/v1/readings",
         "/api/v1/devices",
         "/api/v1/gateways",
+        "/api/v1/audit",
+        "/api/v1/replays",
+        "/api/v1/replays/{id}",
+        "/api/v1/deadletters",
+        "/api/v1/deadletters/{id}",
+        "/api/v1/deadletters/{id}/replay",
         "/healthz",
         "/metrics",
     }

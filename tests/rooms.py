@@ -1,0 +1,52 @@
+"""The rooms behind the API over a database and a store of a test's own, joined as the service joins them."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from ingest.alerts import AlertEngine, Alerts, load_rules
+from ingest.api import Parts
+from ingest.auditor import Auditor
+from ingest.database import Database
+from ingest.letterbox import Letterbox
+from ingest.metrics import Stats
+from ingest.registry import Registry
+from ingest.replay import Replays
+from ingest.store import PointStore
+from ingest.tokens import Tokens
+from telemetry.identity import GatewayRef
+from telemetry.reading import Micros
+
+KEY = b"k" * 32
+"""Every gateway's."""
+
+
+class Rooms(NamedTuple):
+    """``commands`` are those that would go out to gateways."""
+
+    parts: Parts
+    engine: AlertEngine
+    commands: "asyncio.Queue[tuple[GatewayRef, bytes]]"
+
+
+def rooms(
+    folder: Path, database: Database, store: PointStore, registry: Registry, tokens: Tokens, clock: Callable[[], Micros]
+) -> Rooms:
+    """Without rules; nothing is opened yet."""
+    (folder / "rules.yaml").write_text("rules: []")
+    engine = AlertEngine(load_rules([folder / "rules.yaml"]), database, registry, lambda: None)
+    commands: asyncio.Queue[tuple[GatewayRef, bytes]] = asyncio.Queue(100)
+    stats = Stats()
+    parts = Parts(
+        Alerts(database),
+        registry,
+        store,
+        Auditor(database, store, registry, engine.watermarks, settle_s=0.2),
+        Replays(store, commands, lambda ref: KEY, registry.is_online, stats, clock),
+        Letterbox(database, store, clock),
+        tokens,
+        clock,
+        stats,
+    )
+    return Rooms(parts, engine, commands)
