@@ -8,36 +8,36 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
-import msgspec
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.dialects.sqlite import insert
 
 from ingest.arrival import Arrival
 from ingest.database import Database, metadata
-from ingest.store import influx_counts, influxql, line_protocol, victoria
+from ingest.store import line_protocol, victoria
 from ingest.store.answer import Meaning, Verdict
-from ingest.store.facts import body_of, bounded, ordered, why_unsound
-from ingest.store.hours import slices
+from ingest.store.facts import body_of, bounded, why_unsound
 from ingest.store.line_server import ANSWER_S, LineServer, Unwelcome, deflated
-from ingest.store.line_writer import Line, LineWriter, bytes_of
+from ingest.store.line_writer import Line, LineWriter, Origin, bytes_of
 from ingest.store.profile import Address, Profile
 from ingest.store.protocol import Hour, Limits, Query, Refusal, Row
+from ingest.store.reader import ExportReader, InfluxqlReader, Reader
+from ingest.store.summary import Level, Sample, Summary, counts, merged, summarised
 from ingest.store.watermark import fresh
 from telemetry.errors import StoreUnavailable
-from telemetry.identity import Scope, Stream
+from telemetry.identity import GatewayRef, Scope, Stream
 from telemetry.metric import Kind
 
 log = structlog.get_logger()
 
 MAX_LINES = 5_000
-MAX_PAGES = 200
-MAX_SAMPLES = 2_000_000
 
-_NUMBERS_ONLY = Limits(resolution_us=1000, text=False, durable=False)
+WINDOW_ROWS = 1_000_000
+
+_NUMBERS_ONLY = Limits(resolution_us=victoria.RESOLUTION_US, text=False, durable=False, deletes=False)
 
 watermark = sa.Table(
     "store_watermark",
@@ -68,7 +68,13 @@ class InfluxStore:
 
     @property
     def limits(self) -> Limits:
-        return _NUMBERS_ONLY if self._profile is Profile.VICTORIA else Limits()
+        match self._profile:
+            case Profile.VICTORIA:
+                return _NUMBERS_ONLY
+            case Profile.V2:
+                return Limits(deletes=bool(self._address.org))
+            case profile:
+                return Limits(deletes=profile is not Profile.V3)
 
     async def open(self) -> None:
         self._marks = await self._database.read(_marks)
@@ -102,28 +108,43 @@ class InfluxStore:
         refusals: list[Refusal] = []
         lines = _lines(arrivals, profile, refusals)
         while block := await asyncio.to_thread(_block, lines, self._writer.max_bytes):
-            for line, reason in await self._writer.write(block):
-                refusals.append(Refusal(line.stream, line.seq, body_of(line.reading), reason))
+            refusals += [_refusal(*refused) for refused in await self._writer.write(block)]
         return refusals
 
     async def read(self, query: Query) -> list[Row]:
-        scope, query = Scope(query.communities), bounded(query)
-        if not scope.prefixes:
-            return []
-        if await self._prepared() is Profile.VICTORIA:
-            return ordered(await self._exported(scope, query), query)
-        kinds = [query.kind] if query.kind else list(Kind)
-        return ordered([row for kind in kinds for row in await self._selected(scope, query, kind)], query)
+        scope = Scope(query.communities)
+        return await (await self._reader()).rows(scope, bounded(query)) if scope.prefixes else []
+
+    async def summaries(self, level: Level, query: Query) -> list[Summary]:
+        scope = Scope(query.communities)
+        return await (await self._reader()).summaries(level, scope, bounded(query)) if scope.prefixes else []
 
     async def counts(self, query: Query) -> Mapping[Hour, int]:
         scope = Scope(query.communities)
-        if not scope.prefixes or await self._prepared() is Profile.VICTORIA:
-            return {}
-        found: dict[Hour, int] = {}
-        for start, end in slices(query):
-            statement = influx_counts.count(scope, query.gateway, start, end)
-            found |= influx_counts.counted(await self._server.query(statement))
-        return found
+        return await (await self._reader()).counts(scope, query) if scope.prefixes else {}
+
+    async def roll_up(self, level: Level, start: int, gateways: Collection[GatewayRef]) -> None:
+        """Gateway by gateway, so that memory holds one window of one of them."""
+        reader = await self._reader()
+        lines: list[Line] = []
+        for ref in gateways:
+            for summary_line in line_protocol.summary_lines(await _window(reader, level, start, ref), level):
+                lines.append(Line(summary_line))
+            if len(lines) >= MAX_LINES:
+                await self._store_summaries(lines)
+                lines = []
+        await self._store_summaries(lines)
+
+    async def drop_before(self, level: Level, at: int, kinds: Collection[Kind]) -> None:
+        await self._prepared()
+        if self.limits.deletes:
+            for kind in kinds:
+                await self._server.delete(line_protocol.measurement(kind, level), at)
+
+    async def _store_summaries(self, lines: Sequence[Line]) -> None:
+        refused = await self._writer.write(lines) if lines else []
+        if refused:
+            log.warning("summaries refused", store=repr(self._address), count=len(refused), reason=refused[0].reason)
 
     async def _post(self, lines: Sequence[Line]) -> Verdict:
         found = await self._server.post(await asyncio.to_thread(_body, lines))
@@ -142,36 +163,14 @@ class InfluxStore:
             self._ready = True
         return self._profile
 
+    async def _reader(self) -> Reader:
+        if await self._prepared() is Profile.VICTORIA:
+            return ExportReader(self._server, self._address.db)
+        return InfluxqlReader(self._server)
+
     async def _move(self, marks: Mapping[Stream, int]) -> None:
         await self._database.write(lambda connection: _put(connection, marks))
         self._marks = {**self._marks, **marks}
-
-    async def _selected(self, scope: Scope, query: Query, kind: Kind) -> list[Row]:
-        """At least as many rows as the query wants, if there are; of each instant all or none."""
-        rows: list[Row] = []
-        size = max(query.limit, 500)
-        for _ in range(MAX_PAGES):
-            page = influxql.page(await self._server.query(influxql.select(scope, query, kind, size)), kind, query)
-            if len(page.instants) < size:
-                return rows + page.rows
-            last = page.instants[-1]
-            rows += [row for row in page.rows if row.at != last]
-            if len(rows) >= query.limit:
-                return rows
-            if page.instants[0] == last:
-                size *= 2
-            query = msgspec.structs.replace(query, **({"end": last + 1} if query.newest_first else {"start": last}))
-        raise StoreUnavailable(f"{self._address}: too much to look through; ask for a shorter time or one device")
-
-    async def _exported(self, scope: Scope, query: Query) -> list[Row]:
-        lines: list[str] = []
-        size = 0
-        async for line in self._server.export(victoria.selector(scope, query, self._address.db)):
-            size += line.count(",")
-            if size > MAX_SAMPLES:
-                raise StoreUnavailable(f"{self._address}: too much to look through; ask for a shorter time or one device")
-            lines.append(line)
-        return list(victoria.rows(lines, query))
 
 
 def _lines(arrivals: Iterable[Arrival], profile: Profile, refusals: list[Refusal]) -> Iterator[Line]:
@@ -183,7 +182,36 @@ def _lines(arrivals: Iterable[Arrival], profile: Profile, refusals: list[Refusal
             if reason := why_unsound(reading):
                 refusals.append(Refusal(stream, seq, body_of(reading), reason))
             else:
-                yield Line(encode(ref, reading), stream, seq, reading)
+                yield Line(encode(ref, reading), Origin(stream, seq, reading))
+
+
+def _refusal(line: Line, reason: str) -> Refusal:
+    assert line.origin is not None  # only lines of summaries have none
+    stream, seq, reading = line.origin
+    return Refusal(stream, seq, body_of(reading), reason)
+
+
+async def _window(reader: Reader, level: Level, start: int, ref: GatewayRef) -> Sequence[Summary]:
+    """The summaries of one window of one gateway, as they must be written."""
+    scope = Scope((ref.community,))
+    query = Query((ref.community,), start=start, end=start + level.width_us, limit=WINDOW_ROWS, gateway=ref.gateway)
+    found: Sequence[Row | Summary]
+    if level is Level.FIVE_MINUTES:
+        found = rows = await reader.rows(scope, query)
+        computed = summarised(_samples(rows), level)
+    else:
+        found = parts = await reader.summaries(Level.FIVE_MINUTES, scope, query)
+        computed = merged(parts, level)
+    if len(found) >= WINDOW_ROWS:
+        raise StoreUnavailable(f"{ref}: too much in one window to summarise")
+    ours = [summary for summary in computed if summary.community == ref.community]  # the prefix finds its grids too
+    return await reader.overwriting(level, scope, query, ours)
+
+
+def _samples(rows: Iterable[Row]) -> Iterator[Sample]:
+    for row in rows:
+        if isinstance(row.value, int | float) and counts(row.kind, row.metric, row.value, row.quality, row.event_id):
+            yield Sample(*row[:6], row.value)
 
 
 def _block(lines: Iterator[Line], max_bytes: int) -> list[Line]:

@@ -5,11 +5,14 @@
 3. One reading is one line, its time 19 digits of nanoseconds: equal readings are equal lines, so writing twice is writing once.
 """
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import groupby
 
 import msgspec
 
 from ingest.store.facts import MAX_REASON
+from ingest.store.summary import Level, Summary
 from telemetry.identity import GatewayRef
 from telemetry.metric import METRICS, Kind, Value, ValueType
 from telemetry.quality import Quality
@@ -17,6 +20,8 @@ from telemetry.reading import Reading
 
 QUALITY, FAULTS, EVENT_ID = "quality", "faults", "event_id"
 QUALITIES = tuple(Quality)
+STATISTICS = ("samples", "min", "max", "mean", "last")
+"""What a summary says of each metric, in the order of ``Summary``; fields are named ``temperature_mean``."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -43,8 +48,29 @@ def numeric_line(ref: GatewayRef, reading: Reading) -> str:
     return f"{_series(ref, reading.device, reading.kind)} {','.join(fields)} {reading.at}000"
 
 
+def measurement(kind: Kind, level: Level) -> str:
+    """Where readings or summaries of a kind are kept: ``environment``, ``environment_5m``."""
+    return str(kind) if level is Level.RAW else f"{kind}_{level}"
+
+
+def summary_lines(summaries: Iterable[Summary], level: Level) -> Iterator[str]:
+    """The lines of summaries: one for each device, kind and window."""
+    for (community, gateway, device, kind, at), group in groupby(sorted(summaries, key=_window), _window):
+        fields = [
+            f"{summary.metric}_{statistic}={value!r}"
+            for summary in group
+            for statistic, value in zip(STATISTICS, map(float, summary[6:]), strict=True)
+        ]
+        series = _series(GatewayRef(community, gateway), device, measurement(kind, level))
+        yield f"{series} {','.join(fields)} {at}000"
+
+
+def _window(summary: Summary) -> tuple[str, str, str, Kind, int]:
+    return summary.community, summary.gateway, summary.device, summary.kind, summary.at
+
+
 @lru_cache(65_536)
-def _series(ref: GatewayRef, device: str, kind: Kind) -> str:
+def _series(ref: GatewayRef, device: str, kind: str) -> str:
     return f"{kind},community={ref.community},device={device},gateway={ref.gateway}"
 
 

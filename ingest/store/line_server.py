@@ -6,6 +6,7 @@ means for its lines.
 
 import zlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import msgspec
@@ -17,6 +18,10 @@ from telemetry.errors import ConfigInvalid, StoreUnavailable
 
 CONNECT_S = 3.0
 ANSWER_S = 15.0
+DELETE_S = 120.0
+"""A server rewrites its files to delete."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Unwelcome(StoreUnavailable):
@@ -69,6 +74,21 @@ class LineServer:
         parameters = {"db": self._address.db, "epoch": "ns", "q": statement}
         return self._checked(await self._send("GET", "/query", parameters)).content
 
+    async def delete(self, measurement: str, before: int) -> None:
+        """Deletes the points of a measurement that are older than ``before``, microseconds: InfluxDB 1.x, and 2.x natively.
+
+        The end of 2.x' range belongs to it.
+        """
+        if self._profile is Profile.V1:
+            statement = {"db": self._address.db, "q": f'DELETE FROM "{measurement}" WHERE time < {before * 1000}'}  # noqa: S608 - ours
+            answer = await self._send("POST", "/query", statement, timeout_s=DELETE_S)
+        else:
+            bucket = {"org": self._address.org, "bucket": self._address.db}
+            last = (_EPOCH + timedelta(microseconds=before - 1)).isoformat().replace("+00:00", "Z")
+            span = {"start": "1970-01-01T00:00:00Z", "stop": last, "predicate": f'_measurement="{measurement}"'}
+            answer = await self._send("POST", "/api/v2/delete", bucket, msgspec.json.encode(span), DELETE_S)
+        self._checked(answer)
+
     async def export(self, parameters: dict[str, str]) -> AsyncIterator[str]:
         """The lines of VictoriaMetrics' export, one series each."""
         try:
@@ -99,9 +119,12 @@ class LineServer:
         except ConfigInvalid as error:
             raise StoreUnavailable(str(error)) from error
 
-    async def _send(self, method: str, path: str, parameters: dict[str, str]) -> httpx.Response:
+    async def _send(
+        self, method: str, path: str, parameters: dict[str, str], body: bytes = b"", timeout_s: float | None = None
+    ) -> httpx.Response:
+        limit = self._http.timeout if timeout_s is None else httpx.Timeout(timeout_s, connect=CONNECT_S)
         try:
-            return await self._http.request(method, path, params=parameters, headers=self._identity)
+            return await self._http.request(method, path, params=parameters, headers=self._identity, content=body, timeout=limit)
         except httpx.HTTPError as error:
             raise StoreUnavailable(f"{self._address}: {str(error) or type(error).__name__}") from error
 

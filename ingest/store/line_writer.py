@@ -30,11 +30,19 @@ FAULTS_BEFORE_DOUBT = 5
 _COMPARED = 40
 
 
-class Line(NamedTuple):
-    text: str
+class Origin(NamedTuple):
+    """The reading of a line, and the batch it came in."""
+
     stream: Stream
     seq: int
     reading: Reading
+
+
+class Line(NamedTuple):
+    """One line, without its newline; one that Linli computed itself has no origin."""
+
+    text: str
+    origin: Origin | None = None
 
 
 class Refused(NamedTuple):

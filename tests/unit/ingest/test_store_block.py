@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ingest.store.influx import MAX_LINES, _block
-from ingest.store.line_writer import Line, size_of
+from ingest.store.line_writer import Line, Origin, size_of
 from telemetry.identity import Stream
 from telemetry.metric import Kind
 from telemetry.reading import Reading
@@ -14,7 +14,7 @@ MAX_BYTES = 1_000_000
 
 
 def lines(count: int, length: int, letter: str = "x") -> Iterator[Line]:
-    return (Line(letter * length, STREAM, 1, READING) for _ in range(count))
+    return (Line(letter * length, Origin(STREAM, 1, READING)) for _ in range(count))
 
 
 def test_a_block_has_at_most_so_many_lines_and_the_next_goes_on() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.store.answer import MAX_WAIT_S, Meaning, Named, Verdict
-from ingest.store.line_writer import DENIED_REST_S, FAULTS_BEFORE_DOUBT, LEAST_BYTES, MAX_BYTES, Line, LineWriter, size_of
+from ingest.store.line_writer import DENIED_REST_S, FAULTS_BEFORE_DOUBT, LEAST_BYTES, MAX_BYTES, Line, LineWriter, Origin, size_of
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import Stream
 from telemetry.metric import Kind
@@ -19,7 +19,12 @@ STORED = Verdict(Meaning.STORED)
 
 
 def lines(count: int, length: int = 20) -> list[Line]:
-    return [Line(f"energy,device=d{n:05} v={'1' * length} {n}", STREAM, n, READING) for n in range(count)]
+    return [Line(f"energy,device=d{n:05} v={'1' * length} {n}", Origin(STREAM, n, READING)) for n in range(count)]
+
+
+def seq_of(line: Line) -> int:
+    assert line.origin is not None
+    return line.origin.seq
 
 
 class Model:
@@ -36,18 +41,18 @@ class Model:
         self.asked.append(body)
         found = self.answer(body)
         if found.meaning is Meaning.STORED:
-            self.kept |= {line.seq for line in body}
+            self.kept |= {seq_of(line) for line in body}
         return found
 
     async def written(self, body: Sequence[Line]) -> list[int]:
-        return [refused.line.seq for refused in await self.writer.write(body)]
+        return [seq_of(refused.line) for refused in await self.writer.write(body)]
 
 
 def refusing(bad: set[int], *, counts: bool = False) -> Callable[[Sequence[Line]], Verdict]:
     """All or nothing, as 2.x: 400 as long as a bad line is among them."""
 
     def answer(body: Sequence[Line]) -> Verdict:
-        found = [line for line in body if line.seq in bad]
+        found = [line for line in body if seq_of(line) in bad]
         return Verdict(Meaning.BAD, "unable to parse", dropped=len(found) if counts else 0) if found else STORED
 
     return answer
@@ -76,7 +81,7 @@ def naming(bad: set[int], at_most: int) -> Callable[[Sequence[Line]], Verdict]:
     """As 3.x: names the bad lines by number, but only so many; takes the others."""
 
     def answer(body: Sequence[Line]) -> Verdict:
-        found = [Named(n, line.text.replace('"', ""), "why") for n, line in enumerate(body, 1) if line.seq in bad]
+        found = [Named(n, line.text.replace('"', ""), "why") for n, line in enumerate(body, 1) if seq_of(line) in bad]
         return Verdict(Meaning.BAD, "partial write", tuple(found[:at_most])) if found else STORED
 
     return answer
@@ -92,7 +97,7 @@ async def test_lines_that_the_server_names_are_refused_and_the_rest_sent_again(b
 
 async def test_a_list_that_names_other_lines_than_it_quotes_is_not_believed() -> None:
     def answer(body: Sequence[Line]) -> Verdict:
-        if all(line.seq != 7 for line in body):
+        if all(seq_of(line) != 7 for line in body):
             return STORED
         return Verdict(Meaning.BAD, "partial write", (Named(1, "energy,device=d00007 v=1 7", "why"),) if len(body) > 1 else ())
 
@@ -103,7 +108,7 @@ async def test_a_list_that_names_other_lines_than_it_quotes_is_not_believed() ->
 @pytest.mark.parametrize("number", [0, 17, -3])
 async def test_a_number_that_is_no_line_is_not_believed(number: int) -> None:
     def answer(body: Sequence[Line]) -> Verdict:
-        bad = any(line.seq == 2 for line in body)
+        bad = any(seq_of(line) == 2 for line in body)
         return Verdict(Meaning.BAD, "why", (Named(number, "", "why"),) if len(body) > 1 else ()) if bad else STORED
 
     assert await Model(answer).written(lines(16)) == [2]
@@ -159,13 +164,13 @@ async def test_a_limit_that_is_too_low_for_any_reading_is_the_servers_fault() ->
 
 async def test_a_line_that_is_too_large_for_any_reading_is_refused() -> None:
     model = Model(taking_at_most(LEAST_BYTES, Meaning.LARGE))
-    huge = Line("x" * (LEAST_BYTES + 1), STREAM, 5, READING)
+    huge = Line("x" * (LEAST_BYTES + 1), Origin(STREAM, 5, READING))
     assert await model.written([*lines(3), huge]) == [5]
     assert model.kept == {0, 1, 2}
 
 
 def failing_at(bad: set[int]) -> Callable[[Sequence[Line]], Verdict]:
-    return lambda body: Verdict(Meaning.FAULT, "status 500: panic") if {line.seq for line in body} & bad else STORED
+    return lambda body: Verdict(Meaning.FAULT, "status 500: panic") if {seq_of(line) for line in body} & bad else STORED
 
 
 @given(bad=st.sets(st.integers(0, 99), min_size=1, max_size=3))
@@ -193,7 +198,7 @@ async def test_a_fault_that_passes_during_the_search_refuses_nothing() -> None:
             await model.written(lines(100))
 
     def until_it_was_found(body: Sequence[Line]) -> Verdict:
-        found = any([line.seq for line in asked] == [42] for asked in model.asked[:-1])
+        found = any([seq_of(line) for line in asked] == [42] for asked in model.asked[:-1])
         return STORED if found else failing_at({42})(body)
 
     model.answer = until_it_was_found

@@ -1,0 +1,140 @@
+"""How a server of line protocol is asked: InfluxDB in InfluxQL, VictoriaMetrics by its export."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from ingest.store import influx_counts, influxql, victoria
+from ingest.store.facts import ordered
+from ingest.store.hours import slices
+from ingest.store.line_protocol import measurement
+from ingest.store.line_server import LineServer
+from ingest.store.protocol import WHOLE, Hour, Query, Row
+from ingest.store.summary import Level, Summary
+from telemetry.errors import StoreUnavailable
+from telemetry.identity import Scope
+from telemetry.metric import Kind
+
+MAX_PAGES = 200
+MAX_SAMPLES = 2_000_000
+LEAST_PAGE = 500
+
+_Found = TypeVar("_Found", Row, Summary)
+_TOO_MUCH = "too much to look through; ask for a shorter time or one device"
+
+
+class Reader(Protocol):
+    """Answers come ordered and limited as the query says. All of them raise ``StoreUnavailable``."""
+
+    async def rows(self, scope: Scope, query: Query) -> list[Row]: ...
+
+    async def summaries(self, level: Level, scope: Scope, query: Query) -> list[Summary]: ...
+
+    async def counts(self, scope: Scope, query: Query) -> Mapping[Hour, int]: ...
+
+    async def overwriting(self, level: Level, scope: Scope, query: Query, computed: Sequence[Summary]) -> Sequence[Summary]:
+        """``computed`` as it must be written to stand in place of what ``query`` finds."""
+
+
+class _Source(NamedTuple, Generic[_Found]):
+    """One measurement, and what its points say."""
+
+    name: str
+    kind: Kind
+    made: Callable[[influxql.Point, Kind], Iterator[_Found]]
+    speaks_of: Callable[[Kind, str], str]
+
+    def said(self, points: Iterable[influxql.Point], metric: str | None) -> list[_Found]:
+        return [one for point in points for one in self.made(point, self.kind) if metric in (None, one.metric)]
+
+    def condition(self, metric: str | None) -> str:
+        return "" if metric is None or metric == WHOLE else self.speaks_of(self.kind, metric)
+
+
+class InfluxqlReader:
+    """InfluxDB 1 to 3."""
+
+    def __init__(self, server: LineServer) -> None:
+        self._server = server
+
+    async def rows(self, scope: Scope, query: Query) -> list[Row]:
+        kinds = [query.kind] if query.kind else list(Kind)
+        sources = [_Source(str(kind), kind, influxql.rows_of, influxql.speaks_of) for kind in kinds]
+        return ordered(await self._found(scope, query, sources), query)
+
+    async def summaries(self, level: Level, scope: Scope, query: Query) -> list[Summary]:
+        kinds = [query.kind] if query.kind else list(Kind)
+        sources = [_Source(measurement(kind, level), kind, influxql.summaries_of, influxql.is_summarised) for kind in kinds]
+        return ordered(await self._found(scope, query, sources), query)
+
+    async def counts(self, scope: Scope, query: Query) -> Mapping[Hour, int]:
+        found: dict[Hour, int] = {}
+        for start, end in slices(query):
+            found |= influx_counts.counted(await self._server.query(influx_counts.count(scope, query.gateway, start, end)))
+        return found
+
+    async def overwriting(self, level: Level, scope: Scope, query: Query, computed: Sequence[Summary]) -> Sequence[Summary]:
+        return computed
+
+    async def _found(self, scope: Scope, query: Query, sources: Sequence[_Source[_Found]]) -> list[_Found]:
+        """All measurements are asked for at once, and only those that fill a page, or want a condition, one by one."""
+        found: list[_Found] = []
+        left = list(sources)
+        if query.metric is None:
+            size = max(query.limit, LEAST_PAGE)
+            statement = influxql.select(scope, query, [source.name for source in sources], size)
+            first = influxql.points(await self._server.query(statement))
+            left = [source for source in sources if len(first.get(source.name, ())) >= size]
+            found = [one for source in sources if source not in left for one in source.said(first.get(source.name, ()), None)]
+        for source in left:
+            found += await self._paged(scope, query, source)
+        return found
+
+    async def _paged(self, scope: Scope, query: Query, source: _Source[_Found]) -> list[_Found]:
+        """At least as many as the query wants, if there are; of each instant all or none."""
+        found: list[_Found] = []
+        size, also = max(query.limit, LEAST_PAGE), source.condition(query.metric)
+        for _ in range(MAX_PAGES):
+            answer = await self._server.query(influxql.select(scope, query, [source.name], size, also))
+            page = influxql.points(answer).get(source.name, [])
+            if len(page) < size:
+                return found + source.said(page, query.metric)
+            last = influxql.at_of(page[-1])
+            found += source.said((point for point in page if influxql.at_of(point) != last), query.metric)
+            if len(found) >= query.limit:
+                return found
+            if influxql.at_of(page[0]) == last:
+                size *= 2
+            query = msgspec.structs.replace(query, **({"end": last + 1} if query.newest_first else {"start": last}))
+        raise StoreUnavailable(_TOO_MUCH)
+
+
+class ExportReader:
+    """VictoriaMetrics."""
+
+    def __init__(self, server: LineServer, db: str) -> None:
+        self._server = server
+        self._db = db
+
+    async def rows(self, scope: Scope, query: Query) -> list[Row]:
+        return ordered(victoria.rows(await self._exported(scope, query, Level.RAW), query), query)
+
+    async def summaries(self, level: Level, scope: Scope, query: Query) -> list[Summary]:
+        return ordered(victoria.summaries(await self._exported(scope, query, level), query, level), query)
+
+    async def counts(self, scope: Scope, query: Query) -> Mapping[Hour, int]:
+        return {}
+
+    async def overwriting(self, level: Level, scope: Scope, query: Query, computed: Sequence[Summary]) -> Sequence[Summary]:
+        return victoria.overwriting(await self._exported(scope, query, level), computed, level)
+
+    async def _exported(self, scope: Scope, query: Query, level: Level) -> list[str]:
+        lines: list[str] = []
+        size = 0
+        async for line in self._server.export(victoria.selector(scope, query, self._db, level)):
+            size += line.count(",")
+            if size > MAX_SAMPLES:
+                raise StoreUnavailable(_TOO_MUCH)
+            lines.append(line)
+        return lines
