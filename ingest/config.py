@@ -27,7 +27,8 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``centre.yaml``. ``store`` is ``duckdb`` or ``influx:URL``; ``rules`` are files or folders of rules."""
+    """``centre.yaml``. ``store`` is ``duckdb`` or a server as ``influx:URL``, whose token stands in ``store_token_file``;
+    ``rules`` are files or folders of rules."""
 
     broker: Broker
     gateways_file: str
@@ -36,6 +37,7 @@ class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     root: str = DEFAULT_ROOT
     data: str = "data"
     store: str = "duckdb"
+    store_token_file: str = ""
     api: Api = Api()
     backfill_credit: Annotated[float, msgspec.Meta(ge=1, le=10_000)] = 50.0
 
@@ -51,6 +53,10 @@ class CentreConfig(msgspec.Struct, frozen=True):
     @property
     def data_dir(self) -> Path:
         return self.path(self.centre.data)
+
+    @property
+    def store_token_file(self) -> Path | None:
+        return self.path(self.centre.store_token_file) if self.centre.store_token_file else None
 
     @property
     def database_file(self) -> Path:

@@ -56,7 +56,7 @@ def check(config_file: Path) -> CentreConfig:
     except ConfigInvalid as error:
         problems += error.problems
     for look in (
-        lambda: check_spec(config.centre.store),
+        lambda: check_spec(config.centre.store, token_file=config.store_token_file),
         lambda: Tokens(config.path(config.centre.tokens_file)),
         lambda: load_rules([config.path(name) for name in config.centre.rules], site_keys),
     ):
@@ -75,7 +75,7 @@ async def run(config_file: Path, stop: asyncio.Event) -> None:
     with _claimed(config):
         listener = listen(config.centre.api.host, config.centre.api.port)
         database = Database(config.database_file)
-        store = open_store(config.centre.store, config.data_dir, database)
+        store = open_store(config.centre.store, config.data_dir, database, token_file=config.store_token_file)
         try:
             await store.open()
             await Service(config, database, store).run(listener, stop)
