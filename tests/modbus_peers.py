@@ -133,7 +133,10 @@ async def line_end(path: str) -> AsyncIterator[End]:
     loop = asyncio.get_running_loop()
 
     def receive() -> None:
-        reader.feed_data(os.read(descriptor, 512))
+        try:
+            reader.feed_data(os.read(descriptor, 512))
+        except OSError:  # the line was cut
+            loop.remove_reader(descriptor)
 
     loop.add_reader(descriptor, receive)
     try:

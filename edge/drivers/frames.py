@@ -56,6 +56,8 @@ class TcpFrames(FramerSocket):
     def __init__(self) -> None:
         super().__init__(DecodePDU(False))
         self.question: Question | None = None
+        self.malformed = False
+        """Whether an answer to the question came that cannot be one."""
 
     def handleFrame(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, ModbusPDU | None]:
         """Called by pymodbus with all unread bytes: how many are used up, and the answer if it is there."""
@@ -69,6 +71,7 @@ class TcpFrames(FramerSocket):
                 found = answer(self.question, pdu)
                 if found is not None:
                     return used, found
+                self.malformed = True
 
 
 class UdpFrames(TcpFrames):
@@ -76,7 +79,8 @@ class UdpFrames(TcpFrames):
 
     def handleFrame(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, ModbusPDU | None]:
         """As for TCP; what is left of a datagram is dropped."""
-        _, found = super().handleFrame(data, exp_devid, exp_tid)
+        used, found = super().handleFrame(data, exp_devid, exp_tid)
+        self.malformed = self.malformed or used < len(data)
         return len(data), found
 
 
@@ -89,6 +93,8 @@ class RtuFrames(FramerRTU):
     def __init__(self, echo: bool = False) -> None:
         super().__init__(DecodePDU(False))
         self.question: Question | None = None
+        self.malformed = False
+        """Never set: without a number, what is no answer is not known to be meant as one."""
         self._echo = echo
         self._sent = b""
 

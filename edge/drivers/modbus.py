@@ -130,7 +130,7 @@ class Master:
         await asyncio.sleep(0)
 
     async def _ask(self, client: ModbusBaseClient, question: Question, address: int, timeout_s: float) -> tuple[int, ...]:
-        self._frames.question = question
+        self._frames.question, self._frames.malformed = question, False
         client.ctx.comm_params.timeout_connect = timeout_s + self._line.on_the_wire_s(question)
         request = _REQUESTS[question.table](address=address, count=question.count, dev_id=question.unit_id)
         began, answered = _now(), False
@@ -140,7 +140,7 @@ class Master:
         except ModbusException as error:
             if not client.connected:
                 raise self._unavailable("the connection was lost") from error
-            raise _silence(question, timeout_s, damaged=bool(client.ctx.recv_buffer)) from error
+            raise _silence(question, timeout_s, damaged=self._frames.malformed or bool(client.ctx.recv_buffer)) from error
         finally:
             now = _now()
             self.used_s += now - began
