@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from ingest.store.protocol import HOUR_US, Query
 
-SLICE_US = 6 * HOUR_US
-"""A city's six hours fit a store's memory, and no other read waits longer than counting them takes."""
+SLICE_US = 24 * HOUR_US
+"""So that no other read waits longer than counting a day takes."""
 
 
 def slices(query: Query) -> Iterator[tuple[int, int]]:

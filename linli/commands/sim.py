@@ -12,9 +12,9 @@ import click
 import msgspec
 
 from device_profiles import load_library
+from linli.asking import instant, read_token
 from linli.report import log_to
 from linli.stop import told_to_stop
-from telemetry.errors import ConfigInvalid, Problem
 from telemetry.reading import EARLIEST
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ def verify(
     from simulators.verify import verify as compare
 
     known = Truth.load(truth)
-    first = _instant(start, "--from") if start else EARLIEST
-    last = _instant(end, "--to") if end else time.time_ns() // 1000
-    readings = Readings(api, _token(token_file))
+    first = instant(start, "--from") if start else EARLIEST
+    last = instant(end, "--to") if end else time.time_ns() // 1000
+    readings = Readings(api, read_token(token_file))
     try:
         stored = [row for device in known.devices() for row in readings.of(device, first, last + round(TOLERANCE_S * 1e6))]
     finally:
@@ -133,18 +133,3 @@ def _bus_port(text: str, buses: Sequence[str]) -> tuple[str, int]:
     if bus not in buses or not port.isdecimal() or not 0 <= int(port) <= 65_535:
         raise click.BadParameter(f"{text!r} is not BUS=PORT; TCP buses: {', '.join(buses)}", param_hint="--port")
     return bus, int(port)
-
-
-def _instant(text: str, option: str) -> int:
-    try:
-        return round(datetime.fromisoformat(text).astimezone().timestamp() * 1e6)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not an instant such as 2026-11-23T08:00:00+08:00", param_hint=option) from None
-
-
-def _token(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        cure = "make a token with 'linli ingest token add'"
-        raise ConfigInvalid([Problem(str(path), "", f"the token cannot be read: {error.strerror}", cure)]) from error
