@@ -29,6 +29,7 @@ from simulators.stored import Readings
 from simulators.verify import Stored
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef
+from telemetry.reading import EARLIEST
 from tests.community import TOKEN, Accepted
 from tests.faults import oracle
 from tests.faults.devices import PROFILES, RULES, Device, Units, devices
@@ -41,7 +42,9 @@ LINLI = ("-m", "linli")
 START_S = 30.0
 SETTLE_S = 60.0
 ALERTS_S = 5.0
-SPAN_US = 6 * 3_600_000_000
+UNDER_WAY_S = 0.7
+"""How long a sealed batch takes to the centre and its acknowledgement back."""
+AHEAD_US = 6 * 3_600_000_000
 _GATEWAY = """
 gateway: {{id: {id}, community: "{community}"}}
 centre: {{broker: {{url: "mqtt://{host}:{uplink}"}}, key_file: gateway.key}}
@@ -65,7 +68,8 @@ api: {{port: {api}}}
 
 
 class Program:
-    """One program of Linli. ``script`` runs it with one thing broken: a module of ``tests.faults.programs``.
+    """One program of Linli. ``script`` runs it with one thing broken: a module of ``tests.faults.programs``; ``under`` is
+    a program that runs it, as strace.
 
     ``ready`` is asked whether it works, and gets what this start of it has logged.
     """
@@ -76,6 +80,7 @@ class Program:
         self.name = name
         self.log = log
         self.script: tuple[str, ...] = LINLI
+        self.under: tuple[str, ...] = ()
         self.environment: dict[str, str] = {}
         self._arguments = arguments
         self._ready = ready
@@ -84,7 +89,7 @@ class Program:
 
     def start(self, *, wait: bool = True) -> None:
         assert not self.runs, f"{self.name} runs already"
-        argv = [sys.executable, *self.script, *self._arguments]
+        argv = [*self.under, sys.executable, *self.script, *self._arguments]
         with self.log.open("ab") as log:
             begins = log.tell()
             self._process = subprocess.Popen(
@@ -113,6 +118,12 @@ class Program:
     def signal(self, number: signal.Signals) -> None:
         if self._process is not None and self.runs:
             self._process.send_signal(number)
+
+    def pause(self) -> None:
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.signal(signal.SIGCONT)
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
@@ -159,8 +170,9 @@ class Rig:
         edge_data: Path | None = None,
         centre_data: Path | None = None,
         outbox_mb: int = 64,
-        uplink: Callable[[int], int] | None = None,
+        uplink: int | None = None,
         interval_s: float = 0.1,
+        alarm_interval_s: float | None = None,
         broker: Callable[[Path], Server] = mosquitto,
     ) -> None:
         self.folder = folder
@@ -171,8 +183,8 @@ class Rig:
         self.accepted = Accepted()
         self._api = free_port()
         self.http = httpx.Client(base_url=f"http://{HOST}:{self._api}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10)
-        uplink_port = uplink(self.broker.port) if uplink else self.broker.port
-        self._lay_out_edge(edge_data or folder / "edge" / "data", uplink_port, outbox_mb, interval_s)
+        self._lay_out_edge(edge_data or folder / "edge" / "data", uplink or self.broker.port, outbox_mb)
+        self._list_devices({"meter": interval_s, "alarm": alarm_interval_s or interval_s})
         self._lay_out_centre(centre_data or folder / "centre" / "data", store)
         report = ["--report-fd", str(self.accepted.descriptor)]
         self.edge = Program(
@@ -190,22 +202,24 @@ class Rig:
         )
         self.centre.environment = {"LINLI_TOKEN": TOKEN}
 
-    def _lay_out_edge(self, data: Path, uplink: int, outbox_mb: int, interval_s: float) -> None:
+    def _lay_out_edge(self, data: Path, uplink: int, outbox_mb: int) -> None:
         folder = self.folder / "edge"
         (folder / "profiles").mkdir(parents=True)
         for name, text in PROFILES.items():
             (folder / "profiles" / f"{name}.yaml").write_text(text)
         words = {"id": REF.gateway, "community": REF.community, "host": HOST, "uplink": uplink, "data": data}
         (folder / "gateway.yaml").write_text(_GATEWAY.format(**words, units=self.units.port, outbox_mb=outbox_mb))
-        lines = [
-            f"  - {{id: {device.id}, profile: {device.profile}, interval_s: {interval_s},"
-            f" address: {{bus: units, unit_id: {unit}}}}}"
-            for unit, device in enumerate(self.devices, 1)
-        ]
-        (folder / "devices.yaml").write_text("\n".join(["devices:", *lines]) + "\n")
         (folder / "gateway.key").write_text(KEY)
         (folder / "gateway.key").chmod(0o600)
         self.edge_data = data
+
+    def _list_devices(self, intervals_s: dict[str, float]) -> None:
+        lines = [
+            f"  - {{id: {device.id}, profile: {device.profile}, interval_s: {intervals_s[device.id.partition('-')[0]]},"
+            f" address: {{bus: units, unit_id: {unit}}}}}"
+            for unit, device in enumerate(self.devices, 1)
+        ]
+        (self.folder / "edge" / "devices.yaml").write_text("\n".join(["devices:", *lines]) + "\n")
 
     def _lay_out_centre(self, data: Path, store: str) -> None:
         folder = self.folder / "centre"
@@ -249,30 +263,43 @@ class Rig:
     def logs(self) -> str:
         return f"== edge\n{self.edge.words()}\n== centre\n{self.centre.words()}"
 
-    def settle(self, within_s: float = SETTLE_S) -> None:
-        """Everything runs again, undisturbed, until what was accepted is at the centre or the time is over."""
-        if self.edge.runs:
-            self.edge.stop()
-        self.settled = Counter(self.accepted.keys)
-        self.units.quiet = True
+    def settle(self, within_s: float = SETTLE_S, *, in_order: bool = True) -> None:
+        """Everything runs again, undisturbed, until what was accepted is at the centre or the time is over.
+
+        ``in_order``: the backlog goes first, and only then is the gateway started anew to seal the rest; what is sealed by a
+        new start overtakes it (test_fault_alerts).
+        """
         for part in (self.broker, self.centre, self.edge):
             if not part.runs:
                 part.start()
         give_up = time.monotonic() + within_s
-        while oracle.missing(self.settled, self.stored()) and time.monotonic() < give_up:
+        if in_order:
+            self._drain(Counter(self.accepted.keys), give_up)
+        self.units.quiet = True
+        time.sleep(UNDER_WAY_S if in_order else 0)
+        self.edge.stop()
+        self.settled = Counter(self.accepted.keys)
+        self.edge.start()
+        self._drain(self.settled, give_up)
+
+    def _drain(self, accepted: Counter[oracle.Key], give_up: float) -> None:
+        while oracle.missing(accepted, self.stored()) and time.monotonic() < give_up:
             time.sleep(0.3)
 
-    def verdict(self) -> list[str]:
-        """Everything that is not as it must be, of readings and of alerts; empty when all is well."""
+    def verdict(self, *, alerts: bool = True, clocks: bool = True) -> list[str]:
+        """Everything that is not as it must be; empty when all is well. Without ``clocks`` instants prove nothing."""
         rows = self.stored()
-        found = oracle.judge(self.settled, rows, self.devices, self.units)
+        found = oracle.judge(self.settled, rows, self.devices, self.units, apart_us=oracle.APART_US if clocks else None)
+        return found + self._alerts_verdict(rows) if alerts else found
+
+    def _alerts_verdict(self, rows: list[Stored]) -> list[str]:
+        """Alerts are a function of the accepted readings: those of an undisturbed centre, neither more nor less."""
         expected = oracle.undisturbed(rows, self.folder / "centre" / "rules", self.folder / f"oracle-{time.monotonic_ns()}")
         give_up = time.monotonic() + ALERTS_S
         while (raised := self.alerts()) != expected and time.monotonic() < give_up:
             time.sleep(0.2)
-        found += [f"alert not raised: {alert}" for alert in sorted((expected - raised).elements())]
-        found += [f"alert too many: {alert}" for alert in sorted((raised - expected).elements())]
-        return found
+        found = [f"alert not raised: {alert}" for alert in sorted((expected - raised).elements())]
+        return found + [f"alert too many: {alert}" for alert in sorted((raised - expected).elements())]
 
     def stored(self) -> list[Stored]:
         """Everything of this gateway that the centre tells; nothing while it does not answer."""
@@ -280,7 +307,7 @@ class Rig:
         now = time.time_ns() // 1000
         try:
             names = [device.id for device in self.devices] + [REF.gateway]
-            return [row for name in names for row in readings.of(name, now - SPAN_US, now + SPAN_US)]
+            return [row for name in names for row in readings.of(name, EARLIEST, now + AHEAD_US)]
         except StoreUnavailable:
             return []
         finally:
