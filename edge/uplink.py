@@ -94,9 +94,9 @@ class Uplink:
             self.connected = True
             self._window.refresh(await self._outbox.call(self._outbox.spans), self._outbox.epoch, self._monotonic())
             self._window.rewind(self._monotonic())
-            await self._say_hello(link)
-            await self._say_inventory(link)
             try:
+                await self._say_hello(link)
+                await self._say_inventory(link)
                 await self._exchange(link)
             except asyncio.CancelledError:
                 await link.publish(self._topic(topic.Leaf.STATE), presence.encode(self._state(False, [])), qos=1, retain=True)

@@ -3,7 +3,7 @@
 # which are missing, and the tests that need them skip. With CI=true a missing one is a failure.
 set -euo pipefail
 PATH="$PATH:/usr/sbin"
-declare -A package=([mosquitto]=mosquitto [mosquitto_sub]=mosquitto-clients [influxd]=influxdb [victoria-metrics]=victoria-metrics [socat]=socat [mbpoll]=mbpoll)
+declare -A package=([mosquitto]=mosquitto [mosquitto_sub]=mosquitto-clients [nats-server]=nats-server [influxd]=influxdb [victoria-metrics]=victoria-metrics [socat]=socat [mbpoll]=mbpoll)
 
 missing() {
   {

@@ -12,7 +12,7 @@ from edge.accept import Accept, wall_clock
 from edge.outbox import Outbox
 from edge.uplink import Uplink
 from ingest import config as centre_config
-from ingest import deadletter, gateways, intake
+from ingest import deadletter, gateways, intake, reception
 from ingest.acknowledger import Acknowledger
 from ingest.alerts import AlertEngine, load_rules
 from ingest.arrival import Arrival
@@ -34,11 +34,11 @@ REF = GatewayRef("411202002001", "gw-test")
 KEY = "11" * 32
 GATEWAY = """
 gateway: {{id: gw-test, community: "411202002001"}}
-centre: {{broker: {{url: "{url}"}}, key_file: gateway.key}}
+centre: {{broker: {{url: "{url}", protocol: "{protocol}"}}, key_file: gateway.key}}
 privacy: {{key_file: gateway.key}}
 """
 CENTRE = """
-broker: {{url: "{url}"}}
+broker: {{url: "{url}", protocol: "{protocol}"}}
 gateways_file: gateways.yaml
 tokens_file: tokens.yaml
 rules: [rules]
@@ -64,9 +64,9 @@ async def tasks(*coroutines) -> AsyncIterator[None]:  # type: ignore[no-untyped-
 
 
 class Edge:
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, protocol: str = "3.1.1") -> None:
         folder.mkdir(exist_ok=True)
-        (folder / "gateway.yaml").write_text(GATEWAY.format(url=url))
+        (folder / "gateway.yaml").write_text(GATEWAY.format(url=url, protocol=protocol))
         (folder / "gateway.key").write_text(KEY)
         (folder / "gateway.key").chmod(0o600)
         config = gateway_config.load(folder / "gateway.yaml", load_library())
@@ -94,12 +94,12 @@ class Edge:
 class CentreEnd:
     """The centre's receiving half, as ``ingest.service`` composes it, with the store in our hand."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, protocol: str = "3.1.1") -> None:
         self.folder, self.url = folder, url
         self.store_is_down = False
         (folder / "rules").mkdir(parents=True, exist_ok=True)
         (folder / "rules" / "none.yaml").write_text("rules: []\n")
-        (folder / "centre.yaml").write_text(CENTRE.format(url=url))
+        (folder / "centre.yaml").write_text(CENTRE.format(url=url, protocol=protocol))
         entry = gateways.GatewayEntry(community=REF.community, id=REF.gateway, key=KEY, site_key=KEY)
         gateways.add(folder / "gateways.yaml", entry)
 
@@ -138,7 +138,7 @@ class CentreEnd:
             Sink("points", keep, pass_points, await store.watermarks(), lambda a: acknowledger.confirmed(a)),
         )
         known = Gateways(self.folder / "gateways.yaml")
-        acknowledger = Acknowledger([sink.durable for sink in self.sinks], known.key, wall_clock, 50.0)
+        acknowledger = Acknowledger([sink.durable for sink in self.sinks], known.key, wall_clock, lambda: 50.0)
         taking = intake.Intake(
             self.sinks,
             acknowledger,
@@ -152,7 +152,11 @@ class CentreEnd:
         )
         self.taking = taking
         try:
-            async with tasks(*(sink.run() for sink in self.sinks), intake.run(config, taking, acknowledger, asyncio.Queue(10))):
+            async with tasks(
+                *(sink.run() for sink in self.sinks),
+                registry.run(),
+                reception.run(config, taking, acknowledger, asyncio.Queue(10)),
+            ):
                 yield
         finally:
             await store.close()

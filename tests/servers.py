@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +23,8 @@ from types import TracebackType
 from typing import Self
 
 import pytest
+
+from linli.embedded_broker import toml
 
 HOST = "127.0.0.1"
 START_S = 20.0
@@ -100,6 +103,25 @@ def mosquitto(folder: Path, *, port: int | None = None, settings: str = "allow_a
     conf = folder / "mosquitto.conf"
     user = "user root\n" if os.geteuid() == 0 else ""  # else it gives up root and cannot read a folder of pytest's
     conf.write_text(f"listener {port} {HOST}\n{user}persistence false\nlog_type all\n{settings}")
+    return Server([program, "-c", str(conf)], folder, "mqtt", port, accepts)
+
+
+def embedded_broker(folder: Path, *, port: int | None = None, protocol: str = "3.1.1") -> Server:
+    """The broker of ``linli up``, which has a port for each version of MQTT."""
+    port, other, folder = port or free_port(), free_port(), _folder(folder, "embedded-broker")
+    ports = (port, other) if protocol == "3.1.1" else (other, port)
+    (folder / "broker.toml").write_text(toml(*ports))
+    return Server([sys.executable, "-m", "linli.embedded_broker", str(folder / "broker.toml")], folder, "mqtt", port, accepts)
+
+
+def nats_server(folder: Path, *, port: int | None = None) -> Server:
+    """nats-server with its MQTT, which needs a name and JetStream; its disk is ``data``."""
+    program, port, folder = _program("nats-server"), port or free_port(), _folder(folder, "nats-server")
+    conf = folder / "nats-server.conf"
+    conf.write_text(
+        f'server_name: linli\nlisten: "{HOST}:{free_port()}"\n'
+        f'jetstream {{store_dir: "{folder}/data"}}\nmqtt {{host: "{HOST}", port: {port}}}\n'
+    )
     return Server([program, "-c", str(conf)], folder, "mqtt", port, accepts)
 
 
