@@ -26,6 +26,7 @@ from ingest.database import Database
 from ingest.deadletter import DeadLetters
 from ingest.gaps import Gaps
 from ingest.gateways import Gateways
+from ingest.letter_watch import LetterWatch
 from ingest.letterbox import Letterbox
 from ingest.metrics import Stats
 from ingest.points import Points
@@ -122,6 +123,7 @@ class Service:
         self._alerts = Alerts(database)
         self._auditor = Auditor(database, store, self._registry, self._engine.watermarks)
         self._letterbox = Letterbox(database, store, intake.wall_clock)
+        self._letter_watch = LetterWatch(database, self._engine.observe)
         self._replays = Replays(
             store, self._commands, self._gateways.key, self._registry.is_online, self._stats, intake.wall_clock
         )
@@ -191,6 +193,7 @@ class Service:
         while True:
             try:
                 await self._engine.tick(intake.wall_clock())
+                await self._letter_watch.look(intake.wall_clock())
                 late = False
             except StoreUnavailable as error:
                 if not late:

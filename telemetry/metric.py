@@ -252,6 +252,7 @@ _OWN: dict[Kind, dict[str, Metric]] = {
         "timeout_rate": _float("%", "share of its requests that it did not answer"),
         "damaged_rate": _float("%", "share of its requests that it answered with damage"),
         "clock_offset": _float("s", "centre's clock minus ours, at the last acknowledgement"),
+        "dead_letters": _int("count", "messages and readings of it that the centre set aside within the last minute"),
         "loss_device": _text("loss certificate: device"),
         "loss_from": _int("", "loss certificate: first instant lost, UTC microseconds"),
         "loss_to": _int("", "loss certificate: last instant lost, UTC microseconds"),

@@ -30,7 +30,7 @@ from telemetry.identity import GatewayRef, Stream
 from telemetry.metric import Kind
 from telemetry.presence import Device
 from telemetry.quality import Quality
-from telemetry.reading import Reading
+from telemetry.reading import Micros, Reading
 
 log = structlog.get_logger()
 
@@ -94,6 +94,15 @@ class AlertEngine:
             for arrival in fresh:
                 self._note(arrival)
 
+    async def observe(self, ref: GatewayRef, reading: Reading, now: int) -> None:
+        """Judges what the centre itself says of a gateway: of no batch, and no sign of the gateway's life."""
+        async with self._lock:
+            await self._recall()
+            work = _Work(self._states.branch(), [])
+            self._weigh(work, reading, Arrival(Stream(*ref, "", Lane.URGENT), 0, (reading,), Micros(now)))
+            if work.states.changed:
+                await self._commit(work, {}, now)
+
     async def tick(self, now: int) -> None:
         """Fires the timers that are due and whose gateway is known to have said nothing else; call it about once a second."""
         async with self._lock:
@@ -138,8 +147,12 @@ class AlertEngine:
             presence = work.states.presence(stream.ref)
             absence.hear(presence, reading, stream.epoch, stream.lane, arrival.received_at)
             self._judge_device(work, stream.ref, reading.device)
+        self._weigh(work, reading, arrival)
+
+    def _weigh(self, work: "_Work", reading: Reading, arrival: Arrival) -> None:
         if reading.quality is Quality.BAD or not reading.values:
             return
+        stream = arrival.stream
         watch = self._watch(stream.ref, reading)
         for watcher in watch.watchers:
             self._advance(work, watcher, reading, arrival, watch.zone)
