@@ -20,6 +20,7 @@ VERBS = {
     "audit": "Say whether anything is missing, and why. 核对数据是否完整。",
     "replay": "Refill the store from what gateways keep. 从网关补录数据。",
     "deadletter": "What could not be read: list, show, replay, drop. 死信的查看与处理。",
+    "influx": "Prepare a server of InfluxDB. 准备 InfluxDB 服务器。",
     "gateway": "Make a gateway's configuration. 生成网关配置。",
     "bus": "Find units on a bus (reads only). 扫描总线上的设备(只读)。",
     "device": "Probe, add, list and remove devices. 测试、添加、列出、移除设备。",

@@ -151,6 +151,7 @@ class Influx2:
         self.buckets: dict[str, dict[str, Any]] = {}
         self.dbrps: list[dict[str, Any]] = []
         self.authorizations: list[dict[str, Any]] = []
+        self.virtual = True  # a bucket is mapped by itself, since 2.4
         self.malformed = malformed
         self.conflict: Callable[[str], bool] = lambda line: False
         self.kept: list[str] = []
@@ -211,7 +212,7 @@ class Influx2:
                 bucket.update(request.said)
                 return json_reply(200, bucket)
             case "GET", ["dbrps"]:
-                virtual = [_virtual(bucket) for bucket in self.buckets.values()]
+                virtual = [_virtual(bucket) for bucket in self.buckets.values() if self.virtual]
                 asked = request.query["db"]
                 return json_reply(200, {"content": [m for m in (*self.dbrps, *virtual) if m["database"] == asked]})
             case "POST", ["dbrps"]:

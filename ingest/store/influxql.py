@@ -44,7 +44,7 @@ def select(scope: Scope, query: Query, measurements: Sequence[str], limit: int, 
     conditions = [f'"community" =~ /^({"|".join(scope.prefixes)})/']
     for tag, value in (("gateway", query.gateway), ("device", query.device)):
         if value is not None:
-            conditions.append(f'"{tag}" = {_quoted(value)}')
+            conditions.append(f'"{tag}" = {quoted(value)}')
     if query.start is not None:
         conditions.append(f"time >= {query.start * 1000}")
     if query.end is not None:
@@ -118,7 +118,8 @@ def speaks_of(kind: Kind, metric: str) -> str:
             return faulty
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A string of InfluxQL that means ``text``."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     return f"'{escaped}'"
 

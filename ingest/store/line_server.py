@@ -47,15 +47,18 @@ class LineServer:
 
     async def prepare(self) -> Profile:
         """Finds out what it is, unless the address says so; on InfluxDB 1.x makes the database if it may."""
-        token = self._token()
-        self._identity = authorization(self._address, self._address.profile, token)
-        self._profile = self._address.profile or await self._probed()
-        self._identity = authorization(self._address, self._profile, token)
+        self._profile = await self.identify()
+        self._identity = authorization(self._address, self._profile, self._token())
         if self._profile is Profile.V1:
             made = await self._send("POST", "/query", {"q": f'CREATE DATABASE "{self._address.db}"'})
             if made.status_code != 403:  # whoever may not make it may still write to it
                 self._checked(made)
         return self._profile
+
+    async def identify(self) -> Profile:
+        """What it is, as the address says or as it answers."""
+        self._identity = authorization(self._address, self._address.profile, self._token())
+        return self._address.profile or await self._probed()
 
     async def post(self, lines: bytes) -> Verdict:
         """Writes lines, and says what the answer means for them."""

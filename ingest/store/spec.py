@@ -49,6 +49,14 @@ def check_spec(spec: str, environ: Mapping[str, str] = os.environ, token_file: P
 
 
 def address_of(spec: str, environ: Mapping[str, str], token_file: Path | None = None) -> Address:
+    """The address in ``influx:URL`` with what the centre says who it is. Raises ``ConfigInvalid``."""
+    address = with_secret(place_of(spec), environ.get(USER), environ.get(PASSWORD), environ.get(TOKEN, ""), token_file)
+    if address.org and not (address.token or token_file):
+        raise _refusal("influx2: with an organization wants a token", f"set store_token_file, or {TOKEN} in the environment")
+    return address
+
+
+def place_of(spec: str) -> Address:
     """The address in ``influx:URL``. Raises ``ConfigInvalid``; a password in the URL is refused and not repeated."""
     kind, _, rest = spec.partition(":")
     if kind not in SERVERS:
@@ -56,10 +64,26 @@ def address_of(spec: str, environ: Mapping[str, str], token_file: Path | None = 
     profile = SERVERS[kind]
     url, port = _url(rest)
     db, org = _place(url, profile)
-    address = Address(f"{url.scheme}://{url.netloc.rstrip(':')}", db, profile=profile, org=org)
+    address = f"{url.scheme}://{url.netloc.rstrip(':')}"
     if port is None:
-        address = address._replace(url=f"{address.url}:{_PORTS.get(profile, 8086) if profile else 8086}")
-    return _with_secret(address, url, environ, token_file)
+        address = f"{address}:{_PORTS.get(profile, 8086) if profile else 8086}"
+    return Address(address, db, profile=profile, org=org)
+
+
+def with_secret(address: Address, user: str | None, password: str | None, token: str, token_file: Path | None) -> Address:
+    """The address with user and password, or with a token or its file. Raises ``ConfigInvalid``."""
+    if token_file is not None:
+        read_secret(token_file, "the store's token")
+    if (token or token_file) and (user or password):
+        raise _refusal("a token and a password are two ways to say the same", f"keep {TOKEN} or a token file, not {USER} too")
+    if not (token or token_file or user or password):
+        return address
+    url = urlsplit(address.url)
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
+        raise _refusal("a password would travel in clear text", "use https, or a server on this machine")
+    if token or token_file:
+        return address._replace(token=token, token_file=token_file)
+    return address._replace(login=(user or "", password or ""))
 
 
 def _url(text: str) -> tuple[SplitResult, int | None]:
@@ -85,23 +109,6 @@ def _place(url: SplitResult, profile: Profile | None) -> tuple[str, str]:
     if len(org) > MAX_ORG or not org.isprintable() or (org and profile is not Profile.V2):
         raise _refusal(f"only influx2: has an organization, of at most {MAX_ORG} characters", f"write {EXAMPLE}")
     return db, org
-
-
-def _with_secret(address: Address, url: SplitResult, environ: Mapping[str, str], token_file: Path | None) -> Address:
-    user, password, token = environ.get(USER), environ.get(PASSWORD), environ.get(TOKEN, "")
-    if token_file is not None:
-        read_secret(token_file, "the store's token")
-    if (token or token_file) and (user or password):
-        raise _refusal("a token and a password are two ways to say the same", f"keep {TOKEN} or a token file, not {USER} too")
-    if address.org and not (token or token_file):
-        raise _refusal("influx2: with an organization wants a token", f"set store_token_file, or {TOKEN} in the environment")
-    if not (token or token_file or user or password):
-        return address
-    if url.scheme == "http" and not is_loopback(url.hostname or ""):
-        raise _refusal("a password would travel in clear text", "use https, or a server on this machine")
-    if token or token_file:
-        return address._replace(token=token, token_file=token_file)
-    return address._replace(login=(user or "", password or ""))
 
 
 def _refusal(reason: str, cure: str) -> ConfigInvalid:
