@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from device_profiles import read_text
+from ingest.history import Retention, retention_problems
 from ingest.secret_file import read_secret
 from telemetry.broker import Broker, broker_problems, is_loopback, public_files, secret_files
 from telemetry.document import read
@@ -39,6 +40,7 @@ class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: str = "duckdb"
     store_token_file: str = ""
     api: Api = Api()
+    retention: Retention = Retention()
     backfill_credit: Annotated[float, msgspec.Meta(ge=1, le=10_000)] = 50.0
 
 
@@ -79,6 +81,7 @@ def _problems(config: CentreConfig) -> Iterator[Problem]:
         yield from _refusals(read_secret, config.path(name), "the broker's secret")
     for name in (*public_files(centre.broker), *filter(None, (centre.api.certificate_file, centre.api.certificate_key_file))):
         yield from _refusals(read_text, config.path(name))
+    yield from retention_problems(centre.retention, file)
     if not is_root(centre.root):
         yield Problem(file, "root", f"{centre.root!r} cannot stand before a topic", f"for example {DEFAULT_ROOT}")
     if not centre.rules:
