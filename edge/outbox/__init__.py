@@ -4,18 +4,35 @@
 2. Nothing is forgotten before the centre acknowledged it: reading does not remove.
 3. Keys are never used twice: every start and every long outage opens a new random epoch, and in each
    (epoch, lane) ``seq`` counts from 1 without holes.
-4. What is sealed never changes: a batch sent again has the same readings.
-5. Bounded: past the byte budget acknowledged batches go first, then the oldest unacknowledged *bulk* batch,
-   which leaves a tombstone of the same seq carrying its loss certificates. Urgent batches are never evicted.
-6. Damage is contained: each chunk has a checksum, and a damaged one is sent, or given up, as its loss certificate.
+4. What is sealed never changes: a batch sent again has the same readings, or is the certificate of their loss.
+5. Bounded: past its byte budget acknowledged batches go first; past three quarters of it bulk readings that come are thinned;
+   then the oldest unacknowledged *bulk* batch goes, and a tombstone of the same seq takes its place with its loss
+   certificates. Bulk batches older than the age budget go likewise. Urgent batches are never evicted: when they alone fill
+   the budget, bulk readings are only counted, and at the end of the file nothing more is accepted.
+6. A full disk is a smaller budget: a ballast file gives the room that deleting needs.
+7. Damage is contained: every row has a checksum. What can be read of a damaged file is moved to a new one, in a new epoch;
+   the rest is certified. Opening refuses a newer version, and a disk that takes nothing; never damage.
+8. An older version's file, with a full queue, becomes one of this version.
 
 A *chunk* is what one commit accepted of one lane. Sealing names a run of chunks and copies nothing, so a reading is
-written once. ``outbox`` decides with ``tail`` (when to seal) and ``room`` (what to give up); ``chunk`` and ``loss`` say
-what is kept and what stands for what is lost; ``file`` holds the tables.
+written once. ``outbox`` decides with ``tail`` (when to seal), ``thin`` (what to leave out) and ``room`` (what to give up);
+``chunk`` and ``loss`` say what is kept and what stands for what is lost; ``file`` holds the tables, which ``schema`` makes;
+``mend`` makes sense of what ``salvage`` finds in a damaged one.
 """
 
 from edge.outbox.file import OutboxFailing, OutboxUnusable
-from edge.outbox.outbox import Outbox, Pending, Sealed
+from edge.outbox.outbox import EpochUnknown, MarkBeyond, Outbox, Pending
+from edge.outbox.sealed import Sealed
 from edge.outbox.tail import BATCH_AGE_US, BATCH_READINGS
 
-__all__ = ["BATCH_AGE_US", "BATCH_READINGS", "Outbox", "OutboxFailing", "OutboxUnusable", "Pending", "Sealed"]
+__all__ = [
+    "BATCH_AGE_US",
+    "BATCH_READINGS",
+    "EpochUnknown",
+    "MarkBeyond",
+    "Outbox",
+    "OutboxFailing",
+    "OutboxUnusable",
+    "Pending",
+    "Sealed",
+]

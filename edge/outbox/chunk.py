@@ -42,7 +42,12 @@ def text_of(chunk: Chunk) -> bytes | None:
 def readings_of(chunk: Chunk) -> list[Reading] | None:
     """``None`` when they are damaged, or of a kind that this version does not know."""
     text = text_of(chunk)
+    return parsed(text) if text is not None else None
+
+
+def parsed(text: bytes) -> list[Reading] | None:
+    """Readings from their JSON without brackets; ``None`` when this version does not know them."""
     try:
-        return _decoder.decode(b"[" + text + b"]") if text is not None else None
+        return _decoder.decode(b"[" + text + b"]")
     except msgspec.DecodeError:
         return None

@@ -1,31 +1,20 @@
-"""The outbox's SQLite file: its tables, and every statement on them. What they mean is decided elsewhere."""
+"""The outbox's SQLite file: every statement on its tables. What they mean is decided elsewhere."""
 
 import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edge.outbox.chunk import Chunk
+from edge.outbox.schema import COLUMNS, PAGE, SCHEMA, row_crc, upgrade, version_of
 from edge.outbox.tail import Tail
+from edge.outbox.thin import Tally
 from telemetry.batch import Lane
 from telemetry.errors import LinliError
 
-SCHEMA = 1
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS epoch (
-    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, before TEXT, before_urgent INTEGER NOT NULL, before_bulk INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS chunk (
-    lane TEXT NOT NULL, n INTEGER NOT NULL, count INTEGER NOT NULL, first_at INTEGER NOT NULL, size INTEGER NOT NULL,
-    crc INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (lane, n)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS batch (
-    epoch INTEGER NOT NULL, lane TEXT NOT NULL, seq INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-    count INTEGER NOT NULL, stored INTEGER NOT NULL, first_at INTEGER NOT NULL, sealed_at INTEGER NOT NULL, certificates BLOB,
-    PRIMARY KEY (epoch, lane, seq)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS mark (
-    epoch INTEGER NOT NULL, lane TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (epoch, lane)) WITHOUT ROWID;
-"""
+HEADROOM_PAGES = 256
+"""Beyond the budget the file itself ends: urgent batches may go so far over it, and what makes room needs some."""
 
 
 class OutboxUnusable(LinliError):
@@ -34,6 +23,10 @@ class OutboxUnusable(LinliError):
 
 class OutboxFailing(LinliError):
     """The file cannot be written or read now: keep what waits, try again."""
+
+
+class DamagedRow(sqlite3.DatabaseError):
+    """A row's checksum is wrong."""
 
 
 class Epoch(NamedTuple):
@@ -45,9 +38,12 @@ class Epoch(NamedTuple):
     before_urgent: int
     before_bulk: int
 
+    def before_last(self, lane: Lane) -> int:
+        return self.before_urgent if lane is Lane.URGENT else self.before_bulk
+
 
 class BatchRow(NamedTuple):
-    """Chunks ``first`` to ``last`` of its lane, ``stored`` bytes; or the certificates of what was given up."""
+    """Chunks ``first`` to ``last`` of its lane; or the certificates of what was given up."""
 
     epoch: int
     lane: Lane
@@ -55,7 +51,6 @@ class BatchRow(NamedTuple):
     first: int
     last: int
     readings: int
-    stored: int
     first_at: int
     sealed_at: int
     certificates: bytes | None
@@ -72,20 +67,24 @@ class Waiting(NamedTuple):
 class OutboxFile:
     """The open file. Its methods raise ``sqlite3.Error``."""
 
-    def __init__(self, path: Path) -> None:
-        """Makes the file if it is not there. Raises ``OutboxUnusable``."""
+    def __init__(self, path: Path, max_bytes: int = 1 << 40) -> None:
+        """Makes the file if it is not there. Raises ``OutboxUnusable``, or ``sqlite3.Error`` when it is damaged."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "journal_size_limit=8388608"):
-                self._db.execute(f"PRAGMA {pragma}")
-            version = self._number("PRAGMA user_version")
-            if version > SCHEMA:
-                raise OutboxUnusable(f"{path} is of version {version}; this software knows {SCHEMA}: upgrade it")
-            self._db.executescript(_TABLES)
-            self._db.execute(f"PRAGMA user_version={SCHEMA}")
         except (sqlite3.Error, OSError) as error:
             raise OutboxUnusable(f"{path} cannot be opened: {error}") from error
+        try:
+            for pragma in (f"page_size={PAGE}", "journal_mode=WAL", "synchronous=FULL", "journal_size_limit=8388608"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._db.execute(f"PRAGMA max_page_count={max_bytes // PAGE * 9 // 8 + HEADROOM_PAGES}")
+            if (version := version_of(self._db)) > SCHEMA:
+                raise OutboxUnusable(f"{path} is of version {version}; this software knows {SCHEMA}: upgrade it")
+            upgrade(self._db)
+            self._check()
+        except BaseException:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         self._db.close()
@@ -101,31 +100,32 @@ class OutboxFile:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
-    def stored(self) -> int:
-        """Bytes of all chunks."""
-        return self._number("SELECT sum(length(body)) FROM chunk")
+    def used(self) -> int:
+        """Bytes of the pages in use: whatever is kept, whatever it is called."""
+        return (self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")) * PAGE
+
+    def checkpoint(self) -> None:
+        """Gives the room of the write-ahead log back."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     # Epochs and marks
 
     def epochs(self) -> list[Epoch]:
         """The oldest first."""
-        return [Epoch(*row) for row in self._db.execute("SELECT n, id, before, before_urgent, before_bulk FROM epoch ORDER BY n")]
+        return [Epoch(*row) for row in self._rows("epoch", "ORDER BY n")]
 
-    def add_epoch(self, id: str, before: str | None, before_urgent: int, before_bulk: int) -> int:
-        """Its number."""
-        row = (id, before, before_urgent, before_bulk)
-        cursor = self._db.execute("INSERT INTO epoch (id, before, before_urgent, before_bulk) VALUES (?,?,?,?)", row)
-        return cursor.lastrowid or 0
+    def add_epoch(self, epoch: Epoch) -> None:
+        self._add("epoch", *epoch)
 
     def drop_epoch(self, n: int) -> None:
         self._db.execute("DELETE FROM epoch WHERE n=?", (n,))
         self._db.execute("DELETE FROM mark WHERE epoch=?", (n,))
 
     def marks(self) -> dict[tuple[int, Lane], int]:
-        return {(n, Lane(lane)): seq for n, lane, seq in self._db.execute("SELECT epoch, lane, seq FROM mark")}
+        return {(n, Lane(lane)): seq for n, lane, seq in self._rows("mark")}
 
     def set_mark(self, n: int, lane: Lane, seq: int) -> None:
-        self._db.execute("INSERT OR REPLACE INTO mark VALUES (?,?,?)", (n, lane, seq))
+        self._add("mark", n, lane, seq)
 
     # Chunks
 
@@ -148,6 +148,9 @@ class OutboxFile:
     def drop_chunks(self, lane: Lane, first: int, last: int) -> None:
         self._db.execute("DELETE FROM chunk WHERE lane=? AND n BETWEEN ? AND ?", (lane, first, last))
 
+    def renumber_chunk(self, lane: Lane, n: int, new: int) -> None:
+        self._db.execute("UPDATE chunk SET n=? WHERE lane=? AND n=?", (new, lane, n))
+
     def last_chunk(self, lane: Lane) -> int:
         """The highest number that a chunk of this lane ever had, as far as the file remembers."""
         return max(self._number("SELECT max(n) FROM chunk WHERE lane=?", lane), self.last_sealed(lane))
@@ -158,20 +161,42 @@ class OutboxFile:
 
     # Batches
 
-    def add_batch(self, n: int, lane: Lane, seq: int, tail: Tail, last: int, now: int) -> None:
-        row = (n, lane, seq, tail.first, last, tail.readings, tail.stored, tail.first_at, now)
-        self._db.execute("INSERT INTO batch VALUES (?,?,?,?,?,?,?,?,?,NULL)", row)
+    def seal(self, n: int, lane: Lane, seq: int, tail: Tail, last: int, now: int) -> None:
+        self.add_batch(BatchRow(n, lane, seq, tail.first, last, tail.readings, tail.first_at, now, None))
+
+    def add_batch(self, batch: BatchRow) -> None:
+        """Also in the place of one with the same key."""
+        self._add("batch", *batch)
 
     def batches(self, n: int, lane: Lane, after: int, limit: int) -> list[BatchRow]:
         """In the order of their seqs, from the one after ``after``."""
         return self._batches("WHERE epoch=? AND lane=? AND seq>? ORDER BY seq LIMIT ?", n, lane, after, limit)
 
-    def oldest_whole_batch(self, lane: Lane) -> BatchRow | None:
-        """The oldest that has not been given up."""
-        return next(iter(self._batches("WHERE lane=? AND certificates IS NULL ORDER BY epoch, seq LIMIT 1", lane)), None)
+    def whole_batches(self, n: int, lane: Lane, after: int, limit: int) -> list[BatchRow]:
+        """Those that have not been given up, the oldest first."""
+        where = "WHERE epoch=? AND lane=? AND seq>? AND certificates IS NULL ORDER BY seq LIMIT ?"
+        return self._batches(where, n, lane, after, limit)
 
-    def last_seq(self, n: int, lane: Lane) -> int:
-        return self._number("SELECT max(seq) FROM batch WHERE epoch=? AND lane=?", n, lane)
+    def tombstones(self, n: int, lane: Lane, after: int, limit: int) -> list[BatchRow]:
+        """Those that have been given up and still say what was lost, the oldest first."""
+        where = "WHERE epoch=? AND lane=? AND seq>? AND length(certificates)>0 ORDER BY seq LIMIT ?"
+        return self._batches(where, n, lane, after, limit)
+
+    def sealed_between(self, start: int, end: int, after: tuple[int, Lane, int], limit: int) -> list[BatchRow]:
+        """Acknowledged batches that were sealed from ``start`` on and before ``end``, by key, from the one after ``after``."""
+        acknowledged = "EXISTS (SELECT 1 FROM mark WHERE mark.epoch=batch.epoch AND mark.lane=batch.lane AND mark.seq>=batch.seq)"
+        where = f"WHERE (epoch, lane, seq)>(?,?,?) AND sealed_at>=? AND sealed_at<? AND {acknowledged}"
+        return self._batches(f"{where} ORDER BY epoch, lane, seq LIMIT ?", *after, start, end, limit)
+
+    def oldest_acknowledged(self) -> int | None:
+        """When the oldest acknowledged batch that is still kept was sealed."""
+        asked = "SELECT min(sealed_at) FROM batch JOIN mark USING (epoch, lane) WHERE batch.seq<=mark.seq"
+        return self._number(asked) or None
+
+    def ends(self) -> dict[tuple[int, Lane], tuple[int, int]]:
+        """The first and the last seq of each stream that has batches."""
+        rows = self._db.execute("SELECT epoch, lane, min(seq), max(seq) FROM batch GROUP BY epoch, lane").fetchall()
+        return {(n, Lane(lane)): (first, last) for n, lane, first, last in rows}
 
     def last_sealed_before(self, n: int, lane: Lane, upto: int, before: int) -> int:
         """The highest seq, ``upto`` at most, that was sealed before an instant; 0 when none was."""
@@ -182,30 +207,70 @@ class OutboxFile:
         asked = "SELECT count(*), coalesce(sum(count), 0), min(first_at) FROM batch WHERE epoch=? AND lane=? AND seq>?"
         return Waiting(*self._db.execute(asked, (n, lane, after)).fetchone())
 
-    def has_batches(self, n: int) -> bool:
-        return bool(self._number("SELECT EXISTS (SELECT 1 FROM batch WHERE epoch=?)", n))
-
-    def drop_batches(self, n: int, lane: Lane, upto: int) -> tuple[int, int]:
-        """Deletes them up to a seq, not their chunks; their bytes, and the highest chunk that they name."""
+    def drop_batches(self, n: int, lane: Lane, upto: int) -> None:
+        """Deletes them up to a seq, with the chunks they name: those of a stream follow one another."""
         where = "WHERE epoch=? AND lane=? AND seq<=?"
-        stored, last = self._db.execute(f"SELECT sum(stored), max(last) FROM batch {where}", (n, lane, upto)).fetchone()  # noqa: S608 - a constant
+        first, last = self._db.execute(f"SELECT min(first), max(last) FROM batch {where}", (n, lane, upto)).fetchone()  # noqa: S608 - a constant
+        if first is not None:
+            self.drop_chunks(lane, first, last)
         self._db.execute(f"DELETE FROM batch {where}", (n, lane, upto))  # noqa: S608 - a constant
-        return stored or 0, last or 0
 
-    def first_named(self, lane: Lane) -> int:
-        """The lowest chunk that a batch still needs; 0 when none does."""
-        return self._number("SELECT min(first) FROM batch WHERE lane=? AND certificates IS NULL", lane)
+    # Thinned readings that no certificate tells of yet
 
-    def make_tombstone(self, batch: BatchRow, certificates: bytes) -> None:
-        where = "WHERE epoch=? AND lane=? AND seq=?"
-        self._db.execute(
-            f"UPDATE batch SET certificates=?, stored=0 {where}",  # noqa: S608 - a constant
-            (certificates, batch.epoch, batch.lane, batch.seq),
-        )
+    def thinned(self) -> dict[str, Tally]:
+        return {device: Tally(*row) for device, *row in self._rows("thinned")}
+
+    def set_thinned(self, device: str, tally: Tally | None) -> None:
+        if tally is None:
+            self._db.execute("DELETE FROM thinned WHERE device=?", (device,))
+        else:
+            self._add("thinned", device, *tally)
+
+    # Inside
+
+    def _check(self) -> None:
+        """Reads every row that has a checksum of its own. Raises ``DamagedRow``."""
+        for table, columns in COLUMNS.items():
+            for *row, crc in self._db.execute(f"SELECT {columns}, crc FROM {table}"):  # noqa: S608 - constants
+                if row_crc(*row) != crc:
+                    raise DamagedRow(f"a row of {table} is damaged")
+
+    def _add(self, table: str, *row: object) -> None:
+        columns = COLUMNS[table]
+        marks = ",".join("?" * (len(row) + 1))
+        self._db.execute(f"INSERT OR REPLACE INTO {table} ({columns}, crc) VALUES ({marks})", (*row, row_crc(*row)))  # noqa: S608 - constants
+
+    def _rows(self, table: str, where: str = "", *arguments: object) -> Iterator[list[Any]]:
+        asked = f"SELECT {COLUMNS[table]}, crc FROM {table} {where}"  # noqa: S608 - constants of this class
+        for *row, crc in self._db.execute(asked, arguments).fetchall():
+            if row_crc(*row) != crc:
+                raise DamagedRow(f"a row of {table} is damaged")
+            yield row
 
     def _batches(self, where: str, *arguments: object) -> list[BatchRow]:
-        rows = self._db.execute(f"SELECT * FROM batch {where}", arguments).fetchall()  # noqa: S608 - constants of this class
-        return [BatchRow(n, Lane(lane), *rest) for n, lane, *rest in rows]
+        return [batch_row(row) for row in self._rows("batch", where, *arguments)]
 
     def _number(self, question: str, *arguments: object) -> int:
         return int(self._db.execute(question, arguments).fetchone()[0] or 0)
+
+
+def batch_row(row: list[Any]) -> BatchRow:
+    n, lane, *rest = row
+    return BatchRow(n, Lane(lane), *rest)
+
+
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
+"""SQLITE_ERROR too: our statements are right, so the tables are not what they were."""
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is wrong, and not the disk under it or somebody else's lock on it."""
+    return isinstance(error, DamagedRow) or _primary(error) in _DAMAGE
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    return _primary(error) == sqlite3.SQLITE_FULL
+
+
+def _primary(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -14,6 +14,10 @@ from telemetry.reading import Reading
 EVERY_DEVICE = "*"
 DAMAGED = "damaged on disk"
 FULL = "outbox full"
+OLD = "older than the outbox keeps"
+THINNED = "thinned: outbox nearly full"
+UNWRITTEN = "the disk took nothing"
+MOST_CERTIFICATES = 400
 
 
 class Place(NamedTuple):
@@ -34,23 +38,55 @@ class Lost(NamedTuple):
     reason: str
 
 
-def damaged(chunk: Chunk, sealed_at: int) -> Lost:
-    """A chunk that cannot be read: nobody knows of which devices it was."""
-    return Lost(EVERY_DEVICE, chunk.first_at, max(chunk.first_at, sealed_at), chunk.readings, DAMAGED)
+def damaged(first_at: int, sealed_at: int, readings: int) -> Lost:
+    """Readings of a batch that cannot be read: nobody knows of which devices they were."""
+    return Lost(EVERY_DEVICE, first_at, max(first_at, sealed_at), readings, DAMAGED)
 
 
-def given_up(chunks: Iterable[Chunk], sealed_at: int) -> list[Lost]:
-    """What is lost with these chunks, device by device, and then the damaged among them."""
+def given_up(chunks: Iterable[Chunk], batch: int, first_at: int, sealed_at: int, reason: str) -> tuple[list[Lost], list[Lost]]:
+    """Of a batch of ``batch`` readings: what its certificates tell of, and what is lost with it.
+
+    The latter device by device, and then what of it cannot be read.
+    """
     instants: dict[str, list[int]] = {}
-    unreadable: list[Lost] = []
+    carried: list[Lost] = []
     for chunk in chunks:
-        readings = readings_of(chunk)
-        if readings is None:
-            unreadable.append(damaged(chunk, sealed_at))
-        for reading in readings or ():
-            instants.setdefault(reading.device, []).append(reading.at)
-    readable = [Lost(device, min(ats), max(ats), len(ats), FULL) for device, ats in sorted(instants.items())]
-    return readable + unreadable
+        for reading in readings_of(chunk) or ():
+            told = lost_of(reading)
+            if told is not None:
+                carried.append(told)
+            else:
+                instants.setdefault(reading.device, []).append(reading.at)
+    lost = [Lost(device, min(ats), max(ats), len(ats), reason) for device, ats in sorted(instants.items())]
+    missing = batch - len(carried) - sum(one.readings for one in lost)
+    return carried, lost + ([damaged(first_at, sealed_at, missing)] if missing > 0 else [])
+
+
+def merged(losses: Iterable[Lost], most: int = MOST_CERTIFICATES) -> list[Lost]:
+    """One certificate of each device and reason; of no device in particular, when those would be more than ``most``."""
+    together: dict[tuple[str, str], Lost] = {}
+    for one in losses:
+        key = (one.device, one.reason)
+        before = together.get(key, one._replace(readings=0))
+        together[key] = Lost(
+            one.device, min(before.first, one.first), max(before.last, one.last), before.readings + one.readings, one.reason
+        )
+    if len(together) > most:
+        return merged((one._replace(device=EVERY_DEVICE) for one in together.values()), len(together))
+    return [together[key] for key in sorted(together)]
+
+
+def lost_of(reading: Reading) -> Lost | None:
+    """What a certificate says; ``None`` of any other reading. The inverse of ``certificate``."""
+    values = reading.values
+    if reading.kind is not Kind.GATEWAY or values.get("event") != "loss":
+        return None
+    device, first, last, readings, reason = (values.get(f"loss_{what}") for what in ("device", "from", "to", "count", "reason"))
+    if not (isinstance(device, str) and isinstance(reason, str)):
+        return None
+    if not (isinstance(first, int) and isinstance(last, int) and isinstance(readings, int)):
+        return None
+    return Lost(device, first, last, readings, reason)
 
 
 def certificate(lost: Lost, place: Place, number: int) -> Reading:

@@ -10,12 +10,11 @@ BATCH_AGE_US = 10_000_000
 
 
 class Tail(NamedTuple):
-    """From chunk ``first`` on: ``size`` bytes of JSON in ``stored`` bytes; ``since`` is when it began, UTC microseconds."""
+    """From chunk ``first`` on: ``size`` bytes of JSON; ``since`` is when it began, UTC microseconds."""
 
     first: int = 0
     readings: int = 0
     size: int = 0
-    stored: int = 0
     first_at: int = 0
     since: int = 0
 
@@ -24,7 +23,6 @@ class Tail(NamedTuple):
         return begun._replace(
             readings=begun.readings + chunk.readings,
             size=begun.size + chunk.size,
-            stored=begun.stored + len(chunk.body),
             first_at=min(begun.first_at, chunk.first_at),
         )
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.outbox.chunk import Chunk, chunk_of, readings_of, text_of
-from edge.outbox.loss import DAMAGED, FULL, Place, certificate, given_up
+from edge.outbox.loss import DAMAGED, FULL, OLD, THINNED, Lost, Place, certificate, given_up, lost_of, merged
 from edge.outbox.tail import BATCH_AGE_US, BATCH_BYTES, BATCH_READINGS, EMPTY, Tail
+from edge.outbox.thin import Tally, Thinned, thin
 from telemetry.metric import Kind
 from telemetry.reading import Micros, Reading, faults_of
 
@@ -62,7 +63,7 @@ def test_a_tail_is_due_by_count_size_or_age(tail: Tail, now: int, due: bool) -> 
 
 def test_a_tail_begins_with_its_first_chunk_and_keeps_its_earliest_instant() -> None:
     tail = EMPTY.with_chunk(7, chunk(2, 10, T0 + 5), T0 + 9).with_chunk(8, chunk(3, 20, T0 + 1), T0 + 10)
-    assert tail == Tail(first=7, readings=5, size=30, stored=8, first_at=T0 + 1, since=T0 + 9)
+    assert tail == Tail(first=7, readings=5, size=30, first_at=T0 + 1, since=T0 + 9)
 
 
 def test_a_tail_has_room_for_a_batch_and_no_more_but_always_for_a_first_chunk() -> None:
@@ -74,7 +75,8 @@ def test_a_tail_has_room_for_a_batch_and_no_more_but_always_for_a_first_chunk() 
 
 def test_what_is_given_up_is_told_device_by_device_and_the_unreadable_after_them() -> None:
     sound = chunk_of([reading(3, "meter-b"), reading(1, "meter-a"), reading(2, "meter-b")])
-    lost = given_up([sound, sound._replace(crc=0, readings=4)], T0 + 9)
+    carried, lost = given_up([sound, sound._replace(crc=0)], 7, T0 + 1, T0 + 9, FULL)
+    assert carried == []
     assert lost == [
         ("meter-a", T0 + 1, T0 + 1, 1, FULL),
         ("meter-b", T0 + 2, T0 + 3, 2, FULL),
@@ -82,12 +84,53 @@ def test_what_is_given_up_is_told_device_by_device_and_the_unreadable_after_them
     ]
 
 
+def test_certificates_that_go_with_their_batch_are_carried_on() -> None:
+    earlier = Lost("meter-a", T0 + 1, T0 + 2, 7, THINNED)
+    chunk = chunk_of([reading(3), certificate(earlier, Place("gw-test", 1, T0 + 3), 0)])
+    carried, lost = given_up([chunk], 2, T0, T0 + 9, FULL)
+    assert carried == [earlier]
+    assert lost == [("b3-meter", T0 + 3, T0 + 3, 1, FULL)]
+
+
+def test_losses_of_a_device_are_put_together_by_their_reason() -> None:
+    losses = [Lost("meter-a", T0, T0 + 5, 3, FULL), Lost("meter-a", T0 + 9, T0 + 9, 1, FULL), Lost("meter-a", T0, T0, 1, OLD)]
+    assert merged(losses) == [("meter-a", T0, T0, 1, OLD), ("meter-a", T0, T0 + 9, 4, FULL)]
+    losses.append(Lost("meter-b", T0 - 1, T0, 2, FULL))
+    assert merged(losses, most=2) == [("*", T0, T0, 1, OLD), ("*", T0 - 1, T0 + 9, 6, FULL)]
+
+
 def test_a_certificate_is_a_sound_reading_and_the_same_each_time_it_is_made() -> None:
-    (lost,) = given_up([chunk_of([reading(1)])], T0 + 9)
+    _, (lost,) = given_up([chunk_of([reading(1)])], 1, T0, T0 + 9, FULL)
     place = Place("gw-test", 7, T0 + 9)
     made = certificate(lost, place, 0)
     assert faults_of(made) == []
+    assert lost_of(made) == lost
     assert made == certificate(lost, place, 0)
     others = {certificate(lost, place, 1).at, certificate(lost, place._replace(seq=8), 0).at}
     assert made.at not in others
     assert len(others) == 2
+
+
+def thinned(*offsets_s: int, device: str = "b3-meter", keep_some: bool = True) -> Thinned:
+    return thin([reading(s * 1_000_000, device) for s in offsets_s], {}, {}, T0, keep_some=keep_some)
+
+
+def test_thinning_keeps_one_reading_a_minute_of_each_device_and_counts_the_others() -> None:
+    left = 60 - T0 // 1_000_000 % 60  # seconds to the next minute
+    found = thinned(0, 1, 2, left, left + 1)
+    assert [one.at for one in found.kept] == [T0, T0 + left * 1_000_000]
+    assert found.tallies == {"b3-meter": Tally(T0 + 1_000_000, T0 + (left + 1) * 1_000_000, 3, T0)}
+
+
+def test_thinning_tells_metrics_apart_and_leaves_events_alone() -> None:
+    other = Reading(device="b3-meter", kind=Kind.ENERGY, at=T0 + 1, values={"current": 1.0})
+    event = Reading(device="b3-meter", kind=Kind.ENERGY, at=T0 + 2, values={"event": "tamper"}, event_id="e1")
+    assert thin([reading(0), other, event, reading(3)], {}, {}, T0, keep_some=True).kept == [reading(0), other, event]
+    assert thin([reading(0), other, event], {}, {}, T0, keep_some=False).kept == [event]
+
+
+def test_thinning_goes_on_where_it_was() -> None:
+    first = thin([reading(0), reading(1)], {}, {}, T0, keep_some=True)
+    second = thin([reading(2)], first.tallies, first.minutes, T0 + 5, keep_some=True)
+    assert second.kept == []
+    assert second.tallies == {"b3-meter": Tally(T0 + 1, T0 + 2, 2, T0)}

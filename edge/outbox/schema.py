@@ -1,0 +1,78 @@
+"""The tables of the outbox's file, their version, and how a file of an older version becomes one of this.
+
+Every row but a chunk's has a checksum of all its columns; a chunk's is of its body alone, because what else stands in it is
+said again by the batch that names it, or is counted anew from the body. A batch without chunks is a tombstone: ``first`` is
+``last + 1`` or its certificates are there.
+"""
+
+import sqlite3
+import zlib
+
+SCHEMA = 2
+
+COLUMNS = {
+    "epoch": "n, id, before, before_urgent, before_bulk",
+    "batch": "epoch, lane, seq, first, last, count, first_at, sealed_at, certificates",
+    "mark": "epoch, lane, seq",
+    "thinned": "device, first, last, count, since",
+}
+"""What the checksum of a row covers, in this order."""
+
+_TABLES = (
+    "CREATE TABLE epoch (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, before TEXT, before_urgent INTEGER NOT NULL,"
+    " before_bulk INTEGER NOT NULL, crc INTEGER)",
+    "CREATE TABLE chunk (lane TEXT NOT NULL, n INTEGER NOT NULL, count INTEGER NOT NULL, first_at INTEGER NOT NULL,"
+    " size INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (lane, n)) WITHOUT ROWID",
+    "CREATE TABLE batch (epoch INTEGER NOT NULL, lane TEXT NOT NULL, seq INTEGER NOT NULL, first INTEGER NOT NULL,"
+    " last INTEGER NOT NULL, count INTEGER NOT NULL, first_at INTEGER NOT NULL, sealed_at INTEGER NOT NULL, certificates BLOB,"
+    " crc INTEGER, PRIMARY KEY (epoch, lane, seq)) WITHOUT ROWID",
+    "CREATE TABLE mark (epoch INTEGER NOT NULL, lane TEXT NOT NULL, seq INTEGER NOT NULL, crc INTEGER,"
+    " PRIMARY KEY (epoch, lane)) WITHOUT ROWID",
+    "CREATE TABLE thinned (device TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL,"
+    " since INTEGER NOT NULL, crc INTEGER) WITHOUT ROWID",
+)
+_FROM_1 = (
+    "ALTER TABLE epoch ADD COLUMN crc INTEGER",
+    "ALTER TABLE batch DROP COLUMN stored",
+    "ALTER TABLE batch ADD COLUMN crc INTEGER",
+    "ALTER TABLE mark ADD COLUMN crc INTEGER",
+    _TABLES[4],
+    *(f"UPDATE {table} SET crc = row_crc({COLUMNS[table]})" for table in ("epoch", "batch", "mark")),  # noqa: S608 - constants
+)
+_STEPS = {0: _TABLES, 1: _FROM_1}
+
+
+def row_crc(*columns: object) -> int:
+    return zlib.crc32("|".join(map(str, columns)).encode())
+
+
+def version_of(db: sqlite3.Connection) -> int:
+    """0 of a file without tables."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def upgrade(db: sqlite3.Connection) -> None:
+    """Makes the tables, or makes them of this version, wholly or not at all; ``db`` commits by itself otherwise."""
+    version = version_of(db)
+    if version == SCHEMA:
+        return
+    db.create_function("row_crc", -1, row_crc, deterministic=True)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in _STEPS[version]:
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version={SCHEMA}")
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def first_page() -> bytes:
+    """The first page of an empty file of ours, which holds its header and its tables' places."""
+    with sqlite3.connect(":memory:", isolation_level=None) as db:
+        upgrade(db)
+        return db.serialize()[:PAGE]
+
+
+PAGE = 4096

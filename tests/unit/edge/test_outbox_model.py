@@ -1,0 +1,172 @@
+"""The outbox against a plain list: whatever happens in whatever order, each reading is there, acknowledged or certified."""
+
+import random
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from edge.outbox import EpochUnknown, MarkBeyond, Outbox, Sealed
+from edge.outbox.chunk import readings_of
+from edge.outbox.loss import FULL
+from telemetry.batch import Lane, decode
+from telemetry.metric import Kind
+from telemetry.reading import Micros, Reading
+
+T0 = 1_700_000_000_000_000
+BUDGET = 120_000
+
+
+class OutboxModel(RuleBasedStateMachine):
+    """``waiting``: instants accepted and not acknowledged. ``certified``: what acknowledged certificates told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.now = Micros(T0)
+        self.waiting: set[int] = set()
+        self.acknowledged: set[int] = set()
+        self.certified = 0
+        self.accepted = 0
+        self.content: dict[tuple[str, Lane, int], bytes] = {}
+        self.events: set[int] = set()
+
+    def teardown(self) -> None:
+        self.outbox.close()
+        shutil.rmtree(self.folder)
+
+    @initialize()
+    def open(self) -> None:
+        self.outbox = Outbox.open(self.folder / "outbox.db", gateway="gw-test", now=self.now, max_bytes=BUDGET)
+
+    @rule(lane=st.sampled_from(Lane), count=st.integers(1, 200), seconds=st.integers(0, 90))
+    def append(self, lane: Lane, count: int, seconds: int) -> None:
+        self.now = Micros(self.now + seconds * 1_000_000)
+        chance = random.Random(self.accepted)
+        count = count if lane is Lane.BULK else 1
+        given = [
+            Reading(
+                device=f"meter-{k % 3}", kind=Kind.ENERGY, at=self.now + self.accepted + k, values={"voltage": chance.random()}
+            )
+            for k in range(count)
+        ]
+        self.outbox.append(given, lane, self.now)
+        self.accepted += count
+        self.waiting |= {one.at for one in given}
+        if lane is Lane.URGENT:
+            self.events |= {one.at for one in given}
+
+    @rule(force=st.booleans())
+    def seal(self, force: bool) -> None:
+        self.outbox.seal(self.now, force=force)
+
+    @rule()
+    def roll(self) -> None:
+        self.outbox.roll()
+
+    @rule()
+    def kill(self) -> None:
+        """The earlier one is never told: as after a SIGKILL."""
+        self.outbox._thread.shutdown()
+        self.outbox._file._db.close()
+        self.open()
+
+    @rule(share=st.floats(0, 1))
+    def give_up(self, share: float) -> None:
+        self.outbox._room.evict_down_to(int(self.outbox._file.used() * share), FULL)
+
+    @precondition(lambda self: self.unacknowledged())
+    @rule(data=st.data())
+    def acknowledge(self, data: st.DataObject) -> None:
+        span = data.draw(st.sampled_from(self.unacknowledged()), label="stream")
+        upto = data.draw(st.integers(span.first, span.last), label="seq")
+        for sealed in self.outbox.batches(span.epoch, span.lane, span.first - 1, upto - span.first + 1):
+            instants, told = self.taken(sealed)
+            self.acknowledged |= instants
+            self.certified += told
+        assert self.outbox.acknowledge(span.epoch, span.lane, upto, self.now) == upto - span.first + 1
+        assert self.outbox.acknowledge(span.epoch, span.lane, upto, self.now) == 0
+
+    @rule(beyond=st.integers(1, 1 << 62))
+    def forge(self, beyond: int) -> None:
+        current = self.outbox.spans()[-1]
+        before = self.outbox.pending()
+        for epoch, error in ((current.epoch, MarkBeyond), ("0" * 16, EpochUnknown)):
+            try:
+                self.outbox.acknowledge(epoch, current.lane, current.last + beyond, self.now)
+            except error:
+                continue
+            raise AssertionError("it was believed")
+        assert self.outbox.pending() == before
+
+    @rule()
+    def replay(self) -> None:
+        """Only what was acknowledged, each batch once, in the order of their places."""
+        places = []
+        after = (0, Lane.BULK, 0)
+        while found := self.outbox.kept(T0, self.now + 1, after, 3):
+            places += [(sealed.n, sealed.lane, sealed.seq) for sealed in found]
+            after = places[-1]
+            for sealed in found:
+                assert self.taken(sealed)[0] <= self.acknowledged
+        assert places == sorted(set(places))
+
+    @invariant()
+    def a_sealed_batch_never_changes_but_into_its_certificates(self) -> None:
+        for sealed in self.batches():
+            key, message = (sealed.epoch, sealed.lane, sealed.seq), sealed.message(self.now, False)
+            readings = decode(message).batch.readings
+            lost = any(one.values.get("loss_reason") == FULL for one in readings) or not readings
+            if not lost:
+                body = repr(readings).encode()
+                assert self.content.setdefault(key, body) == body
+
+    @invariant()
+    def every_reading_is_there_acknowledged_or_certified(self) -> None:
+        found, told = Counter[int](), self.certified
+        for sealed in self.batches():
+            instants, more = self.taken(sealed)
+            found.update(instants)
+            told += more
+        assert max(found.values(), default=1) == 1
+        assert not found.keys() & self.acknowledged
+        there = len(found) + self.unsealed() + len(self.acknowledged)
+        thinned = sum(tally.readings for tally in self.outbox._tallies.values())
+        assert there + told + thinned == self.accepted
+        assert self.events <= found.keys() | self.acknowledged
+
+    @invariant()
+    def it_stays_within_its_budget(self) -> None:
+        urgent = 200 * len(self.events)
+        assert self.outbox._file.used() <= BUDGET + urgent
+
+    def taken(self, sealed: Sealed) -> tuple[set[int], int]:
+        readings = decode(sealed.message(self.now, False)).batch.readings
+        lost = [one for one in readings if one.values.get("event") == "loss"]
+        return {one.at for one in readings if one.kind is Kind.ENERGY}, sum(int(one.values["loss_count"]) for one in lost)
+
+    def unsealed(self) -> int:
+        """Readings in tails, and what certificates among them tell."""
+        return sum(self.counted(tail.first, lane) for lane, tail in self.outbox._tails.items() if tail.readings)
+
+    def counted(self, first: int, lane: Lane) -> int:
+        kept = [one for _, chunk in self.outbox._file.chunks(lane, first) for one in readings_of(chunk) or ()]
+        return sum(int(one.values.get("loss_count", 1)) for one in kept)
+
+    def unacknowledged(self) -> list:  # type: ignore[type-arg]
+        return [span for span in self.outbox.spans() if span.last >= span.first]
+
+    def batches(self) -> list[Sealed]:
+        return [
+            sealed
+            for span in self.outbox.spans()
+            for sealed in self.outbox.batches(span.epoch, span.lane, span.first - 1, 10_000)
+        ]
+
+
+OutboxModel.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestOutboxModel = OutboxModel.TestCase
