@@ -1,6 +1,8 @@
 """Tells each gateway, signed and retained, what is durable here: the lower of all sinks' watermarks, per epoch and lane.
 
-Cumulative, so a lost acknowledgement costs nothing; several that fall together are said once.
+1. Cumulative, so a lost acknowledgement costs nothing; several that fall together are said once.
+2. What says nothing new is said to a gateway that sent again what it had sent, or that was told nothing for ``QUIET_US``:
+   then it knows that the centre is there, though a store is not.
 """
 
 import asyncio
@@ -14,18 +16,22 @@ from telemetry.reading import Micros
 
 MARKS = 32
 REJECTED = 32
-_PAUSE_S = 0.02
+QUIET_US = 5_000_000
+_PAUSE_S = 0.05
 
 
 class Acknowledger:
-    """``durables`` are the sinks' watermarks, seen live. ``key`` gives a gateway's key, or ``None`` when it has none."""
+    """``durables`` are the sinks' watermarks, seen live. ``key`` gives a gateway's key, or ``None`` when it has none.
+
+    ``credit`` is how many batches a second each gateway may backfill, as it is now.
+    """
 
     def __init__(
         self,
         durables: Sequence[Mapping[Stream, int]],
         key: Callable[[GatewayRef], bytes | None],
         clock: Callable[[], Micros],
-        credit: float,
+        credit: Callable[[], float],
     ) -> None:
         self._durables = durables
         self._key = key
@@ -33,17 +39,26 @@ class Acknowledger:
         self._credit = credit
         self._streams: dict[GatewayRef, OrderedDict[Stream, None]] = {}
         self._rejected: dict[GatewayRef, deque[ack.Rejected]] = {}
+        self._said: dict[GatewayRef, tuple[Micros, frozenset[ack.Mark]]] = {}
         self._due: set[GatewayRef] = set()
+        self._again: set[GatewayRef] = set()
         self._some = asyncio.Event()
         for durable in durables:
             for stream in durable:
                 self._remember(stream)
 
+    def heard(self, stream: Stream) -> None:
+        """Something of this stream came that is not durable yet."""
+        self._remember(stream)
+        ref = stream.ref
+        said = self._said.get(ref)
+        if said is None or abs(self._clock() - said[0]) > QUIET_US:
+            self._repeat((ref,))
+
     def touch(self, stream: Stream) -> None:
         """The gateway waits for word of this stream, new or not."""
         self._remember(stream)
-        self._due.add(stream.ref)
-        self._some.set()
+        self._repeat((stream.ref,))
 
     def confirmed(self, streams: Iterable[Stream]) -> None:
         """A sink made more of these durable."""
@@ -54,11 +69,11 @@ class Acknowledger:
         """This batch was set aside as poison."""
         said = self._rejected.setdefault(stream.ref, deque(maxlen=REJECTED))
         said.append(ack.Rejected(stream.epoch, Lane(stream.lane), seq, seq, reason[:256]))
+        self._repeat((stream.ref,))
 
     def greet(self) -> None:
         """Every gateway ever heard learns that the centre is here."""
-        self._due.update(self._streams)
-        self._some.set()
+        self._repeat(self._streams)
 
     async def run(self, publish: Callable[[GatewayRef, bytes], Awaitable[None]]) -> None:
         """Publishes until cancelled. What was due and could not be said stays due."""
@@ -67,27 +82,38 @@ class Acknowledger:
             self._some.clear()
             for ref in list(self._due):
                 self._due.discard(ref)
-                message = self.message(ref)
-                if message is None:
+                marks = self._marks(ref)
+                said = self._said.get(ref)
+                if (key := self._key(ref)) is None or (said and said[1] == frozenset(marks) and ref not in self._again):
                     continue
+                self._again.discard(ref)
                 try:
-                    await publish(ref, message)
+                    await publish(ref, self._signed(ref, key, marks))
                 except BaseException:
-                    self._due.add(ref)
+                    self._repeat((ref,))
                     raise
+                self._said[ref] = (self._clock(), frozenset(marks))
             await asyncio.sleep(_PAUSE_S)
 
     def message(self, ref: GatewayRef) -> bytes | None:
         """The signed acknowledgement as it would go out now."""
         key = self._key(ref)
-        if key is None:
-            return None
-        marks = [
+        return None if key is None else self._signed(ref, key, self._marks(ref))
+
+    def _marks(self, ref: GatewayRef) -> list[ack.Mark]:
+        return [
             ack.Mark(stream.epoch, Lane(stream.lane), min(durable.get(stream, 0) for durable in self._durables))
             for stream in self._streams.get(ref, ())
         ]
+
+    def _signed(self, ref: GatewayRef, key: bytes, marks: list[ack.Mark]) -> bytes:
         rejected = list(self._rejected.get(ref, ()))
-        return ack.encode(ack.Ack(at=self._clock(), marks=marks, rejected=rejected, credit=self._credit), ref, key)
+        return ack.encode(ack.Ack(at=self._clock(), marks=marks, rejected=rejected, credit=self._credit()), ref, key)
+
+    def _repeat(self, refs: Iterable[GatewayRef]) -> None:
+        self._due.update(refs)
+        self._again.update(refs)
+        self._some.set()
 
     def _remember(self, stream: Stream) -> None:
         streams = self._streams.setdefault(stream.ref, OrderedDict())

@@ -6,23 +6,19 @@
 4. What an unregistered gateway sends is counted and not taken.
 5. A batch that comes because a replay was asked for is stored again and nothing else: no order, no count, no rule.
 
-``Intake`` decides and hands over; ``run`` is its MQTT shell. Lost messages, full queues and kills need no care here: what is
-not acknowledged comes again.
+It decides and hands over, and waits for nothing; ``ingest.reception`` is its MQTT shell. Lost messages, full queues and kills
+need no care here: what is not acknowledged comes again.
 """
 
-import asyncio
-import random
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol
 
-import aiomqtt
 import structlog
 
 from ingest.acknowledger import Acknowledger
 from ingest.arrival import Arrival
-from ingest.broker import client
-from ingest.config import CentreConfig
 from ingest.deadletter import DeadLetter
 from ingest.metrics import Stats
 from ingest.registry import Registry
@@ -31,18 +27,14 @@ from ingest.sink import Sink
 from telemetry import batch, presence, topic
 from telemetry.batch import Poison
 from telemetry.command import Reply, decode_reply
-from telemetry.errors import BatchInvalid, CommandInvalid, ConfigInvalid, StoreUnavailable, TopicInvalid
+from telemetry.errors import BatchInvalid, CommandInvalid, TopicInvalid
 from telemetry.identity import GatewayRef, Stream
 from telemetry.reading import Micros
 
 log = structlog.get_logger()
 
-QUEUE = 2_000
-_RECONNECT_S = (0.3, 2.0)
-
-
-Commands = asyncio.Queue[tuple[GatewayRef, bytes]]
-"""Signed commands on their way out; one that is lost is not said again."""
+MAX_STRANGERS = 10_000
+MAX_TOPICS = 65_536
 
 
 class Known(Protocol):
@@ -84,18 +76,20 @@ class Intake:
         self._poison = poison
         self._restore = restore
         self._replied = replied
-        self._root = root
         self._clock = clock
+        self._parse = lru_cache(MAX_TOPICS)(lambda name: topic.parse(root, name.decode()))
         self._strangers: set[GatewayRef] = set()
 
-    async def take(self, name: str, payload: bytes) -> None:
-        """One message, whatever it holds; never raises for what a gateway may send.
+    @property
+    def is_crowded(self) -> bool:
+        """Whether it is better to let messages wait at the broker for a while."""
+        return any(sink.is_crowded for sink in self._sinks)
 
-        Raises ``StoreUnavailable`` when a state or an inventory cannot be kept now.
-        """
+    def take(self, name: bytes, payload: bytes) -> None:
+        """One message, whatever it holds; never raises for what a gateway may send."""
         try:
-            ref, leaf = topic.parse(self._root, name)
-        except TopicInvalid:
+            ref, leaf = self._parse(name)
+        except (TopicInvalid, UnicodeDecodeError):
             return
         if self._gateways.key(ref) is None:
             self._refuse_stranger(ref)
@@ -103,27 +97,23 @@ class Intake:
         try:
             match leaf:
                 case topic.Leaf.UP:
-                    self._take_batch(ref, name, payload)
+                    self._take_batch(ref, payload)
                 case topic.Leaf.STATE:
-                    await self._take_state(ref, presence.decode_state(payload))
+                    self._take_state(ref, presence.decode_state(payload))
                 case topic.Leaf.INVENTORY:
-                    await self._registry.take_inventory(ref, presence.decode_inventory(payload))
+                    self._registry.take_inventory(ref, presence.decode_inventory(payload))
                 case topic.Leaf.REPLY:
                     self._replied(ref, decode_reply(payload))
         except (BatchInvalid, CommandInvalid) as error:
-            self._set_aside(ref, name, str(error), payload)
+            self._set_aside(ref, leaf, str(error), payload)
 
-    def overflowed(self) -> None:
-        """A message came for which there was no room; unless it is acknowledged it comes again."""
-        self._stats.overflowed += 1
-
-    def _take_batch(self, ref: GatewayRef, name: str, payload: bytes) -> None:
+    def _take_batch(self, ref: GatewayRef, payload: bytes) -> None:
         try:
             decoded = batch.decode(payload)
             if decoded.batch.gateway != ref.gateway:
                 raise BatchInvalid(f"a batch of gateway {decoded.batch.gateway!r}")
         except BatchInvalid as error:
-            self._take_undecodable(ref, name, payload, str(error))
+            self._take_undecodable(ref, payload, str(error))
             return
         sealed = decoded.batch
         arrival = Arrival(sealed.stream(ref), sealed.seq, sealed.readings, self._clock(), decoded.poison, decoded.size)
@@ -132,11 +122,11 @@ class Intake:
         else:
             self._push(arrival)
 
-    def _take_undecodable(self, ref: GatewayRef, name: str, payload: bytes, reason: str) -> None:
+    def _take_undecodable(self, ref: GatewayRef, payload: bytes, reason: str) -> None:
         """A batch that can be named goes the way of all batches, with nothing but poison in it."""
         head = batch.head_of(payload)
         if head is None or head.gateway != ref.gateway or head.replay:
-            self._set_aside(ref, name, reason, payload)
+            self._set_aside(ref, topic.Leaf.UP, reason, payload)
             return
         stream = Stream(ref.community, ref.gateway, head.epoch, head.lane)
         self._acknowledger.reject(stream, head.seq, reason)
@@ -145,10 +135,12 @@ class Intake:
     def _push(self, arrival: Arrival) -> None:
         """Hands a batch to every sink."""
         verdicts = [sink.push(arrival) for sink in self._sinks]
-        self._acknowledger.touch(arrival.stream)
-        if set(verdicts) == {Verdict.DUPLICATE}:
+        self._stats.overflowed += Verdict.DROPPED in verdicts
+        if all(verdict is Verdict.DUPLICATE for verdict in verdicts):
             self._stats.duplicates += 1
+            self._acknowledger.touch(arrival.stream)
             return
+        self._acknowledger.heard(arrival.stream)
         self._registry.seen([arrival])
         self._stats.out_of_order += Verdict.HELD in verdicts
         if verdicts[0] in (Verdict.NEW, Verdict.HELD):  # once for each batch, whatever the other sinks make of it
@@ -156,72 +148,18 @@ class Intake:
             for reading in arrival.readings:
                 self._stats.readings[reading.kind] += 1
 
-    async def _take_state(self, ref: GatewayRef, state: presence.State) -> None:
-        await self._registry.take_state(ref, state, self._clock())
+    def _take_state(self, ref: GatewayRef, state: presence.State) -> None:
+        self._registry.take_state(ref, state, self._clock())
         for sink in self._sinks:
             sink.hello(ref, state.hello)
         for span in state.hello:
             self._acknowledger.touch(Stream(ref.community, ref.gateway, span.epoch, span.lane))
 
-    def _set_aside(self, ref: GatewayRef, origin: str, reason: str, body: bytes) -> None:
+    def _set_aside(self, ref: GatewayRef, leaf: topic.Leaf, reason: str, body: bytes) -> None:
         self._stats.dead_letters += 1
-        self._poison(DeadLetter(ref, origin, reason, body))
+        self._poison(DeadLetter(ref, str(leaf), reason, body))
 
     def _refuse_stranger(self, ref: GatewayRef) -> None:
-        if ref not in self._strangers and len(self._strangers) < 10_000:
+        if ref not in self._strangers and len(self._strangers) < MAX_STRANGERS:
             self._strangers.add(ref)
             log.warning("gateway is not registered; nothing of it is taken", gateway=str(ref), cure="linli ingest gateway add")
-
-
-async def run(config: CentreConfig, intake: Intake, acknowledger: Acknowledger, commands: Commands) -> None:
-    """Receives, acknowledges and sends ``commands`` until cancelled; reconnects by itself.
-
-    Also when the database does not take what a gateway says of itself: that is retained, so a new connection brings it again.
-    """
-    broker = config.centre.broker.url
-    trouble = False
-    while True:
-        try:
-            link = client(config, "linli-ingest", max_queued_incoming_messages=QUEUE, overflow=intake.overflowed)
-            async with link:
-                log.info("connected to the broker", broker=broker)
-                trouble = False
-                intake.connected = True
-                await _session(config, link, intake, acknowledger, commands)
-        except* (aiomqtt.MqttError, ConfigInvalid, StoreUnavailable) as group:
-            if not trouble:
-                log.warning("nothing is received; gateways keep their readings", broker=broker, error=_first(group))
-            trouble = True
-        finally:
-            intake.connected = False
-        await asyncio.sleep(random.uniform(*_RECONNECT_S))
-
-
-async def _session(
-    config: CentreConfig, link: aiomqtt.Client, intake: Intake, acknowledger: Acknowledger, commands: Commands
-) -> None:
-    root = config.centre.root
-    for leaf in (topic.Leaf.STATE, topic.Leaf.INVENTORY, topic.Leaf.REPLY, topic.Leaf.UP):
-        await link.subscribe(topic.everyone(root, leaf), qos=1)
-    acknowledger.greet()
-
-    async def publish(ref: GatewayRef, message: bytes) -> None:
-        await link.publish(topic.build(root, ref, topic.Leaf.ACK), message, qos=1, retain=True)
-
-    async def order() -> None:
-        while True:
-            ref, message = await commands.get()
-            await link.publish(topic.build(root, ref, topic.Leaf.CMD), message, qos=1)
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(acknowledger.run(publish), name="acknowledge")
-        group.create_task(order(), name="commands")
-        async for message in link.messages:
-            if isinstance(message.payload, bytes):
-                await intake.take(str(message.topic), message.payload)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> str:
-    """The first cause in a group, however deep."""
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else str(first)

@@ -49,7 +49,7 @@ def families(stats: Stats, alerts: Mapping[tuple[Colour, AlertState], int], gate
         ("batches", stats.batches, "Batches received that were new."),
         ("duplicates", stats.duplicates, "Batches received again and skipped."),
         ("out_of_order", stats.out_of_order, "Batches that came before an earlier one and waited for it."),
-        ("overflowed", stats.overflowed, "Messages that came faster than they were taken; what is not acknowledged comes again."),
+        ("overflowed", stats.overflowed, "Batches that found no room; what is not acknowledged comes again."),
         ("dead_letters", stats.dead_letters, "Messages and readings set aside as poison."),
         ("unasked", stats.unasked, "Replayed batches and replies that no open replay had asked for; they are dropped."),
         ("store_errors", stats.store_errors, "Writes that a store did not confirm."),

@@ -1,6 +1,7 @@
 """What exists: the gateways with what they last said of themselves, their devices, and when each was last heard.
 
-1. A gateway's word is durable when ``take_state`` or ``take_inventory`` returns; after a restart it is known again.
+1. A gateway's word is known at once and becomes durable behind it, many in one transaction (``run``): the broker retains it
+   too, so what a crash left out comes again with the next connection. A hello alone is not written.
 2. ``find`` and ``zone_of`` answer from memory and may be asked from any thread: a gateway's devices are replaced as a whole.
 3. When a device was last heard, and a gateway's health, live in memory alone and are bounded: ``MAX_HEARD`` devices a gateway.
 4. Nothing outside a scope leaves ``devices`` and ``gateways``.
@@ -8,6 +9,7 @@
 Whether a gateway is registered is decided before its word comes here.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ import structlog
 
 from ingest.arrival import Arrival
 from ingest.database import Database, metadata
-from telemetry.errors import BatchInvalid
+from telemetry.errors import BatchInvalid, StoreUnavailable
 from telemetry.identity import GatewayRef, Scope
 from telemetry.metric import Kind, Value
 from telemetry.presence import Device, Inventory, State, decode_inventory, decode_state, encode
@@ -26,6 +28,8 @@ from telemetry.reading import Micros, Reading
 log = structlog.get_logger()
 
 MAX_HEARD = 10_000
+_WRITE_EVERY_S = 1.0
+_RETRY_S = 5.0
 
 _presence = sa.Table(
     "gateway_presence",
@@ -80,6 +84,8 @@ class Registry:
         self._devices: dict[GatewayRef, dict[str, Device]] = {}
         self._heard: dict[GatewayRef, dict[str, Heard]] = {}
         self._health: dict[GatewayRef, dict[str, Value]] = {}
+        self._unwritten: dict[tuple[GatewayRef, str], tuple[int, bytes]] = {}
+        self._some = asyncio.Event()
 
     async def open(self) -> None:
         """Recalls what was known before the restart."""
@@ -93,22 +99,54 @@ class Registry:
             except BatchInvalid as error:
                 log.warning("stored presence left out", gateway=str(ref), leaf=row.leaf, reason=str(error))
 
-    async def take_state(self, ref: GatewayRef, state: State, at: int) -> None:
+    async def run(self) -> None:
+        """Makes durable what gateways say, until cancelled."""
+        late = False
+        while True:
+            await self._some.wait()
+            try:
+                await self.write()
+                late = False
+            except StoreUnavailable as error:
+                if not late:
+                    log.error("what gateways say of themselves waits for the database", error=str(error))
+                late = True
+            await asyncio.sleep(_RETRY_S if late else _WRITE_EVERY_S)
+
+    async def write(self) -> None:
+        """Everything taken so far is durable on return. Raises ``StoreUnavailable``."""
+        self._some.clear()
+        words, self._unwritten = self._unwritten, {}
+        rows = [
+            {"community": ref.community, "gateway": ref.gateway, "leaf": leaf, "taken_at": at, "body": body}
+            for (ref, leaf), (at, body) in words.items()
+        ]
+        try:
+            if rows:
+                statement = sa.insert(_presence).prefix_with("OR REPLACE")
+                await self._database.write(lambda connection: connection.execute(statement, rows))
+        except StoreUnavailable:
+            self._unwritten = words | self._unwritten
+            self._some.set()
+            raise
+
+    def take_state(self, ref: GatewayRef, state: State, at: int) -> None:
         """``at`` is when it came, UTC microseconds. A retained state that comes again is no news."""
         known = self._states.get(ref)
         if known and known[1] == state:
             return
-        await self._keep(ref, "state", encode(state), at)
+        if known is None or _essence(known[1]) != _essence(state):
+            self._keep(ref, "state", encode(state), at)
         self._states[ref] = (Micros(at), state)
         if known is None or known[1].online != state.online:
             log.info("gateway state changed", gateway=str(ref), online=state.online)
 
-    async def take_inventory(self, ref: GatewayRef, inventory: Inventory) -> None:
+    def take_inventory(self, ref: GatewayRef, inventory: Inventory) -> None:
         """The gateway's devices are now these and no others."""
         devices = _by_id(inventory)
         if self._devices.get(ref) == devices:
             return
-        await self._keep(ref, "inventory", encode(inventory), inventory.at)
+        self._keep(ref, "inventory", encode(inventory), inventory.at)
         self._devices[ref] = devices
         log.info("inventory taken", gateway=str(ref), devices=len(devices))
 
@@ -182,9 +220,14 @@ class Registry:
         if reading.kind is Kind.GATEWAY and not reading.event_id:
             self._health.setdefault(arrival.stream.ref, {}).update(reading.values)
 
-    async def _keep(self, ref: GatewayRef, leaf: str, body: bytes, at: int) -> None:
-        row = {"community": ref.community, "gateway": ref.gateway, "leaf": leaf, "taken_at": at, "body": body}
-        await self._database.write(lambda connection: connection.execute(sa.insert(_presence).prefix_with("OR REPLACE"), row))
+    def _keep(self, ref: GatewayRef, leaf: str, body: bytes, at: int) -> None:
+        self._unwritten[ref, leaf] = (at, body)
+        self._some.set()
+
+
+def _essence(state: State) -> tuple[object, ...]:
+    """What of a state is worth a write: the hello is news at each connection and of no use after a restart."""
+    return state.online, state.software, state.config_hash, state.inventory_hash
 
 
 def _by_id(inventory: Inventory) -> dict[str, Device]:

@@ -1,7 +1,8 @@
 """Puts each stream's batches in order: sans-IO, one for each durable sink.
 
 1. What it gives out is contiguous per stream: seq n is given out once, after n-1.
-2. What came before is held back, at most ``HELD`` batches a gateway; more are dropped, and come again.
+2. What came too early is held back, at most ``HELD`` batches and ``HELD_BYTES`` a gateway and ``HELD_BYTES_IN_ALL``; more are
+   dropped, and come again.
 3. A stream that is not known yet starts at 1, or where the gateway's hello says that its unacknowledged part starts: that
    is believed when a batch from there on has come too. A hello alone moves nothing and makes nothing grow.
 """
@@ -16,6 +17,8 @@ from telemetry.identity import GatewayRef, Stream
 from telemetry.presence import Span
 
 HELD = 128
+HELD_BYTES = 4 << 20
+HELD_BYTES_IN_ALL = 32 << 20
 UNKNOWN = "acknowledged before, not in this store"
 ROLLED_BACK = "the gateway lost what it had sent"
 
@@ -50,6 +53,8 @@ class Sequencer:
         self._next = {stream: seq + 1 for stream, seq in watermarks.items()}
         self._held: dict[Stream, dict[int, Arrival]] = {}
         self._holding: Counter[GatewayRef] = Counter()
+        self._holding_bytes: Counter[GatewayRef] = Counter()
+        self._bytes = 0
         self._starts: dict[GatewayRef, dict[Stream, int]] = {}
 
     def push(self, arrival: Arrival) -> tuple[Verdict, list[Arrival]]:
@@ -105,10 +110,13 @@ class Sequencer:
         stream, seq = arrival.stream, arrival.seq
         if seq in self._held.get(stream, ()):
             return Verdict.DUPLICATE
-        if self._holding[stream.ref] >= HELD:
+        size = self._holding_bytes[stream.ref] + arrival.size
+        if self._holding[stream.ref] >= HELD or size > HELD_BYTES or self._bytes + arrival.size > HELD_BYTES_IN_ALL:
             return Verdict.DROPPED
         self._held.setdefault(stream, {})[seq] = arrival
         self._holding[stream.ref] += 1
+        self._holding_bytes[stream.ref] = size
+        self._bytes += arrival.size
         return Verdict.HELD
 
     def _release(self, stream: Stream, seq: int) -> Arrival | None:
@@ -116,6 +124,8 @@ class Sequencer:
         arrival = held.pop(seq, None) if held else None
         if arrival is not None:
             self._holding[stream.ref] -= 1
+            self._holding_bytes[stream.ref] -= arrival.size
+            self._bytes -= arrival.size
         if not held:
             self._held.pop(stream, None)
         return arrival

@@ -15,13 +15,14 @@ from pathlib import Path
 import structlog
 
 from ingest import config as configuration
-from ingest import intake
+from ingest import intake, reception
 from ingest.acknowledger import Acknowledger
 from ingest.alerts import AlertEngine, Alerts, load_rules
 from ingest.api import Feed, Parts, create_app, listen, serve
 from ingest.arrival import Arrival
 from ingest.auditor import Auditor
 from ingest.config import CentreConfig
+from ingest.credit import Credit
 from ingest.database import Database
 from ingest.deadletter import DeadLetters
 from ingest.gaps import Gaps
@@ -44,6 +45,8 @@ log = structlog.get_logger()
 
 TICK_S = 1.0
 MAX_COMMANDS = 100
+RULES_GATHER_S = 0.1
+RULES_GROUP = 2_000
 STORE_GATHER_S = 0.2
 
 
@@ -117,7 +120,8 @@ class Service:
         self._letters = DeadLetters(database, intake.wall_clock)
         self._gaps = Gaps(database)
         self._points = Points(store, database, self._stats, intake.wall_clock)
-        self._commands: intake.Commands = asyncio.Queue(MAX_COMMANDS)
+        self._credit = Credit(config.centre.backfill_credit)
+        self._commands: reception.Commands = asyncio.Queue(MAX_COMMANDS)
         rules = load_rules([config.path(name) for name in config.centre.rules], self._gateways.site_keys())
         self._engine = AlertEngine(rules, database, self._registry, self._feed.beat)
         self._alerts = Alerts(database)
@@ -135,7 +139,7 @@ class Service:
         await self._engine.open()
         sinks = await self._sinks(lambda streams: acknowledger.confirmed(streams))
         acknowledger = Acknowledger(
-            [sink.durable for sink in sinks], self._gateways.key, intake.wall_clock, self._config.centre.backfill_credit
+            [sink.durable for sink in sinks], self._gateways.key, intake.wall_clock, lambda: self._credit.batches_s
         )
         taking = intake.Intake(
             sinks,
@@ -152,9 +156,10 @@ class Service:
             tasks = [group.create_task(sink.run(), name=sink.name) for sink in sinks]
             tasks += [
                 group.create_task(self._letters.run(), name="dead letters"),
+                group.create_task(self._registry.run(), name="registry"),
                 group.create_task(self._keep_time(sinks), name="timers"),
                 group.create_task(self._replays.run(), name="replays"),
-                group.create_task(intake.run(self._config, taking, acknowledger, self._commands), name="intake"),
+                group.create_task(reception.run(self._config, taking, acknowledger, self._commands), name="intake"),
             ]
             await self._answer(lambda: _failing(sinks, taking), listener, stop)
             for task in tasks:
@@ -163,7 +168,15 @@ class Service:
     async def _sinks(self, confirmed: Callable[[Sequence[Stream]], None]) -> tuple[Sink, ...]:
         engine, store = self._engine, self._store
         return (
-            Sink("alerts", self._judge, self._passing("alerts", engine.advance), await engine.watermarks(), confirmed),
+            Sink(
+                "alerts",
+                self._judge,
+                self._passing("alerts", engine.advance),
+                await engine.watermarks(),
+                confirmed,
+                RULES_GATHER_S,
+                RULES_GROUP,
+            ),
             Sink(
                 "points",
                 self._points.keep,
@@ -201,6 +214,7 @@ class Service:
                 late = True
             self._stats.store_errors = sum(sink.errors for sink in sinks)
             self._stats.rule_failures = self._engine.failures
+            self._credit.advance(max(sink.fullness for sink in sinks))
             await asyncio.sleep(TICK_S)
 
     async def _answer(self, failing: Callable[[], list[str]], listener: socket.socket, stop: asyncio.Event) -> None:

@@ -1,34 +1,38 @@
-"""A durable sink: takes ordered batches, writes them in groups, and knows what is durable.
+"""A durable sink: takes batches, puts them in order, writes them in groups, and knows what is durable.
 
 1. ``durable`` only says what the sink confirmed; it never runs ahead.
-2. Bounded: past ``CAPACITY`` readings it takes no more; the gateway sends them again, because they are not acknowledged.
+2. Bounded, and fair between gateways (``ingest.waiting``): what finds no room comes again, because it is not acknowledged.
 3. A sink that is down holds up nobody but itself.
 4. A gap is settled in its turn, after what came before it: noted, and then passed over.
 """
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
 from ingest.arrival import Arrival
 from ingest.sequencer import Gap, Sequencer, Verdict
+from ingest.waiting import CAPACITY, Waiting
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef, Stream
 from telemetry.presence import Span
 
 log = structlog.get_logger()
 
-CAPACITY = 200_000
 GROUP = 20_000
 GAPS_TOLD = 1_000
+STUCK_S = 1.0
 _BACKOFF_S = (0.5, 30.0)
 
 
 class Sink:
     """``write`` makes arrivals durable and ``settle`` a gap, or they raise ``StoreUnavailable``.
 
-    ``confirmed`` is called with the streams of what became durable.
+    ``confirmed`` is called with the streams of what became durable. ``gather_s`` is how long bulk data may wait for more;
+    ``group`` is how many readings are written together.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Sink:
         watermarks: Mapping[Stream, int],
         confirmed: Callable[[Sequence[Stream]], None],
         gather_s: float = 0.0,
+        group: int = GROUP,
     ) -> None:
         self.name = name
         self.durable = dict(watermarks)
@@ -49,10 +54,11 @@ class Sink:
         self._confirmed = confirmed
         self._gather_s = gather_s
         self._sequencer = Sequencer(watermarks)
-        self._waiting: list[Arrival | Gap] = []
-        self._size = 0
+        self._waiting = Waiting(group)
         self._some = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._told: set[Gap] = set()
+        self._begun: float | None = None
 
     def push(self, arrival: Arrival) -> Verdict:
         """Takes a batch, in whatever order it comes."""
@@ -69,6 +75,17 @@ class Sink:
         self._queue(ready)
         return gaps
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether it is better to wait for this sink than to give it more; never while it is down or stuck."""
+        stuck = self._begun is not None and time.monotonic() - self._begun > STUCK_S
+        return self._waiting.is_crowded and not self.failing and not stuck
+
+    @property
+    def fullness(self) -> float:
+        """The share of its room that is taken; of a sink that is down, nothing: holding gateways back would not help it."""
+        return 0.0 if self.failing else self._waiting.load / CAPACITY
+
     def waiting(self) -> list[Arrival]:
         """What was taken and is not confirmed yet."""
         return [item for item in self._waiting if isinstance(item, Arrival)]
@@ -78,22 +95,35 @@ class Sink:
         backoff = _BACKOFF_S[0]
         while True:
             await self._some.wait()
-            if self._gather_s:
-                await asyncio.sleep(self._gather_s)
-            step = self._step()
+            await self._gather()
             try:
-                if isinstance(step, Gap):
-                    await self._settle(step)
-                else:
-                    await self._write(step)
+                await self._step()
             except StoreUnavailable as error:
                 self._note(str(error))
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, _BACKOFF_S[1])
                 continue
+            finally:
+                self._begun = None
             backoff = _BACKOFF_S[0]
             self._note("")
-            self._taken([step] if isinstance(step, Gap) else step)
+            self._taken()
+
+    async def _gather(self) -> None:
+        """Lets more come together, unless there is enough or it is urgent."""
+        if self._gather_s and not self._waiting.hurries:
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._gather_s):
+                    await self._hurry.wait()
+
+    async def _step(self) -> None:
+        self._begun = time.monotonic()
+        step = self._waiting.next()
+        if isinstance(step, Gap):
+            await self._settle(step)
+        else:
+            await self._write(step)
 
     def _skip(self, gap: Gap) -> None:
         new = gap not in self._told and len(self._told) < GAPS_TOLD
@@ -102,35 +132,23 @@ class Sink:
             said = gap._asdict() | {"stream": gap.stream.lane}
             log.warning("gap in a stream", store=self.name, gateway=str(gap.stream.ref), **said)
         if new or gap.passes:
-            self._waiting.append(gap)
+            self._waiting.put_gap(gap)
             self._some.set()
 
     def _queue(self, ready: Sequence[Arrival]) -> bool:
         for arrival in ready:
-            if self._size > CAPACITY:
-                self._sequencer.unpush(arrival)
+            lost = self._waiting.put(arrival)
+            for one in lost:
+                self._sequencer.unpush(one)
+            if arrival in lost:
                 return False
-            self._waiting.append(arrival)
-            self._size += _size(arrival)
             self._some.set()
+            if self._waiting.hurries:
+                self._hurry.set()
         return True
 
-    def _step(self) -> list[Arrival] | Gap:
-        """What is done next, in order: a group of arrivals, or one gap."""
-        size = 0
-        group: list[Arrival] = []
-        for item in self._waiting:
-            if isinstance(item, Gap):
-                return group or item
-            size += _size(item)
-            if group and size > GROUP:
-                break
-            group.append(item)
-        return group
-
-    def _taken(self, done: Sequence[Arrival | Gap]) -> None:
-        del self._waiting[: len(done)]
-        self._size -= sum(_size(item) for item in done if isinstance(item, Arrival))
+    def _taken(self) -> None:
+        done = self._waiting.done()
         if not self._waiting:
             self._some.clear()
         for item in done:
@@ -147,7 +165,3 @@ class Sink:
         elif self.failing and not trouble:
             log.info("store takes readings again", store=self.name)
         self.failing = trouble
-
-
-def _size(arrival: Arrival) -> int:
-    return len(arrival.readings) + 1

@@ -1,13 +1,12 @@
-"""A centre that cannot start says why in one line, and one that is flooded counts what it drops."""
+"""A centre that cannot start says why in one line."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
-from ingest.broker import client
 from ingest.database import Database
-from ingest.service import check, run
+from ingest.service import run
 from telemetry.errors import ConfigInvalid, StoreUnavailable
 from tests.servers import free_port
 
@@ -51,14 +50,3 @@ def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     (tmp_path / "centre.db").write_bytes(b"no database" * 1000)
     with pytest.raises(StoreUnavailable, match=r"centre\.db cannot be used: file is not a database"):
         Database(tmp_path / "centre.db")
-
-
-async def test_a_flooded_connection_counts_what_it_drops(tmp_path: Path) -> None:
-    dropped = []
-    link = client(check(centre(tmp_path, "data")), "test", max_queued_incoming_messages=2, overflow=lambda: dropped.append(1))
-    for _ in range(5):
-        try:
-            link._queue.put_nowait(None)  # type: ignore[arg-type]  # as aiomqtt does with each message
-        except asyncio.QueueFull:
-            continue
-    assert len(dropped) == 3

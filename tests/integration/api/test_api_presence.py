@@ -22,8 +22,8 @@ DOOR = Device(id="b3-roof-door", kind=Kind.ACCESS, profile="zigbee2mqtt-contact"
 async def settle(centre: Centre) -> None:
     registry = centre.parts.registry
     for ref in (REF, GatewayRef(ELSEWHERE, "gw-9")):
-        await registry.take_state(ref, State(online=True, at=NOW, software="0.1.0"), NOW)
-        await registry.take_inventory(ref, Inventory(at=NOW, hash="", devices=[LEVEL, DOOR]))
+        registry.take_state(ref, State(online=True, at=NOW, software="0.1.0"), NOW)
+        registry.take_inventory(ref, Inventory(at=NOW, hash="", devices=[LEVEL, DOOR]))
     health = Reading(device="gw-1", kind=Kind.GATEWAY, at=NOW + 1, values={"oldest_unsent": 1.5, "clock_offset": -0.25})
     level = Reading(device="b3-pump-level", kind=Kind.ENVIRONMENT, at=NOW, values={"level": 0.5})
     registry.seen([Arrival(Stream(*REF, "0" * 16, "bulk"), 1, [level, health], Micros(NOW + 9))])

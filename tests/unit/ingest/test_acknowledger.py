@@ -19,7 +19,7 @@ BULK = Stream(*REF, EPOCH, Lane.BULK)
 
 
 def acknowledger(*durables: dict[Stream, int], key: bytes | None = KEY) -> Acknowledger:
-    return Acknowledger(durables, lambda ref: key, lambda: T0, 20.0)
+    return Acknowledger(durables, lambda ref: key, lambda: T0, lambda: 20.0)
 
 
 def said(made: Acknowledger, ref: GatewayRef = REF) -> ack.Ack:

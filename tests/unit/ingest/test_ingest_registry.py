@@ -55,8 +55,9 @@ def reading(
 
 
 async def test_a_gateways_word_is_known_again_after_a_restart(database: Database, registry: Registry) -> None:
-    await registry.take_state(REF, State(online=True, at=NOW, software="0.1.0"), NOW + 5)
-    await registry.take_inventory(REF, inventory(DOOR, METER))
+    registry.take_state(REF, State(online=True, at=NOW, software="0.1.0"), NOW + 5)
+    registry.take_inventory(REF, inventory(DOOR, METER))
+    await registry.write()
     again = Registry(database)
     await again.open()
     assert again.gateways(Scope(["41"])) == registry.gateways(Scope(["41"]))
@@ -66,7 +67,7 @@ async def test_a_gateways_word_is_known_again_after_a_restart(database: Database
 
 
 async def test_a_device_is_found_in_its_own_gateway_alone(registry: Registry) -> None:
-    await registry.take_inventory(REF, inventory(DOOR))
+    registry.take_inventory(REF, inventory(DOOR))
     assert registry.find(REF, "b3-roof-door") == DOOR
     assert registry.zone_of(REF, "b3-roof-door") == "b3-roof"
     assert registry.find(ELSEWHERE, "b3-roof-door") is None
@@ -74,22 +75,22 @@ async def test_a_device_is_found_in_its_own_gateway_alone(registry: Registry) ->
 
 
 async def test_a_new_inventory_replaces_the_old_one(registry: Registry) -> None:
-    await registry.take_inventory(REF, inventory(DOOR, METER))
-    await registry.take_inventory(REF, inventory(METER))
+    registry.take_inventory(REF, inventory(DOOR, METER))
+    registry.take_inventory(REF, inventory(METER))
     assert [seen.device.id for seen in registry.devices(Scope(["41"]))] == ["b3-meter"]
 
 
 async def test_nothing_outside_a_scope_is_listed(registry: Registry) -> None:
     for ref in (REF, ELSEWHERE):
-        await registry.take_state(ref, State(online=True, at=NOW), NOW)
-        await registry.take_inventory(ref, inventory(DOOR))
+        registry.take_state(ref, State(online=True, at=NOW), NOW)
+        registry.take_inventory(ref, inventory(DOOR))
     assert [seen.ref for seen in registry.devices(Scope(["42"]))] == [ELSEWHERE]
     assert [seen.ref for seen in registry.gateways(Scope(["411202002001"]))] == [REF]
     assert registry.gateways(Scope([])) == []
 
 
 async def test_last_seen_is_the_newest_instant_and_never_ahead_of_the_centres_clock(registry: Registry) -> None:
-    await registry.take_inventory(REF, inventory(METER))
+    registry.take_inventory(REF, inventory(METER))
     assert registry.devices(Scope(["41"]))[0].last_seen is None
     for at, last_seen in ((NOW - 500, NOW - 500), (NOW - 900, NOW - 500), (NOW + 10**9, NOW)):
         registry.seen([arrival(reading(at=at))])
@@ -98,8 +99,8 @@ async def test_last_seen_is_the_newest_instant_and_never_ahead_of_the_centres_cl
 
 
 async def test_a_device_that_does_not_answer_is_offline_and_was_last_seen_when_it_did(registry: Registry) -> None:
-    await registry.take_state(REF, State(online=True, at=NOW), NOW)
-    await registry.take_inventory(REF, inventory(METER))
+    registry.take_state(REF, State(online=True, at=NOW), NOW)
+    registry.take_inventory(REF, inventory(METER))
     assert registry.devices(Scope(["41"]))[0].online is None
     registry.seen([arrival(reading(at=NOW - 300))])
     assert registry.devices(Scope(["41"]))[0].online is True
@@ -111,15 +112,15 @@ async def test_a_device_that_does_not_answer_is_offline_and_was_last_seen_when_i
 
 
 async def test_a_device_is_offline_when_it_says_so_or_its_gateway_is(registry: Registry) -> None:
-    await registry.take_state(REF, State(online=True, at=NOW), NOW)
-    await registry.take_inventory(REF, inventory(METER))
+    registry.take_state(REF, State(online=True, at=NOW), NOW)
+    registry.take_inventory(REF, inventory(METER))
     registry.seen([arrival(reading(at=NOW - 3, values={"online": False}))])
     assert registry.devices(Scope(["41"]))[0].online is False
     registry.seen([arrival(reading(at=NOW - 2, values={"voltage_l1": 1.0}))])
     assert registry.devices(Scope(["41"]))[0].online is False
     registry.seen([arrival(reading(at=NOW - 1, values={"online": True}))])
     assert registry.devices(Scope(["41"]))[0].online is True
-    await registry.take_state(REF, State(online=False, at=NOW), NOW)
+    registry.take_state(REF, State(online=False, at=NOW), NOW)
     assert registry.devices(Scope(["41"]))[0].online is False
 
 

@@ -1,6 +1,5 @@
 """Intake without a broker: what it takes, sets aside, refuses and counts, over real sinks, registry and database."""
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from ingest.sink import Sink
 from telemetry import ack, batch, presence, topic
 from telemetry.batch import Batch, Lane
 from telemetry.command import Reply, encode_reply
-from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef, Scope, Stream
 from telemetry.metric import Kind
 from telemetry.presence import Device, Inventory, Span, State
@@ -48,7 +46,7 @@ class Centre:
         self.stats = Stats()
         self.letters: list[DeadLetter] = []
         self.sinks = tuple(Sink(name, self._write, self._settle, {}, lambda streams: None) for name in ("alerts", "points"))
-        self.acknowledger = Acknowledger([sink.durable for sink in self.sinks], Keys().key, lambda: T0, 50.0)
+        self.acknowledger = Acknowledger([sink.durable for sink in self.sinks], Keys().key, lambda: T0, lambda: 50.0)
         self.registry = Registry(database)
         self.restored: list[tuple[GatewayRef, str, Arrival]] = []
         self.replies: list[tuple[GatewayRef, Reply]] = []
@@ -66,7 +64,7 @@ class Centre:
         )
 
     async def take(self, payload: bytes, leaf: Leaf = Leaf.UP, ref: GatewayRef = REF) -> None:
-        await self.intake.take(topic.build(DEFAULT_ROOT, ref, leaf), payload)
+        self.intake.take(topic.build(DEFAULT_ROOT, ref, leaf).encode(), payload)
 
     def acknowledgement(self) -> ack.Ack:
         message = self.acknowledger.message(REF)
@@ -154,7 +152,7 @@ async def test_a_batch_in_the_name_of_another_gateway_is_set_aside_and_touches_n
 
 @pytest.mark.parametrize("name", ["other/topic", f"{DEFAULT_ROOT}/1/411202002001/gw-test/up", ""])
 async def test_topics_that_are_not_ours_are_passed_over(centre: Centre, name: str) -> None:
-    await centre.intake.take(name, sealed(1, READING))
+    centre.intake.take(name.encode(), sealed(1, READING))
     assert (centre.stats.batches, centre.letters) == (0, [])
 
 
@@ -188,10 +186,3 @@ async def test_an_inventory_tells_what_exists(centre: Centre) -> None:
     device = Device(id="b3-door", kind=Kind.ACCESS, profile="zigbee2mqtt-contact", zone="b3")
     await centre.take(presence.encode(Inventory(at=T0, hash="0", devices=[device])), Leaf.INVENTORY)
     assert centre.registry.zone_of(REF, "b3-door") == "b3"
-
-
-async def test_a_state_that_the_database_does_not_take_now_is_said_to_the_caller(centre: Centre, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "centre.db") as other:
-        other.execute("DROP TABLE gateway_presence")
-    with pytest.raises(StoreUnavailable):
-        await centre.take(presence.encode(State(online=True, at=T0)), Leaf.STATE)

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from ingest import sink as module
+from ingest import waiting
 from ingest.arrival import Arrival
 from ingest.sequencer import UNKNOWN, Gap, Verdict
 from ingest.sink import Sink
+from ingest.waiting import OVERHEAD
 from telemetry.batch import Lane
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef, Stream
@@ -93,10 +95,9 @@ async def test_what_waits_is_written_together_and_in_order() -> None:
     assert store.told == [[1, 2, 3]]
 
 
-async def test_a_group_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GROUP", 10)
+async def test_a_group_is_bounded() -> None:
     store = Store()
-    sink = sink_of(store)
+    sink = Sink("points", store.write, store.settle, {}, store.confirmed.extend, group=10)
     for seq in range(1, 6):
         sink.push(arrival(seq, readings=4))
     async with running(sink):
@@ -120,10 +121,10 @@ async def test_a_store_that_is_down_keeps_what_waits_and_is_asked_again(monkeypa
 
 
 async def test_past_its_capacity_it_takes_nothing_and_takes_it_when_it_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CAPACITY", 10)
+    monkeypatch.setattr(waiting, "CAPACITY", 2 * (OVERHEAD + 1_000))
     store = Store()
     sink = sink_of(store)
-    verdicts = [sink.push(arrival(seq, readings=5)) for seq in (1, 2, 3)]
+    verdicts = [sink.push(arrival(seq)._replace(size=1_000)) for seq in (1, 2, 3)]
     assert verdicts == [Verdict.NEW, Verdict.NEW, Verdict.DROPPED]
     async with running(sink):
         await until(sink, 2)

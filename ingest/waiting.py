@@ -1,0 +1,161 @@
+"""What a sink has taken and not written yet: in order, fair between gateways, bounded. Sans-IO.
+
+1. The order of each stream is kept. Gateways take turns, batch by batch, and urgent lanes go before bulk ones.
+2. Bounded by bytes of JSON, whatever the number of readings. When it is full, room is made at the cost of the gateway that
+   holds most; a gateway that holds its share or more is refused itself.
+3. A group that was given out is given out again, unchanged, until it is ``done``. Gaps come alone, and never two in a row
+   while batches wait: a gateway with many gaps delays the others by one.
+"""
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from itertools import chain
+
+from ingest.arrival import Arrival
+from ingest.sequencer import Gap
+from telemetry.batch import Lane
+from telemetry.identity import GatewayRef
+
+CAPACITY = 24 << 20
+"""Bytes of JSON; decoded readings take about five times as much."""
+OVERHEAD = 512
+"""What a batch or a gap costs beside its readings."""
+
+Item = Arrival | Gap
+_Lane = OrderedDict[GatewayRef, deque[Item]]
+
+
+class Waiting:
+    """``group_readings`` bounds a group; a single larger batch is a group of its own."""
+
+    def __init__(self, group_readings: int) -> None:
+        self._group_readings = group_readings
+        self._urgent: _Lane = OrderedDict()
+        self._bulk: _Lane = OrderedDict()
+        self._load: Counter[GatewayRef] = Counter()
+        self._given: list[Item] = []
+        self._gap_was_last = False
+        self._readings = 0
+        self.load = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._given or self._urgent or self._bulk)
+
+    def __iter__(self) -> Iterator[Item]:
+        return chain(self._given, *self._urgent.values(), *self._bulk.values())
+
+    @property
+    def hurries(self) -> bool:
+        """Whether there is more to do than to gather: something urgent waits, or a whole group."""
+        return bool(self._urgent or self._given) or self._readings >= self._group_readings
+
+    @property
+    def is_crowded(self) -> bool:
+        return self.load > CAPACITY // 2
+
+    def put(self, arrival: Arrival) -> list[Arrival]:
+        """Takes it at the end of its stream; what lost its place for it, or itself when there is no room for it."""
+        ref, cost = arrival.stream.ref, _cost(arrival)
+        lost: list[Arrival] = []
+        while self.load + cost > CAPACITY and self.load:
+            if self._load[ref] + cost > CAPACITY // len(self._load) or (last := self._last_of_heaviest(ref)) is None:
+                return [*lost, arrival]
+            lost.append(last)
+        self._append(arrival, ref, cost)
+        return lost
+
+    def put_gap(self, gap: Gap) -> None:
+        """There is always room for a gap: who puts it bounds their number."""
+        self._append(gap, gap.stream.ref, OVERHEAD)
+
+    def next(self) -> list[Arrival] | Gap:
+        """What is to be done next; again until it is done."""
+        if not self._given:
+            self._given = self._next_gap() if self._gap_was_last is False else []
+            self._given = self._given or self._next_group() or self._next_gap()
+        first = self._given[0]
+        return first if isinstance(first, Gap) else [item for item in self._given if isinstance(item, Arrival)]
+
+    def done(self) -> list[Item]:
+        """The group given out last is durable; what it was."""
+        done, self._given = self._given, []
+        for item in done:
+            self._drop(item)
+        return done
+
+    def _next_gap(self) -> list[Item]:
+        for lane in (self._urgent, self._bulk):
+            for ref, queue in lane.items():
+                if isinstance(queue[0], Gap):
+                    self._gap_was_last = True
+                    return [self._take(lane, ref)]
+        return []
+
+    def _next_group(self) -> list[Item]:
+        self._gap_was_last = False
+        group: list[Item] = []
+        size = 0
+        for lane in (self._urgent, self._bulk):
+            turns = deque(lane)
+            while turns and size < self._group_readings:
+                ref = turns.popleft()
+                head = lane[ref][0]
+                if isinstance(head, Gap):
+                    continue
+                size += len(head.readings) + 1
+                if group and size > self._group_readings:
+                    return group
+                group.append(self._take(lane, ref))
+                if ref in lane:
+                    turns.append(ref)
+        return group
+
+    def _take(self, lane: _Lane, ref: GatewayRef) -> Item:
+        item = lane[ref].popleft()
+        lane.move_to_end(ref)
+        if not lane[ref]:
+            del lane[ref]
+        self._readings -= _readings(item)
+        return item
+
+    def _append(self, item: Item, ref: GatewayRef, cost: int) -> None:
+        lane = self._urgent if item.stream.lane == Lane.URGENT else self._bulk
+        queue = lane.get(ref)
+        if queue is None:
+            queue = lane[ref] = deque()
+        queue.append(item)
+        self._load[ref] += cost
+        self.load += cost
+        self._readings += _readings(item)
+
+    def _last_of_heaviest(self, but: GatewayRef) -> Arrival | None:
+        """Takes away what came last from the gateway that holds most, of its bulk lane if it can be."""
+        heaviest = max((ref for ref in self._load if ref != but), key=self._load.__getitem__, default=None)
+        if heaviest is None:
+            return None
+        for lane in (self._bulk, self._urgent):
+            queue = lane.get(heaviest)
+            if queue and isinstance(queue[-1], Arrival):
+                last = queue.pop()
+                assert isinstance(last, Arrival)
+                if not queue:
+                    del lane[heaviest]
+                self._readings -= _readings(last)
+                self._drop(last)
+                return last
+        return None
+
+    def _drop(self, item: Item) -> None:
+        cost, ref = _cost(item), item.stream.ref
+        self.load -= cost
+        self._load[ref] -= cost
+        if not self._load[ref]:
+            del self._load[ref]
+
+
+def _cost(item: Item) -> int:
+    return OVERHEAD + (item.size if isinstance(item, Arrival) else 0)
+
+
+def _readings(item: Item) -> int:
+    return len(item.readings) + 1 if isinstance(item, Arrival) else 0
