@@ -1,0 +1,47 @@
+"""Runs that must fail: with one promise broken on purpose, the oracle finds the loss. A test that cannot fail proves nothing."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults import oracle
+from tests.faults.disk import Disk
+from tests.faults.rig import LINLI, Rig
+
+pytestmark = pytest.mark.slow
+
+
+def lost(rig: Rig) -> list[oracle.Key]:
+    """What was accepted and is nowhere, after everything else has had its time."""
+    rig.settle(within_s=4, in_order=False)
+    return oracle.missing(rig.settled, rig.stored())
+
+
+def test_without_the_centres_acknowledgement_a_broker_that_is_killed_loses_readings(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.edge.script = ("-m", "tests.faults.programs.forgetful_edge", "--")
+        rig.start()
+        rig.until_accepted(100)
+        rig.centre.kill()
+        rig.until_accepted(300)
+        rig.broker.kill()
+        rig.broker.start()
+        assert lost(rig)
+        assert any(words.startswith("missing") for words in rig.verdict(alerts=False))
+
+
+@pytest.mark.parametrize("level", ["OFF", "NORMAL"])
+def test_without_syncing_every_commit_a_power_cut_loses_readings(tmp_path: Path, level: str, chance: random.Random) -> None:
+    with Disk(tmp_path) as disk, Rig(tmp_path, edge_data=disk.folder / "data") as rig:
+        rig.edge.script = ("-m", "tests.faults.programs.careless_edge", level, "--")
+        rig.start()
+        rig.broker.kill()
+        rig.until_accepted(200)
+        time.sleep(chance.uniform(0.0, 0.5))
+        disk.cut()
+        rig.edge.kill()
+        disk.mount_again()
+        rig.edge.script = LINLI
+        assert lost(rig)
