@@ -107,8 +107,13 @@ class InfluxStore:
         profile = await self._prepared()
         refusals: list[Refusal] = []
         lines = _lines(arrivals, profile, refusals)
-        while block := await asyncio.to_thread(_block, lines, self._writer.max_bytes):
-            refusals += [_refusal(*refused) for refused in await self._writer.write(block)]
+        block = await asyncio.to_thread(_block, lines, self._writer.max_bytes)
+        while block:
+            following = asyncio.get_running_loop().run_in_executor(None, _block, lines, self._writer.max_bytes)
+            try:
+                refusals += [_refusal(*refused) for refused in await self._writer.write(block)]
+            finally:
+                block = await following  # the server works at one block while we encode the next
         return refusals
 
     async def read(self, query: Query) -> list[Row]:
@@ -175,11 +180,15 @@ class InfluxStore:
 
 def _lines(arrivals: Iterable[Arrival], profile: Profile, refusals: list[Refusal]) -> Iterator[Line]:
     """The lines of all sound readings; the others go to ``refusals``."""
-    encode = line_protocol.numeric_line if profile is Profile.VICTORIA else line_protocol.line
+    numbers_only = profile is Profile.VICTORIA
+    encode = line_protocol.numeric_line if numbers_only else line_protocol.line
+    tails = line_protocol.NUMBER_TAILS if numbers_only else line_protocol.TEXT_TAILS
     for arrival in arrivals:
         stream, seq, ref = arrival.stream, arrival.seq, arrival.stream.ref
         for reading in arrival.readings:
-            if reason := why_unsound(reading):
+            if text := line_protocol.plain_line(ref, reading, tails):
+                yield Line(text, Origin(stream, seq, reading))
+            elif reason := why_unsound(reading):
                 refusals.append(Refusal(stream, seq, body_of(reading), reason))
             else:
                 yield Line(encode(ref, reading), Origin(stream, seq, reading))

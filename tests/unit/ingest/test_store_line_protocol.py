@@ -5,9 +5,11 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.store.line_protocol import line, numeric_line
+from ingest.store.facts import why_unsound
+from ingest.store.line_protocol import NUMBER_TAILS, TEXT_TAILS, line, measurement, numeric_line, plain_line, summary_lines
+from ingest.store.summary import Level, Summary
 from telemetry.identity import GatewayRef
-from telemetry.metric import Kind
+from telemetry.metric import METRICS, Kind, ValueType
 from telemetry.quality import Quality
 from telemetry.reading import Reading
 
@@ -48,3 +50,82 @@ def test_any_text_is_one_quoted_string_that_means_itself(text: str) -> None:
     string = _STRING.fullmatch(written[len(head) : -len(tail)])
     assert string is not None
     assert re.sub(r'\\(["\\])', r"\1", string[1]) == text
+
+
+VALUES = st.one_of(
+    st.booleans(),
+    st.integers(),
+    st.integers(-100, 100),
+    st.floats(),
+    st.text(max_size=300),
+    st.sampled_from([2**63, -(2**63), 10**15]),
+)
+METRIC_NAMES = st.sampled_from(["temperature", "fault_code", "running", "event", "level", "nonsense"])
+
+
+@given(
+    values=st.dictionaries(METRIC_NAMES, VALUES),
+    quality=st.sampled_from(list(Quality)),
+    device=st.sampled_from(["yard", "a,community=99 x=1", "yard\n"]),
+    faults=st.sampled_from([None, {}, {"*": "bad: x"}]),
+    event_id=st.sampled_from([None, "", "e-1"]),
+)
+def test_a_line_at_first_sight_is_the_line_of_a_closer_look_and_only_of_sound_readings(
+    values: dict[str, bool | int | float | str],
+    quality: Quality,
+    device: str,
+    faults: dict[str, str] | None,
+    event_id: str | None,
+) -> None:
+    reading = Reading(
+        device=device, kind=Kind.ENVIRONMENT, at=START, values=values, quality=quality, faults=faults, event_id=event_id
+    )
+    for tails, closer in ((TEXT_TAILS, line), (NUMBER_TAILS, numeric_line)):
+        if found := plain_line(REF, reading, tails):
+            assert why_unsound(reading) == ""
+            assert found == closer(REF, reading)
+
+
+def test_a_usual_reading_is_sound_at_first_sight() -> None:
+    reading = Reading(device="yard", kind=Kind.ENVIRONMENT, at=START, values={"temperature": 21.5, "level": 2, "fault_code": -1, "running": True})  # noqa: E501 # fmt: skip
+    assert plain_line(REF, reading, TEXT_TAILS) == line(REF, reading)
+    assert plain_line(REF, reading, NUMBER_TAILS) == numeric_line(REF, reading)
+
+
+NUMBERS = {
+    ValueType.FLOAT: st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**53), 2**53)),
+    ValueType.INT: st.integers(-(2**63), 2**63 - 1),
+    ValueType.BOOL: st.booleans(),
+    ValueType.TEXT: st.text(max_size=256),
+}
+SHAPES = {
+    ValueType.FLOAT: re.compile(r"-?[0-9.]+(e[+-]?[0-9]+)?"),
+    ValueType.INT: re.compile(r"-?[0-9]+i"),
+    ValueType.BOOL: re.compile("true|false"),
+    ValueType.TEXT: re.compile(r'"([^"\\]|\\.)*"', re.DOTALL),
+}
+
+
+@given(st.data())
+def test_a_field_never_changes_its_type_whatever_a_device_says(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(list(Kind)))
+    name = data.draw(st.sampled_from(sorted(METRICS[kind])))
+    declared = METRICS[kind][name].type
+    reading = Reading(device="yard", kind=kind, at=START, values={name: data.draw(NUMBERS[declared])})
+    for written in (line(REF, reading), plain_line(REF, reading, TEXT_TAILS)):
+        if written:
+            field = written.partition(f" {name}=")[2].removesuffix(f',quality="good" {START}000')
+            assert SHAPES[declared].fullmatch(field), field
+
+
+def test_summaries_of_one_device_and_window_are_one_line_of_floats() -> None:
+    place = ("411202002001", "gw-jianye-1", "yard", Kind.ENVIRONMENT)
+    hot, wet = Summary(*place, "temperature", START, 3, 1.0, 9, 4.5, 2.0), Summary(*place, "rain", START, 1, 0.5, 0.5, 0.5, 0.5)
+    later = hot._replace(at=START + 300_000_000)
+    series = "environment_5m,community=411202002001,device=yard,gateway=gw-jianye-1 "
+    temperature = "temperature_samples=3.0,temperature_min=1.0,temperature_max=9.0,temperature_mean=4.5,temperature_last=2.0"
+    assert list(summary_lines([later, hot, wet], Level.FIVE_MINUTES)) == [
+        f"{series}{temperature},rain_samples=1.0,rain_min=0.5,rain_max=0.5,rain_mean=0.5,rain_last=0.5 {START}000",
+        f"{series}{temperature} {START + 300_000_000}000",
+    ]
+    assert [measurement(Kind.ENERGY, level) for level in Level] == ["energy", "energy_5m", "energy_1h"]
