@@ -60,7 +60,7 @@ class Pending(NamedTuple):
 class Evidence:
     """Who says what. ``before`` and ``after`` are the tally, read before ``stored`` was counted and after; ``refused`` are
     readings in the tally that the store refuses and that are kept as dead letters; ``behind`` are gateways of whom one of the
-    two stores holds batches that the other does not hold yet; the store keeps nothing older than ``kept_from``."""
+    two stores holds batches that the other does not hold yet; before ``kept_from`` the store has dropped some by age."""
 
     before: Mapping[Hour, Taken]
     stored: Mapping[Hour, int]
@@ -69,7 +69,7 @@ class Evidence:
     refused: Mapping[Hour, int] = field(default_factory=dict)
     gaps: Sequence[GapRow] = ()
     behind: frozenset[GatewayRef] = frozenset()
-    kept_from: int | None = None
+    kept_from: int = 0
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,10 @@ class _Allowance:
     def explain(self, hour: Hour, short: int) -> list[Finding]:
         """The causes of ``short`` readings, those that are sure first."""
         ref, everything = GatewayRef(hour.community, hour.gateway), short
-        old = self._evidence.kept_from is not None and hour.at < self._evidence.kept_from
         found: list[Finding] = []
         for cause, most, reason in (
             (Cause.DEAD_LETTER, self._evidence.refused.get(hour, 0), "the store refuses it"),
-            (Cause.RETENTION, everything if old else 0, "older than the store keeps"),
+            (Cause.RETENTION, everything if hour.at < self._evidence.kept_from else 0, "older than the store keeps"),
             (Cause.PENDING, everything if ref in self._evidence.behind else 0, "not in the telemetry store yet"),
             (Cause.GAP, self._gaps[POINTS][ref], "the telemetry store lost its batches"),
             (Cause.UNEXPLAINED, everything, "taken, and not in the telemetry store"),

@@ -42,7 +42,8 @@ def whole_hours(scope: Scope, gateway: str | None, start: int, end: int) -> Aske
 
 
 class Auditor:
-    """``judged`` says the watermarks of the alert transaction, in which the tally is kept."""
+    """``judged`` says the watermarks of the alert transaction, in which the tally is kept; the store keeps everything from
+    ``kept_from`` on, UTC microseconds."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Auditor:
         store: PointStore,
         registry: Registry,
         judged: Callable[[], Awaitable[Marks]],
+        kept_from: Callable[[], int] = lambda: 0,
         settle_s: float = SETTLE_S,
     ) -> None:
         self._database = database
@@ -57,6 +59,7 @@ class Auditor:
         self._registry = registry
         self._gaps = Gaps(database)
         self._judged = judged
+        self._kept_from = kept_from
         self._settle_s = settle_s
 
     async def audit(self, asked: Asked) -> Audit:
@@ -76,6 +79,7 @@ class Auditor:
             await self._refused(short) if countable and short else {},
             [row for row in await self._gaps.between(asked.scope.prefixes, asked.start, _FOREVER) if _of(row.gap.stream, asked)],
             frozenset(behind),
+            self._kept_from(),
         )
         audit = compare(evidence) if countable else count_only(evidence)
         return Audit(audit.accepted, audit.stored, audit.findings, tuple(await self._pending(asked)))
