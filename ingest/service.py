@@ -27,6 +27,7 @@ from ingest.database import Database
 from ingest.deadletter import DeadLetters
 from ingest.gaps import Gaps
 from ingest.gateways import Gateways
+from ingest.history import History
 from ingest.letter_watch import LetterWatch
 from ingest.letterbox import Letterbox
 from ingest.metrics import Stats
@@ -35,11 +36,12 @@ from ingest.registry import Registry
 from ingest.replay import Replays
 from ingest.sequencer import Gap
 from ingest.sink import Sink
-from ingest.store import PointStore, check_spec, open_store
+from ingest.store import Level, PointStore, check_spec, open_store
 from ingest.tokens import Tokens
 from telemetry.broker import is_loopback
 from telemetry.errors import ConfigInvalid, Problem, StoreUnavailable
 from telemetry.identity import Stream
+from telemetry.metric import Kind
 
 log = structlog.get_logger()
 
@@ -112,7 +114,8 @@ class Service:
     def __init__(self, config: CentreConfig, database: Database, store: PointStore) -> None:
         """Raises ``ConfigInvalid`` when gateways, rules or tokens are bad."""
         self._config = config
-        self._store = store
+        self._history = History(store, database, config.centre.retention, intake.wall_clock)
+        self._store = store = self._history.store
         self._stats = Stats()
         self._feed = Feed()
         self._gateways = Gateways(config.path(config.centre.gateways_file))
@@ -125,7 +128,7 @@ class Service:
         rules = load_rules([config.path(name) for name in config.centre.rules], self._gateways.site_keys())
         self._engine = AlertEngine(rules, database, self._registry, self._feed.beat)
         self._alerts = Alerts(database)
-        self._auditor = Auditor(database, store, self._registry, self._engine.watermarks)
+        self._auditor = Auditor(database, store, self._registry, self._engine.watermarks, self._whole_since)
         self._letterbox = Letterbox(database, store, intake.wall_clock)
         self._letter_watch = LetterWatch(database, self._engine.observe)
         self._replays = Replays(
@@ -137,6 +140,7 @@ class Service:
         """Recalls what is durable, then receives and answers until ``stop``."""
         await self._registry.open()
         await self._engine.open()
+        await self._history.open()
         sinks = await self._sinks(lambda streams: acknowledger.confirmed(streams))
         acknowledger = Acknowledger(
             [sink.durable for sink in sinks], self._gateways.key, intake.wall_clock, lambda: self._credit.batches_s
@@ -158,6 +162,7 @@ class Service:
                 group.create_task(self._letters.run(), name="dead letters"),
                 group.create_task(self._registry.run(), name="registry"),
                 group.create_task(self._keep_time(sinks), name="timers"),
+                group.create_task(self._history.run(), name="history"),
                 group.create_task(self._replays.run(), name="replays"),
                 group.create_task(reception.run(self._config, taking, acknowledger, self._commands), name="intake"),
             ]
@@ -197,6 +202,10 @@ class Service:
 
         return settle
 
+    def _whole_since(self) -> int:
+        """The first instant from which on no reading has been dropped by age, of whatever kind."""
+        return max(self._history.kept_from(Level.RAW, kind) for kind in Kind)
+
     async def _judge(self, arrivals: Sequence[Arrival]) -> None:
         await self._engine.take(arrivals, intake.wall_clock())
 
@@ -224,6 +233,7 @@ class Service:
             alerts=self._alerts,
             registry=self._registry,
             store=self._store,
+            kept_from=self._history.kept_from,
             auditor=self._auditor,
             replays=self._replays,
             letterbox=self._letterbox,

@@ -13,14 +13,16 @@ from ingest.letterbox import Letterbox
 from ingest.metrics import Stats
 from ingest.registry import Registry
 from ingest.replay import Replays
-from ingest.store import PointStore
+from ingest.store import Level, PointStore
 from ingest.tokens import Tokens
+from telemetry.metric import Kind
 
 
 @dataclass(frozen=True)
 class Parts:
     """``clock`` is UTC microseconds. ``failing`` names the parts of the centre that do not work now.
 
+    ``kept_from`` is the first instant that the store still keeps of a kind at a level.
     ``open_metrics``: ``/metrics`` needs no token, because the API is bound to loopback alone.
     """
 
@@ -35,6 +37,7 @@ class Parts:
     stats: Stats = field(default_factory=Stats)
     feed: Feed = field(default_factory=Feed)
     failing: Callable[[], Collection[str]] = tuple
+    kept_from: Callable[[Level, Kind], int] = lambda _level, _kind: 0
     open_metrics: bool = False
 
 

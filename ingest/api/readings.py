@@ -1,5 +1,6 @@
-"""``/api/v1/readings``: what devices said, one row a metric."""
+"""``/api/v1/readings``: what devices said, one row a metric, or what it came to in each window of time."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -10,9 +11,11 @@ from ingest.api.auth import Viewer
 from ingest.api.fields import Asked, Community, Instant, Name, Said, said
 from ingest.api.parts import Wired
 from ingest.api.problems import RESPONSES
-from ingest.store import Row
+from ingest.api.resolution import Resolution, level_of
+from ingest.store import Level, Row, Summary
 from telemetry.identity import Scope
 from telemetry.metric import Kind, Value
+from telemetry.quality import Quality
 
 router = APIRouter(tags=["readings"], responses=RESPONSES)
 
@@ -26,10 +29,30 @@ class ReadingsAsked(Asked):
     start: Annotated[Instant | None, Field(alias="from", description="This instant and later.")] = None
     end: Annotated[Instant | None, Field(alias="to", description="Before this instant.")] = None
     limit: Annotated[int, Field(ge=1, le=5_000)] = 500
+    resolution: Annotated[
+        Resolution,
+        Field(
+            description="`raw` readings as they came; `5m` and `1h` numbers of measurements, summarised by windows of that"
+            " width; `auto` the finest of these that fits the time from `from` to `to` and is still kept."
+        ),
+    ] = Resolution.RAW
+
+
+class SummaryView(BaseModel):
+    """The good and uncertain values of one metric in a window that begins at ``at``; ``last`` is the newest of them."""
+
+    count: int
+    minimum: float
+    maximum: float
+    mean: float
+    last: float
 
 
 class ReadingView(BaseModel):
-    """One metric of one reading. ``value`` is null when only the fault is known; ``reason`` then says which."""
+    """One metric of one reading. ``value`` is null when only the fault is known; ``reason`` then says which.
+
+    Of a window ``value`` is the mean, and ``summary`` says the rest; of a reading ``summary`` is null.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -45,6 +68,7 @@ class ReadingView(BaseModel):
                     "quality": "good",
                     "reason": "",
                     "event_id": "b3-lobby-reader:1795420800",
+                    "summary": None,
                 }
             ]
         }
@@ -60,11 +84,16 @@ class ReadingView(BaseModel):
     quality: str
     reason: str
     event_id: str | None
+    summary: SummaryView | None
 
 
 class ReadingsPage(BaseModel):
-    """Newest first. ``next`` is the ``to`` of the page before; null when this was the last."""
+    """Newest first. ``next`` is the ``to`` of the page before; null when this was the last.
 
+    ``resolution`` is what the items are: ask for the following pages with it, for ``auto`` may mean another there.
+    """
+
+    resolution: str
     items: list[ReadingView]
     next: Said | None
 
@@ -83,9 +112,12 @@ async def readings(parts: Wired, grant: Viewer, asked: Annotated[ReadingsAsked, 
         limit=asked.limit,
         newest_first=True,
     )
-    rows = await parts.store.read(query) if query.communities else []
+    level = level_of(asked.resolution, query, parts.clock(), parts.kept_from)
+    rows: Sequence[Row | Summary] = []
+    if query.communities:
+        rows = await (parts.store.read(query) if level is Level.RAW else parts.store.summaries(level, query))
     more = len(rows) >= asked.limit
-    return ReadingsPage(items=[_view(row) for row in rows], next=said(rows[-1].at) if more else None)
+    return ReadingsPage(resolution=level, items=[_view(row) for row in rows], next=said(rows[-1].at) if more else None)
 
 
 def narrowed(scope: Scope, community: str | None) -> tuple[str, ...]:
@@ -95,7 +127,11 @@ def narrowed(scope: Scope, community: str | None) -> tuple[str, ...]:
     return (community,) if scope.covers(community) else ()
 
 
-def _view(row: Row) -> ReadingView:
+def _view(row: Row | Summary) -> ReadingView:
+    if isinstance(row, Summary):
+        summary = SummaryView(count=row.samples, minimum=row.minimum, maximum=row.maximum, mean=row.mean, last=row.last)
+        mean = Row(*row[:6], row.mean, Quality.GOOD)
+        return _view(mean).model_copy(update={"summary": summary})
     return ReadingView(
         community=row.community,
         gateway=row.gateway,
@@ -107,4 +143,5 @@ def _view(row: Row) -> ReadingView:
         quality=row.quality,
         reason=row.reason,
         event_id=row.event_id,
+        summary=None,
     )
