@@ -12,7 +12,7 @@ class Arrival(NamedTuple):
     """``(stream, seq)`` is its key. ``received_at`` is the centre's clock, UTC microseconds.
 
     ``poison`` is what had to be left out of ``readings``: it becomes durable before the batch is acknowledged. ``size`` is
-    what its JSON takes, in bytes.
+    what its JSON takes, in bytes. ``checked``: no store need look again whether its readings are sound.
     """
 
     stream: Stream
@@ -21,3 +21,4 @@ class Arrival(NamedTuple):
     received_at: Micros
     poison: tuple[Poison, ...] = ()
     size: int = 0
+    checked: bool = False

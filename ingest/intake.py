@@ -11,6 +11,7 @@ need no care here: what is not acknowledged comes again.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
@@ -35,6 +36,7 @@ log = structlog.get_logger()
 
 MAX_STRANGERS = 10_000
 MAX_TOPICS = 65_536
+LOOK_S = 0.2
 
 
 class Known(Protocol):
@@ -79,6 +81,8 @@ class Intake:
         self._clock = clock
         self._parse = lru_cache(MAX_TOPICS)(lambda name: topic.parse(root, name.decode()))
         self._strangers: set[GatewayRef] = set()
+        self._known: set[GatewayRef] = set()
+        self._looked_at = 0.0
 
     @property
     def is_crowded(self) -> bool:
@@ -91,7 +95,7 @@ class Intake:
             ref, leaf = self._parse(name)
         except (TopicInvalid, UnicodeDecodeError):
             return
-        if self._gateways.key(ref) is None:
+        if not self._is_known(ref):
             self._refuse_stranger(ref)
             return
         try:
@@ -116,7 +120,9 @@ class Intake:
             self._take_undecodable(ref, payload, str(error))
             return
         sealed = decoded.batch
-        arrival = Arrival(sealed.stream(ref), sealed.seq, sealed.readings, self._clock(), decoded.poison, decoded.size)
+        arrival = Arrival(
+            sealed.stream(ref), sealed.seq, sealed.readings, self._clock(), decoded.poison, decoded.size, checked=True
+        )
         if sealed.replay:
             self._restore(ref, sealed.replay, arrival)
         else:
@@ -145,8 +151,8 @@ class Intake:
         self._stats.out_of_order += Verdict.HELD in verdicts
         if verdicts[0] in (Verdict.NEW, Verdict.HELD):  # once for each batch, whatever the other sinks make of it
             self._stats.batches += 1
-            for reading in arrival.readings:
-                self._stats.readings[reading.kind] += 1
+            for kind, count in Counter(reading.kind for reading in arrival.readings).items():
+                self._stats.readings[kind] += count
 
     def _take_state(self, ref: GatewayRef, state: presence.State) -> None:
         self._registry.take_state(ref, state, self._clock())
@@ -158,6 +164,19 @@ class Intake:
     def _set_aside(self, ref: GatewayRef, leaf: topic.Leaf, reason: str, body: bytes) -> None:
         self._stats.dead_letters += 1
         self._poison(DeadLetter(ref, str(leaf), reason, body))
+
+    def _is_known(self, ref: GatewayRef) -> bool:
+        """Asked of the register again every ``LOOK_S``: it is a file, and to look at it costs more than a small message."""
+        now = time.monotonic()
+        if now - self._looked_at > LOOK_S:
+            self._looked_at = now
+            self._known.clear()
+        if ref in self._known:
+            return True
+        if self._gateways.key(ref) is None:
+            return False
+        self._known.add(ref)
+        return True
 
     def _refuse_stranger(self, ref: GatewayRef) -> None:
         if ref not in self._strangers and len(self._strangers) < MAX_STRANGERS:

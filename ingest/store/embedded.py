@@ -132,7 +132,7 @@ class EmbeddedStore:
         for arrival in arrivals:
             stream, ref = self._streams[arrival.stream], arrival.stream.ref
             for reading in arrival.readings:
-                if reason := why_unsound(reading):
+                if not arrival.checked and (reason := why_unsound(reading)):
                     refusals.append(Refusal(arrival.stream, arrival.seq, body_of(reading), reason))
                 else:
                     points.add(ref, stream, arrival.seq, reading)
@@ -152,8 +152,10 @@ class EmbeddedStore:
             self._marks = {**self._marks, stream: seq}
 
     def _mark(self, file: duckdb.DuckDBPyConnection, marks: Mapping[Stream, int]) -> None:
-        for stream, seq in marks.items():
-            file.execute("UPDATE stream SET seq = ? WHERE id = ?", [seq, self._number(file, stream)])
+        numbers = [self._number(file, stream) for stream in marks]
+        moved = {"id": np.array(numbers, np.int64), "seq": np.array(list(marks.values()), np.int64)}
+        with incoming(file, moved):
+            file.execute("UPDATE stream SET seq = incoming.seq FROM incoming WHERE stream.id = incoming.id")
 
     def _number(self, file: duckdb.DuckDBPyConnection, stream: Stream) -> int:
         """The number of a stream, which is new with nothing seen of it."""

@@ -26,11 +26,11 @@ def reading(n: int, **values: object) -> Reading:
 
 def test_a_series_is_numbered_once_and_new_ones_follow_those_of_the_file() -> None:
     catalogue = Catalogue([Series(7, *REF, "b3-meter", "energy", "frequency")])
-    assert catalogue.device(REF, "b3-meter", Kind.ENERGY) == {"frequency": 7}
+    assert catalogue.device(REF, "b3-meter", Kind.ENERGY).numbers == {"frequency": 7}
     assert catalogue.add(REF, "b3-meter", Kind.ENERGY, "voltage") == 8
     assert catalogue.take_added() == [Series(8, *REF, "b3-meter", "energy", "voltage")]
     assert catalogue.take_added() == []
-    assert catalogue.device(REF, "b3-meter", Kind.ENERGY) == {"frequency": 7, "voltage": 8}
+    assert catalogue.device(REF, "b3-meter", Kind.ENERGY).numbers == {"frequency": 7, "voltage": 8}
 
 
 def test_points_are_columns_with_each_value_in_the_one_of_its_type() -> None:
@@ -46,9 +46,23 @@ def test_points_are_columns_with_each_value_in_the_one_of_its_type() -> None:
         "text": [None, None, None, "trip", None],
         "quality": [0, 0, 0, 0, list(Quality).index(Quality.BAD)],
         "reason": [None, None, None, None, "silent"],
-        "event_id": [None] * 5,
         "stream": [3] * 5,
         "seq": [9] * 4 + [10],
+    }
+
+
+def test_readings_of_numbers_alone_are_the_same_columns_whether_their_series_are_new_or_known() -> None:
+    points = Points(Catalogue())
+    for seq in (1, 2):
+        points.add(REF, 3, seq, reading(seq, frequency=50, voltage=230.5))
+    columns = {name: column.tolist() for name, column in points.columns().items()}
+    assert columns == {
+        "series": [1, 2, 1, 2],
+        "instant": [START + 1] * 2 + [START + 2] * 2,
+        "number": [50.0, 230.5] * 2,
+        "quality": [0] * 4,
+        "stream": [3] * 4,
+        "seq": [1, 1, 2, 2],
     }
 
 
@@ -68,7 +82,7 @@ async def test_after_a_failed_transaction_the_same_write_succeeds_and_is_there_o
     await store.write([Arrival(STREAM, 1, [reading(0)], START)])
     await store.close()
     with duckdb.connect(str(file)) as connection:
-        connection.execute("ALTER TABLE point DROP COLUMN event_id")  # so that the last step of a write fails
+        connection.execute("ALTER TABLE point DROP COLUMN number")  # so that the last step of a write fails
 
     store = EmbeddedStore(file)
     arrivals = [Arrival(STREAM, 2, [reading(1), reading(2, voltage=230.0)], START), Arrival(OTHER, 1, [], START)]
