@@ -13,13 +13,21 @@ from typing import Self
 import pytest
 
 
+def can_drop() -> bool:
+    """Whether this machine lets us drop packets."""
+    return os.geteuid() == 0 and bool(_nft())
+
+
+def _nft() -> str:
+    return shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or ""
+
+
 class Packets:
     """A table of its own in nftables, gone when the block ends. Needs root; without nft the test is skipped, in CI it fails."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._table = f"linli_fault_{os.getpid()}_{port}"
-        self._nft = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or ""
 
     def __enter__(self) -> Self:
         if os.geteuid() != 0:
@@ -42,4 +50,4 @@ class Packets:
             self._tell(f"add rule inet {self._table} input tcp {end} {self._port} {some} drop")
 
     def _tell(self, words: str) -> None:
-        subprocess.run([self._nft, words], check=True, capture_output=True, text=True)
+        subprocess.run([_nft(), words], check=True, capture_output=True, text=True)

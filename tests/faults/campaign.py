@@ -1,0 +1,255 @@
+"""Faults at random, mixed, for as long as you like: ``python -m tests.faults.campaign --seed N --minutes M``.
+
+1. Everything is drawn from the seed: round k of seed N has the same faults in the same order wherever it runs, and
+   ``--round K`` runs that one alone. What the machine does between two faults is its own.
+2. Each round is a new community that lives through about half a minute of faults, is left in peace, and is judged.
+3. A round that fails is shown with its faults, and its folder is kept.
+"""
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.faults.disk import Disk, can_mount
+from tests.faults.network import Packets, can_drop
+from tests.faults.proxy import Proxy
+from tests.faults.rig import LINLI, Program, Rig
+from tests.faults.tap import Tap
+
+ROUND_S = 25.0
+PAUSE_S = (0.1, 2.5)
+LASTS_S = (0.1, 4.0)
+LONG_S = 12.0
+"""One fault in ten lasts up to so long."""
+LASTING = ("take away", "pause", "die between", "refuse", "trickle", "lose packets")
+"""The others happen and are over."""
+
+
+class Step(NamedTuple):
+    """After a pause comes a fault, which lasts a while where it is one that does."""
+
+    pause_s: float
+    fault: str
+    lasts_s: float
+
+    def __str__(self) -> str:
+        return f"{self.pause_s:.2f} s, then {self.fault}" + (f" for {self.lasts_s:.2f} s" if self.lasts_s else "")
+
+
+class Stage(NamedTuple):
+    """Where a round plays. ``disks`` and ``packets`` are not there without root."""
+
+    rig: Rig
+    proxy: Proxy
+    tap: Tap
+    packets: Packets | None
+    disks: dict[str, Disk]
+    chance: random.Random
+
+
+def plan(chance: random.Random, seconds: float, faults: list[str]) -> Iterator[Step]:
+    """Faults for about so many seconds."""
+    total = 0.0
+    while total < seconds:
+        fault, longest = chance.choice(faults), LONG_S if chance.random() < 0.1 else LASTS_S[1]
+        lasts_s = chance.uniform(LASTS_S[0], longest) if fault.startswith(LASTING) else 0.0
+        step = Step(chance.uniform(*PAUSE_S), fault, lasts_s)
+        total += step.pause_s + step.lasts_s
+        yield step
+
+
+def _kill(part: str) -> Callable[[Stage, float], None]:
+    def kill(stage: Stage, _lasts_s: float) -> None:
+        program = getattr(stage.rig, part)
+        program.kill()
+        program.start(**({} if part == "broker" else {"wait": False}))
+
+    return kill
+
+
+def _take_away(part: str) -> Callable[[Stage, float], None]:
+    def take_away(stage: Stage, lasts_s: float) -> None:
+        program = getattr(stage.rig, part)
+        program.kill()
+        time.sleep(lasts_s)
+        program.start(**({} if part == "broker" else {"wait": False}))
+
+    return take_away
+
+
+def _pause(part: str) -> Callable[[Stage, float], None]:
+    def pause(stage: Stage, lasts_s: float) -> None:
+        getattr(stage.rig, part).pause()
+        time.sleep(lasts_s)
+        getattr(stage.rig, part).resume()
+
+    return pause
+
+
+def _cut_power(part: str) -> Callable[[Stage, float], None]:
+    def cut(stage: Stage, _lasts_s: float) -> None:
+        program: Program = getattr(stage.rig, part)
+        stage.disks[part].cut()
+        program.kill()
+        stage.disks[part].mount_again()
+        program.start(wait=False)
+
+    return cut
+
+
+def _die_between(stage: Stage, lasts_s: float) -> None:
+    """The centre dies at one of its durable steps, if it comes to it in time."""
+    point, count = stage.chance.choice(("stored", "judged", "acknowledging")), stage.chance.randint(1, 10)
+    centre = stage.rig.centre
+    centre.kill()
+    centre.script = ("-m", "tests.faults.programs.dying_centre", point, str(count), "--")
+    centre.start(wait=False)
+    time.sleep(2 + lasts_s)
+    centre.kill()
+    centre.script = LINLI
+    centre.start(wait=False)
+
+
+def _refuse(stage: Stage, lasts_s: float) -> None:
+    stage.proxy.refuse(True)
+    time.sleep(lasts_s)
+    stage.proxy.refuse(False)
+
+
+def _freeze(stage: Stage, _lasts_s: float) -> None:
+    stage.proxy.freeze()
+
+
+def _reset(stage: Stage, _lasts_s: float) -> None:
+    stage.proxy.reset()
+
+
+def _cut_in_the_middle(stage: Stage, _lasts_s: float) -> None:
+    stage.proxy.cut_after = stage.proxy.passed + stage.chance.randint(0, 20_000)
+
+
+def _trickle(stage: Stage, lasts_s: float) -> None:
+    stage.proxy.bytes_per_s, stage.proxy.jitter_s = stage.chance.uniform(2_000, 20_000), 0.1
+    time.sleep(lasts_s)
+    stage.proxy.bytes_per_s, stage.proxy.jitter_s = None, 0.0
+
+
+def _lose_packets(stage: Stage, lasts_s: float) -> None:
+    assert stage.packets is not None
+    stage.packets.lose(stage.chance.choice((10, 30, 100)))
+    time.sleep(lasts_s)
+    stage.packets.lose(0)
+
+
+def _repeat_batches(stage: Stage, _lasts_s: float) -> None:
+    heard = list(stage.tap.messages)
+    for _, name, payload in stage.chance.sample(heard, min(20, len(heard))):
+        stage.tap.publish(name, payload)
+
+
+ANYWHERE: dict[str, Callable[[Stage, float], None]] = {
+    **{f"kill {part}": _kill(part) for part in ("edge", "centre", "broker")},
+    **{f"take away {part}": _take_away(part) for part in ("edge", "centre", "broker")},
+    **{f"pause {part}": _pause(part) for part in ("edge", "centre", "broker")},
+    "die between": _die_between,
+    "refuse": _refuse,
+    "freeze": _freeze,
+    "reset": _reset,
+    "cut in the middle": _cut_in_the_middle,
+    "trickle": _trickle,
+    "repeat batches": _repeat_batches,
+}
+WITH_ROOT: dict[str, Callable[[Stage, float], None]] = {
+    **{f"cut power {part}": _cut_power(part) for part in ("edge", "centre")},
+    "lose packets": _lose_packets,
+}
+FAULTS = ANYWHERE | WITH_ROOT
+
+
+class Played(NamedTuple):
+    """A round that is over: what happened, how much was accepted, and what is wrong."""
+
+    steps: list[Step]
+    accepted: int
+    alerts: int
+    problems: list[str]
+
+
+def play(folder: Path, seed: str, seconds: float = ROUND_S) -> Played:
+    """One round in ``folder``, judged."""
+    chance = random.Random(seed)
+    rooted = can_mount() and can_drop()
+    steps = list(plan(chance, seconds, sorted(FAULTS if rooted else ANYWHERE)))
+    with ExitStack() as stack:
+        stage = _set_up(stack, folder, chance, rooted)
+        stage.rig.start()
+        for step in steps:
+            time.sleep(step.pause_s)
+            FAULTS[step.fault](stage, step.lasts_s)
+        stage.rig.settle(in_order=False)
+        problems = stage.rig.verdict(alerts=False) + [f"key of a batch used again: {key}" for key in stage.tap.reused]
+        return Played(steps, len(stage.rig.settled), stage.rig.alerts().total(), problems)
+
+
+def _set_up(stack: ExitStack, folder: Path, chance: random.Random, rooted: bool) -> Stage:
+    proxy = stack.enter_context(Proxy(random.Random(chance.random())))
+    names = ("edge", "centre") if rooted else ()
+    disks = {part: stack.enter_context(Disk(folder, name=f"{part}-disk", megabytes=128)) for part in names}
+    data = {f"{part}_data": disk.folder / "data" for part, disk in disks.items()}
+    rig = stack.enter_context(Rig(folder, uplink=proxy.port, **data))
+    proxy.target = rig.broker.port
+    packets = stack.enter_context(Packets(proxy.port)) if rooted else None
+    return Stage(rig, proxy, stack.enter_context(Tap(rig.broker.port)), packets, disks, chance)
+
+
+def main() -> int:
+    """The exit status: 1 when a round failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--round", type=int, help="this round alone")
+    asked = parser.parse_args()
+    if not (can_mount() and can_drop()):
+        print("without root: no power is cut and no packet dropped")
+    began, seen, failed, accepted = time.monotonic(), Counter[str](), 0, 0
+    number = asked.round or 0
+    while time.monotonic() - began < asked.minutes * 60:
+        played = _round(f"{asked.seed}:{number}")
+        seen.update(step.fault for step in played.steps)
+        failed += bool(played.problems)
+        accepted += played.accepted
+        number += 1
+        if asked.round is not None:
+            break
+    minutes = (time.monotonic() - began) / 60
+    faults = ", ".join(f"{fault} {times}" for fault, times in sorted(seen.items()))
+    print(f"seed {asked.seed}: {minutes:.1f} min, {number - (asked.round or 0)} rounds, {failed} failed")
+    print(f"{accepted} readings accepted; {seen.total()} faults: {faults}")
+    return 1 if failed else 0
+
+
+def _round(seed: str) -> Played:
+    folder = Path(tempfile.mkdtemp(prefix="linli-campaign-"))
+    try:
+        played = play(folder, seed)
+    except AssertionError as error:
+        played = Played([], 0, 0, [str(error)])
+    verdict = f"{len(played.problems)} problems, see {folder}" if played.problems else "all is well"
+    print(f"round {seed}: {len(played.steps)} faults, {played.accepted} accepted, {played.alerts} alerts: {verdict}", flush=True)
+    if played.problems:
+        print("\n".join([*map(str, played.steps), *played.problems[:20]]), flush=True)
+    else:
+        shutil.rmtree(folder)
+    return played
+
+
+if __name__ == "__main__":
+    sys.exit(main())
