@@ -16,9 +16,9 @@ import numpy as np
 from bench.report import Row, publish
 from ingest.arrival import Arrival
 from ingest.database import Database
-from ingest.store import Address, EmbeddedStore, InfluxStore, PointStore
+from ingest.store import Address, EmbeddedStore, InfluxStore, Level, PointStore
 from ingest.store.line_protocol import line
-from telemetry.identity import Stream
+from telemetry.identity import GatewayRef, Stream
 from telemetry.metric import Kind
 from telemetry.reading import Reading
 from tests.servers import influxdb
@@ -47,8 +47,12 @@ def blocks(count: int) -> Iterator[list[Arrival]]:
                     "energy_import": round(at / 1e12, 2),
                 }
                 readings.append(Reading(device=f"meter-{n % 30}", kind=Kind.ENERGY, at=at, values=values))
-            block.append(Arrival(Stream("411202002001", f"gw-{gateway:03}", "0" * 16, "bulk"), seq, readings, at))
+            block.append(Arrival(Stream(*ref(gateway), "0" * 16, "bulk"), seq, readings, at))
         yield block
+
+
+def ref(gateway: int) -> GatewayRef:
+    return GatewayRef("411202002001", f"gw-{gateway:03}")
 
 
 async def rate(store: PointStore) -> float:
@@ -65,6 +69,9 @@ async def embedded(folder: Path) -> list[Row]:
     store = EmbeddedStore(folder / "telemetry.duckdb")
     await store.open()
     speed = await rate(store)
+    begun = time.perf_counter()
+    await store.roll_up(Level.FIVE_MINUTES, Level.FIVE_MINUTES.start(START), [ref(gateway) for gateway in range(GATEWAYS)])
+    thinned = time.perf_counter() - begun
     times = []
     stream = Stream("411202002001", "gw-jianye-1", "0" * 16, "urgent")
     for seq in range(1, 201):
@@ -77,6 +84,7 @@ async def embedded(folder: Path) -> list[Row]:
     return [
         Row("embedded: blocks of 10,000 readings", speed, "values/s", 150_000),
         Row("embedded: one urgent reading durable, median", statistics.median(times) * 1e3, "ms", 20, at_least=False),
+        Row("embedded: a window of five minutes thinned", VALUES * BLOCKS / thinned, "values/s", 1_000_000),
         Row("embedded: size of the file", size / (VALUES * BLOCKS), "bytes/value", 16, at_least=False),
     ]
 
