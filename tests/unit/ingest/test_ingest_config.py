@@ -57,3 +57,16 @@ def test_a_password_that_others_can_read_and_certificates_that_are_not_there_are
 def test_rules_that_cannot_be_there_are_said(centre: Path, name: str) -> None:
     (problem,) = refused(centre, CENTRE.replace("[rules]", f"[{name}]"))
     assert problem.startswith("centre.yaml: rules[0]: no file or folder")
+
+
+def test_history_kept_for_no_time_is_refused_with_the_word_for_all(centre: Path) -> None:
+    (problem,) = refused(centre, CENTRE + "retention: {raw_days: 0}\n")
+    assert problem == "centre.yaml: retention.raw_days: 0 would delete everything"
+
+
+def test_what_is_kept_forever_is_said_by_that_word_alone(centre: Path) -> None:
+    centre.write_text(CENTRE + "retention: {raw_days: forever, five_minute_days: forever}\n")
+    assert check(centre).centre.retention.raw_days == "forever"
+    for days in ("null", "never", "1.5", "-1"):
+        (problem,) = refused(centre, CENTRE + f"retention: {{raw_days: {days}}}\n")
+        assert "retention.raw_days" in problem
