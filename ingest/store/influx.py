@@ -24,8 +24,8 @@ from ingest.store.line_server import ANSWER_S, LineServer, Unwelcome, deflated
 from ingest.store.line_writer import Line, LineWriter, Origin, bytes_of
 from ingest.store.profile import Address, Profile
 from ingest.store.protocol import Hour, Limits, Query, Refusal, Row
-from ingest.store.reader import ExportReader, InfluxqlReader, Reader
-from ingest.store.summary import Level, Sample, Summary, counts, merged, summarised
+from ingest.store.reader import ExportReader, InfluxqlReader, Reader, portions
+from ingest.store.summary import Level, Summary
 from ingest.store.watermark import fresh
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef, Scope, Stream
@@ -35,7 +35,6 @@ log = structlog.get_logger()
 
 MAX_LINES = 5_000
 
-WINDOW_ROWS = 1_000_000
 
 _NUMBERS_ONLY = Limits(resolution_us=victoria.RESOLUTION_US, text=False, durable=False, deletes=False)
 
@@ -129,16 +128,11 @@ class InfluxStore:
         return await (await self._reader()).counts(scope, query) if scope.prefixes else {}
 
     async def roll_up(self, level: Level, start: int, gateways: Collection[GatewayRef]) -> None:
-        """Gateway by gateway, so that memory holds one window of one of them."""
         reader = await self._reader()
-        lines: list[Line] = []
-        for ref in gateways:
-            for summary_line in line_protocol.summary_lines(await _window(reader, level, start, ref), level):
-                lines.append(Line(summary_line))
-            if len(lines) >= MAX_LINES:
-                await self._store_summaries(lines)
-                lines = []
-        await self._store_summaries(lines)
+        for some in portions(gateways):
+            lines = line_protocol.summary_lines(await reader.computed(level, start, some), level)
+            while block := [Line(text) for text in islice(lines, MAX_LINES)]:
+                await self._store_summaries(block)
 
     async def drop_before(self, level: Level, at: int, kinds: Collection[Kind]) -> None:
         await self._prepared()
@@ -147,7 +141,7 @@ class InfluxStore:
                 await self._server.delete(line_protocol.measurement(kind, level), at)
 
     async def _store_summaries(self, lines: Sequence[Line]) -> None:
-        refused = await self._writer.write(lines) if lines else []
+        refused = await self._writer.write(lines)
         if refused:
             log.warning("summaries refused", store=repr(self._address), count=len(refused), reason=refused[0].reason)
 
@@ -198,29 +192,6 @@ def _refusal(line: Line, reason: str) -> Refusal:
     assert line.origin is not None  # only lines of summaries have none
     stream, seq, reading = line.origin
     return Refusal(stream, seq, body_of(reading), reason)
-
-
-async def _window(reader: Reader, level: Level, start: int, ref: GatewayRef) -> Sequence[Summary]:
-    """The summaries of one window of one gateway, as they must be written."""
-    scope = Scope((ref.community,))
-    query = Query((ref.community,), start=start, end=start + level.width_us, limit=WINDOW_ROWS, gateway=ref.gateway)
-    found: Sequence[Row | Summary]
-    if level is Level.FIVE_MINUTES:
-        found = rows = await reader.rows(scope, query)
-        computed = summarised(_samples(rows), level)
-    else:
-        found = parts = await reader.summaries(Level.FIVE_MINUTES, scope, query)
-        computed = merged(parts, level)
-    if len(found) >= WINDOW_ROWS:
-        raise StoreUnavailable(f"{ref}: too much in one window to summarise")
-    ours = [summary for summary in computed if summary.community == ref.community]  # the prefix finds its grids too
-    return await reader.overwriting(level, scope, query, ours)
-
-
-def _samples(rows: Iterable[Row]) -> Iterator[Sample]:
-    for row in rows:
-        if isinstance(row.value, int | float) and counts(row.kind, row.metric, row.value, row.quality, row.event_id):
-            yield Sample(*row[:6], row.value)
 
 
 def _block(lines: Iterator[Line], max_bytes: int) -> list[Line]:
