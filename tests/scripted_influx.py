@@ -173,6 +173,8 @@ class Influx2:
                 return self._written(request)
             case "GET", "/query":
                 return json_reply(200, {"results": [{"statement_id": 0}]})
+            case "POST", "/api/v2/delete":
+                return Reply(204)
         return self._administered(request)
 
     def _not_found(self, what: str, name: str) -> Reply:

@@ -9,7 +9,7 @@ import pytest
 
 from ingest.arrival import Arrival
 from ingest.database import Database
-from ingest.store import InfluxStore, Query
+from ingest.store import InfluxStore, Level, Query
 from ingest.store.line_writer import DENIED_REST_S
 from ingest.store.spec import address_of
 from telemetry.errors import StoreUnavailable
@@ -273,3 +273,34 @@ async def test_a_server_that_hangs_up_on_everything_is_given_up_in_time(database
             await asyncio.wait_for(store.write([batch(seq, 1_000) for seq in range(1, 6)]), 5)
         assert len(there.asked) < 20
         assert await store.watermarks() == {}
+
+
+async def test_2_x_deletes_by_age_at_its_own_place_up_to_the_last_microsecond(database: Database) -> None:
+    v2 = Influx2("open sesame")
+    v2.buckets["linli"] = {"name": "linli"}
+    async with scripted(v2) as there, store_at(f"influx2:{there.url}?org=wuye&bucket=linli", database, TOKEN) as store:
+        await store.drop_before(Level.FIVE_MINUTES, START, [Kind.ENERGY, Kind.SAFETY])
+        asked = there.of("/api/v2/delete")
+        assert [request.query for request in asked] == [{"org": "wuye", "bucket": "linli"}] * 2
+        assert [request.said["predicate"] for request in asked] == ['_measurement="energy_5m"', '_measurement="safety_5m"']
+        assert {request.said["start"] for request in asked} == {"1970-01-01T00:00:00Z"}
+        assert {request.said["stop"] for request in asked} == {"2026-09-21T14:13:19.999999Z"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "environ", "deletes", "text"),
+    [
+        ("influx1:{}/linli", {}, True, True),
+        ("influx2:{}?org=wuye&bucket=linli", TOKEN, True, True),
+        ("influx2:{}/linli", TOKEN, False, True),
+        ("influx3:{}/linli", TOKEN, False, True),
+        ("victoria:{}/linli", {}, False, False),
+    ],
+)
+async def test_a_store_says_what_it_cannot_do_and_does_not_try(
+    spec: str, environ: dict[str, str], deletes: bool, text: bool, database: Database
+) -> None:
+    async with scripted(lambda request: Reply(204)) as there, store_at(spec.format(there.url), database, environ) as store:
+        assert (store.limits.deletes, store.limits.text) == (deletes, text)
+        await store.drop_before(Level.RAW, START, [Kind.ENERGY])
+        assert any("DELETE" in request.query.get("q", "") or "delete" in request.path for request in there.asked) is deletes

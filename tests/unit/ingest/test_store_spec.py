@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from ingest.database import Database
-from ingest.store import Address, EmbeddedStore, InfluxStore, open_store
-from ingest.store.spec import address_of
+from ingest.store import Address, EmbeddedStore, InfluxStore, Profile, open_store
+from ingest.store.spec import address_of, check_spec
 from telemetry.errors import ConfigInvalid
 
 LOGIN = {"LINLI_INFLUX_USER": "centre", "LINLI_INFLUX_PASSWORD": "open sesame"}
+
+TOKEN = {"LINLI_INFLUX_TOKEN": "open sesame"}
 
 
 async def test_the_two_kinds_of_store(tmp_path: Path) -> None:
@@ -29,6 +31,10 @@ async def test_the_two_kinds_of_store(tmp_path: Path) -> None:
         ("influx:http://127.0.0.1:8428/linli", Address("http://127.0.0.1:8428", "linli")),
         ("influx:https://tsdb.example/linli_2", Address("https://tsdb.example:8086", "linli_2")),
         ("influx:http://[::1]:8086/linli/", Address("http://[::1]:8086", "linli")),
+        ("influx1:http://127.0.0.1/linli", Address("http://127.0.0.1:8086", "linli", profile=Profile.V1)),
+        ("influx2:http://127.0.0.1/linli", Address("http://127.0.0.1:8086", "linli", profile=Profile.V2)),
+        ("influx3:http://127.0.0.1/linli", Address("http://127.0.0.1:8181", "linli", profile=Profile.V3)),
+        ("victoria:http://127.0.0.1/linli", Address("http://127.0.0.1:8428", "linli", profile=Profile.VICTORIA)),
     ],
 )
 def test_an_address_is_a_server_and_a_database(spec: str, expected: Address) -> None:
@@ -49,6 +55,13 @@ def test_an_address_is_a_server_and_a_database(spec: str, expected: Address) -> 
         ("influx:http://host:8086/db?u=x", {}, "does not end with the name of a database"),
         ("influx:http://centre:sesame@127.0.0.1:8086/db", {}, "does not belong into the address"),
         ("influx:http://10.0.0.9:8086/db", LOGIN, "clear text"),
+        ("influx:http://10.0.0.9:8086/db", TOKEN, "clear text"),
+        ("influx:http://127.0.0.1:8086/db", {**LOGIN, **TOKEN}, "two ways to say the same"),
+        ("influx2:http://127.0.0.1:8086?org=wuye&bucket=linli", LOGIN, "wants a token"),
+        ("influx2:http://127.0.0.1:8086?org=wuye", TOKEN, "does not end with the name of a database"),
+        ("influx2:http://127.0.0.1:8086/db?org=" + "x" * 129, TOKEN, "at most 128 characters"),
+        ("influx2:http://127.0.0.1:8086/db?org=a%0Ab", TOKEN, "at most 128 characters"),
+        ("influx:http://127.0.0.1:8086/db?org=wuye", TOKEN, "only influx2: has an organization"),
     ],
 )
 def test_a_wrong_one_is_refused_with_its_cure_and_no_secret(
@@ -67,3 +80,20 @@ def test_a_login_comes_from_the_environment_and_is_never_shown(host: str) -> Non
     address = address_of(f"influx:http://{host}/linli", LOGIN)
     assert address.login == ("centre", "open sesame")
     assert "sesame" not in f"{address} {address!r}"
+
+
+def test_an_organization_may_be_named_in_chinese() -> None:
+    address = address_of("influx2:http://127.0.0.1:8086?org=%E7%89%A9%E4%B8%9A&bucket=linli", TOKEN)
+    assert (address.org, address.db, address.token) == ("物业", "linli", "open sesame")
+    assert address_of("influx2:http://127.0.0.1:8086?org=物业&bucket=linli", TOKEN) == address
+    assert "sesame" not in f"{address} {address!r}"
+
+
+def test_a_token_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("open sesame")
+    file.chmod(0o644)
+    with pytest.raises(ConfigInvalid, match="can be read by others"):
+        check_spec("influx:http://127.0.0.1:8086/linli", {}, file)
+    file.chmod(0o600)
+    check_spec("influx:http://127.0.0.1:8086/linli", {}, file)
