@@ -121,6 +121,8 @@ def test_batches_that_neither_side_holds_are_named_and_explain_no_missing_readin
     assert (finding.cause, finding.readings) == (Cause.GAP, None)
     assert "batches 5 to 9" in finding.reason
     assert audit.missing == 0
+    at_one = compare(evidence(Taken(0), 0, gaps=[gap(3, 5), gap(5, 9, sink="alerts")]))
+    assert [one.reason.partition(" of ")[0] for one in at_one.findings] == ["batches 5 to 5"]
     only_both = [gap(5, 9), gap(5, 9, sink="alerts")]
     found = compare(evidence(Taken(7), 0, gaps=only_both)).findings
     assert [one.readings for one in found if one.cause is Cause.UNEXPLAINED] == [7]

@@ -102,6 +102,14 @@ async def test_a_reading_that_is_sound_today_is_stored_and_missing_no_more(world
     assert await world.audited() == {}
 
 
+async def test_a_reading_that_the_store_refused_was_in_the_tally_already(world: World) -> None:
+    await world.took(Arrival(Stream(*REF, EPOCH, "bulk"), 7, (SOUND,), Micros(T)))
+    letter = await world.letter(msgspec.json.encode(SOUND))
+    assert await world.audited() == {Cause.UNEXPLAINED: 1}
+    assert await world.box.try_again(HERE, letter.id) == (1, True, "")
+    assert await world.audited() == {}
+
+
 async def test_what_is_still_unsound_stays_with_its_reason(world: World) -> None:
     letter = await world.letter(msgspec.json.encode(UNSOUND))
     tried = await world.box.try_again(HERE, letter.id)

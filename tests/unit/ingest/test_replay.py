@@ -26,11 +26,16 @@ OTHER = GatewayRef("411202002001", "gw-2")
 
 
 class Store(EmbeddedStore):
-    """One that can be switched off."""
+    """One that can be switched off, and remembers the size of what it was given at once."""
 
     down = False
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.given: list[int] = []
+
     async def restore(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
+        self.given.append(sum(len(arrival.readings) for arrival in arrivals))
         if self.down:
             raise StoreUnavailable("switched off")
         return await super().restore(arrivals)
@@ -239,3 +244,14 @@ async def test_what_the_store_refuses_is_counted(world: World) -> None:
     world.send(2)
     await world.written()
     assert (part.written, part.refused) == (2, 1)
+
+
+async def test_batches_are_written_together_in_bounds_and_a_large_one_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "GROUP", 5)
+    world.open()
+    for seq, readings in enumerate((2, 3, 1, 7, 2), 1):
+        world.send(seq, readings)
+    await world.written()
+    assert world.store.given == [5, 1, 7, 2]

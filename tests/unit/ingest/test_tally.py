@@ -70,6 +70,13 @@ async def test_what_is_set_aside_counts_apart_by_the_instant_that_it_says(centre
     assert await counted(centre) == {HOUR: Taken(0, 1), then: Taken(1, 3)}
 
 
+async def test_an_hour_is_inside_when_it_begins_inside(centre: Centre) -> None:
+    await centre.take(Feed().batch(at(HOUR)))
+    spans = ((HOUR, HOUR + 1), (HOUR - 1, HOUR), (HOUR + 1, HOUR + HOUR_US))
+    found = [await centre.database.read(lambda c, span=span: tally.hours(c, EVERYONE, None, *span)) for span in spans]
+    assert [len(hours) for hours in found] == [1, 0, 0]
+
+
 async def test_a_gateway_and_a_scope_narrow_the_count(centre: Centre) -> None:
     await centre.take(Feed().batch(at(HOUR)))
     assert await counted(centre, gateway=GATEWAY) == {HOUR: Taken(1)}
@@ -91,6 +98,7 @@ async def test_a_loss_certificate_is_kept_and_found_by_the_time_it_speaks_of(cen
     async def found(start: int, end: int, scope: Scope = EVERYONE) -> list[Certificate]:
         return await centre.database.read(lambda c: tally.certificates(c, scope, None, start, end))
 
+    assert await found(HOUR, HOUR + 9 * HOUR_US) == [known]
     assert await found(HOUR + HOUR_US, HOUR + 2 * HOUR_US) == [known]
     assert await found(HOUR - HOUR_US, HOUR + 1) == [known]
     assert await found(HOUR - HOUR_US, HOUR) == []
