@@ -61,6 +61,6 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _finding(one: dict[str, Any]) -> str:
-    what = "some readings" if one["readings"] is None else f"{one['readings']} readings"
+    what = {None: "some readings", 1: "1 reading"}.get(one["readings"], f"{one['readings']} readings")
     device = f" of {one['device']}" if one["device"] else ""
     return f"{one['gateway']} {wall(one['from'])} to {wall(one['to'])}: {what}{device}, {one['cause']}: {one['reason']}"
