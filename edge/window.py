@@ -60,12 +60,11 @@ class Window:
 
     def choose(self, now: float) -> Next | None:
         """The most pressing stream that may send, or ``None``."""
-        order = list(self._flows)
-        for key in sorted(order, key=lambda key: (key[1] is Lane.BULK, key[0] != self._current, order.index(key))):
+        for key in sorted(self._flows, key=lambda key: (key[1] is Lane.BULK, key[0] != self._current)):
             flow, (epoch, lane) = self._flows[key], key
             room = min(flow.last, flow.mark + WINDOW[lane]) - flow.sent
             if room > 0 and lane is Lane.BULK and epoch != self._current:
-                room = min(room, self._afford(now))
+                room = min(room, self.afford(now))
             if room > 0:
                 return Next(epoch, lane, flow.sent, min(room, 8))
         return None
@@ -78,7 +77,7 @@ class Window:
         again = seq <= flow.highest
         flow.sent, flow.highest = seq, max(seq, flow.highest)
         if lane is Lane.BULK and epoch != self._current:
-            self._allowance -= 1
+            self.spend()
         return again
 
     def acknowledged(self, epoch: str, lane: Lane, seq: int, now: float) -> None:
@@ -132,7 +131,11 @@ class Window:
         dues = [flow.deadline - now for flow in self._flows.values() if flow.sent > flow.mark]
         return max(0.05, min([1.0, *dues]))
 
-    def _afford(self, now: float) -> int:
+    def afford(self, now: float) -> int:
+        """How many batches beyond the live ones the centre's credit allows now."""
         self._allowance = min(max(self._credit, 1.0), self._allowance + (now - self._refilled) * self._credit)
         self._refilled = now
         return int(self._allowance)
+
+    def spend(self) -> None:
+        self._allowance -= 1

@@ -22,7 +22,7 @@ class Broker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ca_file: str = ""
     certificate_file: str = ""
     certificate_key_file: str = ""
-    keepalive_s: Annotated[int, msgspec.Meta(ge=2, le=600)] = 10
+    keepalive_s: Annotated[int, msgspec.Meta(ge=2, le=600)] = 6
     protocol: Literal["3.1.1", "5"] = "3.1.1"
 
     @property

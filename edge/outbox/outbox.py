@@ -133,6 +133,11 @@ class Outbox:
         """The epoch that batches are now sealed in."""
         return self._streams.epochs[self._streams.current].id
 
+    @property
+    def epochs(self) -> list[str]:
+        """All that anything is kept of, the oldest first."""
+        return [epoch.id for epoch in self._streams.epochs.values()]
+
     # Accepting
 
     def append(self, readings: Sequence[Reading], lane: Lane, now: Micros) -> bool:

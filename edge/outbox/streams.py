@@ -36,7 +36,7 @@ class Streams:
             if self.current:
                 self._last[(self.current, lane)] = self.last((self.current, lane))
             self._first[(epoch.n, lane)] = 1
-        self.epochs[epoch.n] = epoch  # before it is current: the current one's id may be read from another thread
+        self.epochs = {**self.epochs, epoch.n: epoch}  # anew, and before it is current: other threads read them
         self.current = epoch.n
         self.next_seq = dict.fromkeys(Lane, 1)
 

@@ -1,14 +1,18 @@
 """The uplink without a broker: what it makes of the centre's word, and what it tells of itself."""
 
+import json
 from pathlib import Path
 
+import aiomqtt
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from device_profiles import load_library
 from edge import config as configuration
 from edge.broker import client
 from edge.outbox import Outbox
-from edge.uplink import Uplink, greeting
+from edge.uplink import Uplink, greeting, is_taken_over
 from edge.window import OUTAGE_S
 from telemetry import ack, presence
 from telemetry.batch import Lane
@@ -81,6 +85,58 @@ async def test_a_word_of_another_key_or_for_another_gateway_deletes_nothing_and_
 async def test_marks_of_epochs_that_are_not_ours_are_passed_over(uplink: Uplink, outbox: Outbox) -> None:
     await uplink.hear(word(ack.Mark("0" * 16, Lane.URGENT, 7), ack.Mark(outbox.epoch, Lane.URGENT, 1)), retained=False)
     assert outbox.pending().batches == 0
+
+
+async def test_a_mark_beyond_what_was_sealed_is_ignored_counted_and_the_others_hold(uplink: Uplink, outbox: Outbox) -> None:
+    beyond = ack.Mark(outbox.epoch, Lane.BULK, 7)
+    await uplink.hear(word(beyond, ack.Mark(outbox.epoch, Lane.URGENT, 1)), retained=False)
+    assert uplink.refused_acks == 1
+    assert outbox.pending().batches == 0
+    await uplink.hear(word(ack.Mark(outbox.epoch, Lane.URGENT, 1 << 62)), retained=True)
+    assert uplink.refused_acks == 2
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [b"", b"text", b"\xff\xfe", b"[]", b"{}", b'{"v":1,"at":-5,"marks":[]}', b"x" * 100_000, b"[" * 50_000],
+    ids=["empty", "text", "not utf-8", "list", "no fields", "negative instant", "long", "deep"],
+)
+async def test_what_is_no_acknowledgement_deletes_nothing_and_is_counted(uplink: Uplink, outbox: Outbox, junk: bytes) -> None:
+    await uplink.hear(junk, retained=False)
+    assert outbox.pending().batches == 1
+    assert uplink.refused_acks == 1
+
+
+@pytest.mark.parametrize("seq", [-1, 1 << 63, "1", 1.5, None])
+async def test_a_signed_mark_that_is_no_number_of_a_batch_is_refused(uplink: Uplink, outbox: Outbox, seq: object) -> None:
+    message = json.loads(word(ack.Mark(outbox.epoch, Lane.URGENT, 1)))
+    message["marks"][0]["seq"] = seq
+    await uplink.hear(json.dumps(message).encode(), retained=False)
+    assert outbox.pending().batches == 1
+    assert uplink.refused_acks == 1
+
+
+async def test_batches_set_aside_at_the_centre_are_counted_once_and_kept_for_the_replay_window(
+    uplink: Uplink, outbox: Outbox
+) -> None:
+    mark, rejected = ack.Mark(outbox.epoch, Lane.URGENT, 1), ack.Rejected(outbox.epoch, Lane.URGENT, 1, 1, "no such metric")
+    stranger = ack.Rejected("0" * 16, Lane.URGENT, 1, 9, "of an epoch long gone")
+    for _ in range(2):
+        said = ack.encode(ack.Ack(at=T0, marks=[mark], rejected=[rejected, stranger]), REF, KEY)
+        await uplink.hear(said, retained=True)
+    assert uplink.rejected == 1
+    assert [sealed.seq for sealed in outbox.batches(outbox.epoch, Lane.URGENT, 0, 10)] == [1]
+
+
+def test_a_lost_connection_is_told_from_one_that_another_took() -> None:
+    def wrapped(code: int) -> aiomqtt.MqttError:
+        error = aiomqtt.MqttError("Disconnected during message iteration")
+        error.__cause__ = aiomqtt.MqttCodeError(ReasonCode(PacketTypes.DISCONNECT, identifier=code))
+        return error
+
+    assert is_taken_over(wrapped(142))
+    assert not is_taken_over(wrapped(139))
+    assert not is_taken_over(aiomqtt.MqttError("timed out"))
 
 
 async def test_a_live_word_after_an_outage_opens_a_new_epoch_and_a_retained_one_does_not(
