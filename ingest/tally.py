@@ -94,16 +94,21 @@ def count(arrivals: Iterable[Arrival]) -> Counted:
     certificates: list[Certificate] = []
     for arrival in arrivals:
         ref = arrival.stream.ref
-        for hour, readings in Counter([reading.at // HOUR_US for reading in arrival.readings]).items():
+        for hour, readings in _by_hour([reading.at for reading in arrival.readings]).items():
             sound[Hour(*ref, hour * HOUR_US)] += readings
         for poison in arrival.poison:
             aside[Hour(*ref, _said_at(poison.body, arrival.received_at) // HOUR_US * HOUR_US)] += 1
-        certificates += [_certified(ref, reading) for reading in arrival.readings if is_certificate(reading)]
+        own = [reading for reading in arrival.readings if reading.kind is Kind.GATEWAY]
+        certificates += [_certified(ref, reading) for reading in own if reading.values.get("event") == "loss"]
     return Counted({hour: Taken(sound[hour], aside[hour]) for hour in sorted(sound | aside)}, certificates)
 
 
-def is_certificate(reading: Reading) -> bool:
-    return reading.kind is Kind.GATEWAY and reading.values.get("event") == "loss"
+def _by_hour(instants: Sequence[int]) -> Mapping[int, int]:
+    """How many of each hour since 1970; most batches lie in one."""
+    if not instants:
+        return {}
+    first, last = min(instants) // HOUR_US, max(instants) // HOUR_US
+    return {first: len(instants)} if first == last else Counter(at // HOUR_US for at in instants)
 
 
 def add(connection: sa.Connection, counted: Counted) -> None:

@@ -53,7 +53,8 @@ def _follow(asked: Centre, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _progress(part: dict[str, Any]) -> str:
-    line = f"{part['gateway']}: {part['stage']}, {part['written']} of {part['sent']} batches, {part['readings']} readings"
+    known = max(part["sent"], part["came"])
+    line = f"{part['gateway']}: {part['stage']}, {part['written']} of {known} batches, {part['readings']} readings"
     return f"{line}; {part['problem']}" if part["problem"] else line
 
 
