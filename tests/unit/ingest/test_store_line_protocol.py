@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,6 +91,12 @@ def test_a_usual_reading_is_sound_at_first_sight() -> None:
     reading = Reading(device="yard", kind=Kind.ENVIRONMENT, at=START, values={"temperature": 21.5, "level": 2, "fault_code": -1, "running": True})  # noqa: E501 # fmt: skip
     assert plain_line(REF, reading, TEXT_TAILS) == line(REF, reading)
     assert plain_line(REF, reading, NUMBER_TAILS) == numeric_line(REF, reading)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf"), 10**16, 10**400, -(10**400)])
+def test_a_number_that_is_none_or_takes_thought_is_not_sound_at_first_sight(number: float) -> None:
+    reading = Reading(device="yard", kind=Kind.ENVIRONMENT, at=START, values={"temperature": number})
+    assert plain_line(REF, reading, TEXT_TAILS) == ""
 
 
 NUMBERS = {
