@@ -2,8 +2,9 @@
 
 1. A reading is accepted when the future that ``put`` returned is done; before that a crash may lose it.
 2. Urgent readings are committed at once, bulk ones together within ``group_s``.
-3. Bounded: at most ``capacity`` readings wait; ``full`` says so before, and a caller that ignores it waits or is refused.
+3. Bounded: ``full`` says that ``capacity`` readings wait; past twice that bulk ones are refused, past three times urgent ones.
 4. A commit that fails is tried again until it succeeds; what waits meanwhile stays, in order.
+5. What was refused is counted by device, and certified as lost once the disk takes it.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from edge.outbox import BATCH_READINGS, Outbox, OutboxFailing
+from edge.outbox.loss import UNWRITTEN, Lost, Place, certificate, merged
 from telemetry.batch import Lane
 from telemetry.errors import LinliError
 from telemetry.reading import Micros, Reading
@@ -23,6 +25,8 @@ log = structlog.get_logger()
 
 GROUP_S = 1.0
 CAPACITY = 20_000
+REFUSED_PAST = {Lane.BULK: 2, Lane.URGENT: 3}
+"""Times the capacity."""
 _RETRY_S = 1.0
 
 
@@ -58,6 +62,8 @@ class Accept:
         clock: Callable[[], Micros] = wall_clock,
     ) -> None:
         self.accepted = 0
+        self.refused = 0
+        self.failing = False
         self._outbox = outbox
         self._report = report
         self._group_s = group_s
@@ -68,7 +74,7 @@ class Accept:
         self._pressing = asyncio.Event()
         self._hurried = False
         self._stopping = False
-        self._failing = False
+        self._refused: list[Lost] = []
 
     @property
     def full(self) -> bool:
@@ -79,7 +85,8 @@ class Accept:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not readings:
             future.set_result(None)
-        elif self._count + len(readings) > self._capacity * 2:
+        elif self._count + len(readings) > self._capacity * REFUSED_PAST[lane]:
+            self._refuse(readings)
             future.set_exception(OutboxFull(f"{self._count} readings wait for the card"))
         else:
             self._waiting[lane].append((readings, future))
@@ -111,10 +118,26 @@ class Accept:
             if time.monotonic() >= next_group or self.full or self._hurried:
                 self._hurried = False
                 await self._commit(Lane.BULK)
+                await self._certify()
                 await self._seal()
                 next_group = time.monotonic() + self._group_s
         for lane in Lane:
             await self._commit(lane)
+        await self._certify()
+
+    def _refuse(self, readings: Sequence[Reading]) -> None:
+        self.refused += len(readings)
+        told = [Lost(reading.device, reading.at, reading.at, 1, UNWRITTEN) for reading in readings]
+        self._refused = merged([*self._refused, *told])
+
+    async def _certify(self) -> None:
+        """Makes what was refused known as lost, now that the disk takes something again."""
+        if not self._refused or self.failing:
+            return
+        lost, self._refused = self._refused, []
+        place = Place(self._outbox.gateway, 0, self._clock())
+        if not await self._append([certificate(one, place, number) for number, one in enumerate(lost)], Lane.BULK):
+            self._refused = merged([*lost, *self._refused])
 
     async def _seal(self) -> None:
         try:
@@ -181,8 +204,8 @@ class Accept:
         return sealed
 
     def _note_failure(self, error: OutboxFailing | None) -> None:
-        if error is not None and not self._failing:
+        if error is not None and not self.failing:
             log.error("outbox cannot be written; readings wait in memory", error=str(error))
-        elif error is None and self._failing:
+        elif error is None and self.failing:
             log.info("outbox can be written again")
-        self._failing = error is not None
+        self.failing = error is not None

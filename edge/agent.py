@@ -39,6 +39,7 @@ from telemetry.errors import ConfigInvalid
 from telemetry.presence import Device
 
 REFUSALS = "refusals.json"
+DAY_US = 86_400_000_000
 COUNTERS = "counters.json"
 PATIENCE_S = 1.5
 """How long a part may take to end before it is told again, at a stop."""
@@ -63,6 +64,7 @@ async def run(config_file: Path, *, report_fd: int | None = None, stop: asyncio.
             gateway=config.gateway.gateway.id,
             now=wall_clock(),
             max_bytes=config.gateway.outbox_max_mb << 20,
+            max_age_us=int(config.gateway.outbox_max_days * DAY_US),
         )
         try:
             await Agent(config, library, keys, outbox, report_fd).run(stop)

@@ -66,6 +66,7 @@ class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     buses: tuple[BusConfig, ...] = ()
     brokers: tuple[DeviceBroker, ...] = ()
     outbox_max_mb: Annotated[int, msgspec.Meta(ge=8, le=1_000_000)] = 1024
+    outbox_max_days: Annotated[float, msgspec.Meta(ge=1, le=3_650)] = 7
     health_interval_s: Period = 10.0
 
 

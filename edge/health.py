@@ -25,6 +25,18 @@ class Wire(Protocol):
     def used_s(self) -> float: ...
 
 
+class Safety(NamedTuple):
+    """What happened to readings that should not have, since the start; ``failing``: the disk takes nothing now."""
+
+    failing: bool = False
+    lost: int = 0
+    refused: int = 0
+    salvaged: int = 0
+    acks_refused: int = 0
+    rejected: int = 0
+    taken_over: int = 0
+
+
 class Measured(NamedTuple):
     """What is looked up for one reading. ``now`` in UTC microseconds, ``offset_s``: the centre's clock minus ours.
 
@@ -41,6 +53,7 @@ class Measured(NamedTuple):
     board: BoardState
     wire_use: tuple[str, float] | None = None
     written_per_reading: float | None = None
+    safety: Safety = Safety()
 
 
 def gateway_values(tally: Tally, measured: Measured) -> dict[str, Value]:
@@ -71,6 +84,12 @@ def gateway_values(tally: Tally, measured: Measured) -> dict[str, Value]:
         "wire_bus": bus,
         "wire_use": None if use is None else round(100 * use, 2),
         "uptime": round(measured.uptime_s, 1),
+        "outbox_failing": measured.safety.failing,
+        "outbox_lost": measured.safety.lost + measured.safety.refused,
+        "outbox_salvaged": measured.safety.salvaged,
+        "acks_refused": measured.safety.acks_refused,
+        "batches_rejected": measured.safety.rejected,
+        "connections_taken": measured.safety.taken_over,
     }
     return {name: value for name, value in values.items() if value is not None}
 
@@ -152,7 +171,20 @@ class Health:
             lateness=taken_lateness(self._tally),
             board=board,
             wire_use=busiest(before, self._since),
+            safety=self._safety(),
             written_per_reading=None if board.written_bytes is None else written_per_reading(before, self._since),
+        )
+
+    def _safety(self) -> Safety:
+        accept, outbox, uplink = self._accept, self._outbox, self._uplink
+        return Safety(
+            accept.failing,
+            outbox.lost,
+            accept.refused,
+            outbox.salvaged,
+            uplink.refused_acks,
+            uplink.rejected,
+            uplink.taken_over,
         )
 
     def _reached(self, board: BoardState) -> Since:

@@ -96,7 +96,7 @@ async def test_a_large_hand_over_is_split_into_chunks_of_a_batch(outbox: Outbox)
     assert [sealed.readings for sealed in outbox.batches(outbox.epoch, Lane.BULK, 0, 10)] == [500, 500, 200]
 
 
-async def test_past_the_capacity_it_says_full_and_past_twice_that_it_refuses(outbox: Outbox) -> None:
+async def test_past_the_capacity_it_says_full_past_twice_that_it_refuses_bulk_and_past_three_times_urgent(outbox: Outbox) -> None:
     accept = Accept(outbox, capacity=10)
     accept.put([reading(n) for n in range(9)], Lane.BULK)
     assert not accept.full
@@ -105,6 +105,25 @@ async def test_past_the_capacity_it_says_full_and_past_twice_that_it_refuses(out
     accept.put([reading(n) for n in range(10, 20)], Lane.BULK)
     with pytest.raises(OutboxFull):
         await accept.put([reading(20)], Lane.BULK)
+    urgent = accept.put([reading(n) for n in range(20, 30)], Lane.URGENT)
+    assert not urgent.done()
+    with pytest.raises(OutboxFull):
+        await accept.put([reading(30)], Lane.URGENT)
+    assert accept.refused == 2
+
+
+async def test_what_was_refused_is_certified_once_the_disk_takes_it(outbox: Outbox) -> None:
+    accept = Accept(outbox, capacity=10, group_s=0.01, clock=lambda: T0)
+    waiting = accept.put([reading(n) for n in range(20)], Lane.BULK)
+    refused = [accept.put([reading(n)], Lane.BULK) for n in (20, 25)]
+    assert all(isinstance(one.exception(), OutboxFull) for one in refused)
+    async with running(accept), asyncio.timeout(5):
+        await waiting
+        while outbox.pending().readings + len(list(outbox.recent())) < 21:
+            await asyncio.sleep(0.01)
+    (certificate,) = [one for one in outbox.recent() if one.kind is Kind.GATEWAY]
+    told = {name: certificate.values[f"loss_{name}"] for name in ("device", "from", "to", "count", "reason")}
+    assert told == {"device": "b3-meter", "from": T0 + 20, "to": T0 + 25, "count": 2, "reason": "the disk took nothing"}
 
 
 async def test_each_committed_key_is_reported_once(outbox: Outbox) -> None:

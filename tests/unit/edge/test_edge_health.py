@@ -1,7 +1,7 @@
 """The gateway's word about itself is sound and says what was counted."""
 
 from edge.board import BoardState
-from edge.health import Measured, Since, busiest, gateway_values, unit_values, written_per_reading
+from edge.health import Measured, Safety, Since, busiest, gateway_values, unit_values, written_per_reading
 from edge.outbox import Pending
 from edge.tally import Lateness, Rates, Tally
 from telemetry.metric import METRICS, Kind, Value, fault_of
@@ -35,6 +35,8 @@ def test_every_value_is_one_that_a_store_takes() -> None:
     values = gateway_values(Tally(polls=3), measured(Pending(2, 40, NOW - 1_500_000), offset_s=0.25))
     assert is_sound(values)
     assert (values["wire_bus"], values["wire_use"]) == ("rs485-1", 25.0)
+    lost = gateway_values(Tally(), measured(Pending(0, 0, 0))._replace(safety=Safety(failing=True, lost=5, refused=2)))
+    assert (lost["outbox_failing"], lost["outbox_lost"]) == (True, 7)
     assert is_sound(unit_values("b3-meter", Rates(12.5, 0.0)))
 
 
