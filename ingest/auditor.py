@@ -100,16 +100,23 @@ class Auditor:
         return await self._database.read(look)
 
     async def _until(self, marks: Callable[[], Awaitable[Marks]], goal: Marks, asked: Asked) -> set[GatewayRef]:
-        """Waits until a store has reached ``goal``; the gateways of which it had not in time."""
+        """Waits until a store has reached what of ``goal`` it can reach; the gateways of which it had not in time."""
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._settle_s
-        goal = {stream: seq for stream, seq in goal.items() if _of(stream, asked)}
+        held = self._held(asked)
         while True:
             reached = await marks()
-            behind = {stream.ref for stream, seq in goal.items() if reached.get(stream, 0) < seq}
+            late = [stream for stream, seq in goal.items() if _of(stream, asked) and reached.get(stream, 0) < seq]
+            behind = {stream.ref for stream in late if held(stream, reached.get(stream, 0) + 1)}
             if not behind or loop.time() >= give_up:
                 return behind
             await asyncio.sleep(_LOOK_S)
+
+    def _held(self, asked: Asked) -> Callable[[Stream, int], bool]:
+        """Whether a gateway still has a batch to send: its hello names every epoch of which it has any, and the current one."""
+        known = self._registry.states(asked.scope)
+        firsts = {Stream(*ref, span.epoch, span.lane): span.first for ref, (_, state) in known.items() for span in state.hello}
+        return lambda stream, seq: firsts.get(stream, seq + 1) <= seq if stream.ref in known else True
 
     async def _pending(self, asked: Asked) -> Sequence[Pending]:
         marks = (await self._judged(), await self._store.watermarks())

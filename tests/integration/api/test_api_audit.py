@@ -9,10 +9,10 @@ from api_centre import ELSEWHERE, HERE, NOW, Centre, assert_problem
 from ingest.arrival import Arrival
 from ingest.deadletter import DeadLetter, set_aside
 from telemetry import command
-from telemetry.batch import Poison
+from telemetry.batch import Lane, Poison
 from telemetry.identity import GatewayRef, Stream
 from telemetry.metric import Kind
-from telemetry.presence import State
+from telemetry.presence import Span, State
 from telemetry.reading import Micros, Reading
 from tests.rooms import KEY
 
@@ -95,8 +95,32 @@ async def test_an_audit_waits_for_a_store_that_is_behind_and_then_says_so(centre
 
 
 @pytest.mark.parametrize(
-    "query",
-    [
+    ("first", "cause"), [(1, "pending"), (2, "unexplained"), (None, "unexplained")], ids=["held", "let go", "not named"]
+)
+async def test_only_what_its_gateway_still_holds_is_pending(centre: Centre, first: int | None, cause: str) -> None:
+    arrival = Arrival(Stream(HERE, "gw-1", "0" * 16, "bulk"), 1, (level(NOW),), Micros(NOW))
+    await centre.rooms.engine.take([arrival], NOW)
+    hello = [] if first is None else [Span("0" * 16, Lane.BULK, first, 1)]
+    centre.parts.registry.take_state(REF, State(online=True, at=NOW, hello=hello), NOW)
+    answer = (await centre.get("/api/v1/audit", **SPAN)).json()
+    assert [(one["cause"], one["readings"]) for one in answer["findings"]] == [(cause, 1)]
+
+
+async def test_what_a_gateway_said_it_had_to_send_is_told_until_it_is_durable_on_both_sides(centre: Centre) -> None:
+    hello = [Span("0" * 16, Lane.BULK, 3, 9), Span("1" * 16, Lane.URGENT, 1, 2), Span("2" * 16, Lane.BULK, 5, 4)]
+    centre.parts.registry.take_state(REF, State(online=True, at=NOW, hello=hello), NOW + 7)
+    told = {"community": HERE, "gateway": "gw-1", "said_at": "2026-11-23T08:00:00.000007Z"}
+    assert (await centre.get("/api/v1/audit", **SPAN)).json()["pending"] == [told | {"batches": 9}]
+    stream = Stream(HERE, "gw-1", "0" * 16, "bulk")
+    await centre.parts.store.advance(stream, 9)
+    assert (await centre.get("/api/v1/audit", **SPAN)).json()["pending"] == [told | {"batches": 9}]
+    await centre.rooms.engine.advance(stream, 8)
+    assert (await centre.get("/api/v1/audit", **SPAN)).json()["pending"] == [told | {"batches": 3}]
+    assert (await centre.get("/api/v1/audit", "wuhan", **SPAN)).json()["pending"] == []
+
+
+async def test_a_malformed_audit_is_refused(centre: Centre) -> None:
+    for query in (
         {},
         {"from": "x", "to": "y"},
         SPAN | {"colour": "red"},
@@ -104,10 +128,8 @@ async def test_an_audit_waits_for_a_store_that_is_behind_and_then_says_so(centre
         {"from": SPAN["from"], "to": SPAN["from"]},
         {"from": "2024-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"},
         SPAN | {"gateway": "UP"},
-    ],
-)
-async def test_a_malformed_audit_is_refused(centre: Centre, query: dict[str, str]) -> None:
-    assert assert_problem(await centre.get("/api/v1/audit", **query), 400)["errors"]
+    ):
+        assert assert_problem(await centre.get("/api/v1/audit", **query), 400)["errors"]
 
 
 async def test_a_replay_is_opened_for_the_gateways_of_the_scope_and_followed(centre: Centre) -> None:
@@ -129,38 +151,32 @@ async def test_a_replay_is_opened_for_the_gateways_of_the_scope_and_followed(cen
     assert_problem(await centre.get("/api/v1/replays/0000", "admin"), 404)
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
+async def test_a_replay_that_cannot_be_is_refused(centre: Centre) -> None:
+    greet(centre)
+    for body, status in (
         ({}, 400),
         (SPAN | {"colour": "red"}, 400),
         ({"from": SPAN["to"], "to": SPAN["from"]}, 400),
         (SPAN | {"gateway": "gw-2"}, 404),
         (SPAN | {"community": ELSEWHERE}, 404),
-    ],
-)
-async def test_a_replay_that_cannot_be_is_refused(centre: Centre, body: dict[str, str], status: int) -> None:
-    greet(centre)
-    assert_problem(await centre.client("admin").post("/api/v1/replays", json=body), status)
+    ):
+        assert_problem(await centre.client("admin").post("/api/v1/replays", json=body), status)
     assert centre.rooms.commands.empty()
 
 
-@pytest.mark.parametrize("whose", ["viewer", "handler"])
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
+async def test_only_an_admin_replays_and_decides_on_dead_letters(centre: Centre) -> None:
+    for method, path in (
         ("POST", "/api/v1/replays"),
         ("GET", "/api/v1/replays/0000"),
         ("GET", "/api/v1/deadletters"),
         ("GET", "/api/v1/deadletters/x"),
         ("POST", "/api/v1/deadletters/x/replay"),
         ("DELETE", "/api/v1/deadletters/x"),
-    ],
-)
-async def test_only_an_admin_replays_and_decides_on_dead_letters(centre: Centre, whose: str, method: str, path: str) -> None:
-    answer = await centre.client(whose).request(method, path, json=SPAN if path.endswith("replays") else None)
-    assert "admin" in assert_problem(answer, 403)["detail"]
-    assert_problem(await centre.client(None).request(method, path), 401)
+    ):
+        for whose in ("viewer", "handler"):
+            answer = await centre.client(whose).request(method, path, json=SPAN if path.endswith("replays") else None)
+            assert "admin" in assert_problem(answer, 403)["detail"]
+        assert_problem(await centre.client(None).request(method, path), 401)
 
 
 async def test_dead_letters_come_in_pages_without_their_bytes(centre: Centre) -> None:
