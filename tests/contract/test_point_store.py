@@ -335,6 +335,11 @@ async def test_what_is_restored_twice_is_there_once_and_moves_no_watermark(shelf
     assert await store.watermarks() == before
 
 
+async def test_what_comes_twice_in_one_restoring_is_there_once(shelf: Shelf, store: PointStore) -> None:
+    await store.restore([arrival(7, climate(START)), arrival(7, climate(START)), arrival(8, climate(START), climate(START))])
+    assert points(await shelf.all_rows(store)) == [Point("garage-climate", "temperature", START, 21.5)]
+
+
 async def test_what_was_restored_survives_a_reopening(shelf: Shelf) -> None:
     async with shelf.opened() as store:
         await store.restore([arrival(3, climate(START))])
