@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 GROUP = 20_000
 GAPS_TOLD = 1_000
-STUCK_S = 1.0
+STUCK_S = 5.0
 _BACKOFF_S = (0.5, 30.0)
 
 

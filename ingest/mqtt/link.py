@@ -18,6 +18,8 @@ from ingest.mqtt.packets import Control, Kind, Packets, Publish
 from telemetry.errors import BrokerUnavailable
 
 ANSWER_S = 10.0
+TAKEN_S = 60.0
+"""Longer than an answer may take: while nothing is read, the broker's acknowledgements wait behind its messages."""
 ON_THEIR_WAY = 100
 RECEIVE_MAXIMUM = 1_000
 _LOOK_S = 0.01
@@ -116,6 +118,7 @@ class Link(asyncio.Protocol):
         if not self._paused and self._crowded():
             self._paused = True
             self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(_LOOK_S, self._look)
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -147,25 +150,22 @@ class Link(asyncio.Protocol):
             raise BrokerUnavailable(f"the broker refuses a subscription of {', '.join(filters)}")
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
-        """At QoS 1; returns when it is on its way."""
+        """At QoS 1; returns when it is on its way. Raises ``BrokerUnavailable``."""
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(TAKEN_S):
                 await self._window.acquire()
                 await self._writable.wait()
         except TimeoutError as error:
-            raise BrokerUnavailable(f"the broker took nothing for {ANSWER_S:g} s") from error
+            raise BrokerUnavailable(f"the broker took nothing for {TAKEN_S:g} s") from error
         self._write(packets.publish(topic, payload, self._next_mid(), retain=retain, v5=self._address.v5))
 
     async def keep(self) -> None:
         """Keeps the connection until it is over, and then raises ``BrokerUnavailable``, or what ``receive`` raised."""
         while not self._over.done():
-            await asyncio.wait((self._over,), timeout=_LOOK_S if self._paused else self._keepalive_s / 4)
+            await asyncio.wait((self._over,), timeout=self._keepalive_s / 4)
             now = time.monotonic()
             if self._paused:
                 self._heard_at = now
-                if not self._crowded() and not self._transport.is_closing():
-                    self._paused = False
-                    self._transport.resume_reading()
             if now - self._heard_at > 1.5 * self._keepalive_s:
                 self._end(BrokerUnavailable(f"the broker says nothing for {now - self._heard_at:.0f} s"))
             elif now - min(self._said_at, self._heard_at) > self._keepalive_s / 2:
@@ -182,6 +182,17 @@ class Link(asyncio.Protocol):
         self._transport_close()
 
     # ---- within
+
+    def _look(self) -> None:
+        """Reads on when there is room again."""
+        if self._transport.is_closing():
+            return
+        if self._crowded():
+            asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+            return
+        self._paused = False
+        self._heard_at = time.monotonic()
+        self._transport.resume_reading()
 
     def _take(self, packet: Control) -> None:
         if packet.kind is Kind.PUBACK:

@@ -82,7 +82,7 @@ async def test_after_a_failed_transaction_the_same_write_succeeds_and_is_there_o
     await store.write([Arrival(STREAM, 1, [reading(0)], START)])
     await store.close()
     with duckdb.connect(str(file)) as connection:
-        connection.execute("ALTER TABLE point DROP COLUMN number")  # so that the last step of a write fails
+        connection.execute("ALTER TABLE point DROP COLUMN seq")  # so that the last step of a write fails
 
     store = EmbeddedStore(file)
     arrivals = [Arrival(STREAM, 2, [reading(1), reading(2, voltage=230.0)], START), Arrival(OTHER, 1, [], START)]
@@ -91,7 +91,7 @@ async def test_after_a_failed_transaction_the_same_write_succeeds_and_is_there_o
     assert await store.watermarks() == {STREAM: 1}
     with duckdb.connect(str(file)) as connection:
         assert connection.execute("SELECT seq FROM stream").fetchall() == [(1,)]
-        connection.execute("ALTER TABLE point ADD COLUMN event_id VARCHAR")
+        connection.execute("ALTER TABLE point ADD COLUMN seq BIGINT")
     await store.write(arrivals)
     assert await store.watermarks() == {STREAM: 2, OTHER: 1}
     rows = await store.read(Query(("41",), newest_first=False))
