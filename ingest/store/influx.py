@@ -35,7 +35,6 @@ log = structlog.get_logger()
 
 MAX_LINES = 5_000
 
-
 _NUMBERS_ONLY = Limits(resolution_us=victoria.RESOLUTION_US, text=False, durable=False, deletes=False)
 
 watermark = sa.Table(

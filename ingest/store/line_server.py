@@ -57,8 +57,7 @@ class LineServer:
 
     async def identify(self) -> Profile:
         """What it is, as the address says or as it answers."""
-        self._identity = authorization(self._address, self._address.profile, self._token())
-        return self._address.profile or await self._probed()
+        return self._address.profile or await self._probed(authorization(self._address, None, self._token()))
 
     async def post(self, lines: bytes) -> Verdict:
         """Writes lines, and says what the answer means for them."""
@@ -104,11 +103,11 @@ class LineServer:
         except httpx.HTTPError as error:
             raise StoreUnavailable(f"{self._address}: {str(error) or type(error).__name__}") from error
 
-    async def _probed(self) -> Profile:
+    async def _probed(self, identity: dict[str, str]) -> Profile:
         """VictoriaMetrics is asked for first: later ones say that they are InfluxDB 1.8."""
-        if b"VictoriaMetrics" in (await self._send("GET", "/-/healthy", {})).content:
+        if b"VictoriaMetrics" in (await self._send("GET", "/-/healthy", {}, identity=identity)).content:
             return Profile.VICTORIA
-        answer = self._checked(await self._send("GET", "/ping", {}))
+        answer = self._checked(await self._send("GET", "/ping", {}, identity=identity))
         profile = recognised(answer.headers.get("X-Influxdb-Version") or _version(answer.content))
         if profile is None:
             raise StoreUnavailable(f"{self._address}: neither InfluxDB nor VictoriaMetrics answers there; if it does, name it")
@@ -123,11 +122,18 @@ class LineServer:
             raise StoreUnavailable(str(error)) from error
 
     async def _send(
-        self, method: str, path: str, parameters: dict[str, str], body: bytes = b"", timeout_s: float | None = None
+        self,
+        method: str,
+        path: str,
+        parameters: dict[str, str],
+        body: bytes = b"",
+        timeout_s: float | None = None,
+        identity: dict[str, str] | None = None,
     ) -> httpx.Response:
+        headers = self._identity if identity is None else identity
         limit = self._http.timeout if timeout_s is None else httpx.Timeout(timeout_s, connect=CONNECT_S)
         try:
-            return await self._http.request(method, path, params=parameters, headers=self._identity, content=body, timeout=limit)
+            return await self._http.request(method, path, params=parameters, headers=headers, content=body, timeout=limit)
         except httpx.HTTPError as error:
             raise StoreUnavailable(f"{self._address}: {str(error) or type(error).__name__}") from error
 
