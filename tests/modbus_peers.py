@@ -58,6 +58,15 @@ async def pymodbus_rtu(line: str, *units: SimDevice, silent: Collection[int] = (
         await server.shutdown()
 
 
+def installed(name: str) -> str:
+    """The path of a program; skips, or with CI=true fails, when it is missing."""
+    program = shutil.which(name)
+    if program is None:
+        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        say(f"{name} is not installed (apt install {name})")
+    return program
+
+
 class Line(NamedTuple):
     """The two ends of a serial line; ``cut`` takes the line away."""
 
@@ -69,10 +78,7 @@ class Line(NamedTuple):
 @contextmanager
 def serial_line(folder: Path) -> Iterator[Line]:
     """Two pseudo-terminals joined by socat."""
-    program = shutil.which("socat")
-    if program is None:
-        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        say("socat is not installed (apt install socat)")
+    program = installed("socat")
     master, units = folder / "master", folder / "units"
     process = subprocess.Popen([program, f"pty,raw,echo=0,link={master}", f"pty,raw,echo=0,link={units}"])
 

@@ -12,7 +12,8 @@ import logging
 import os
 import termios
 import time
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 import structlog
 from pymodbus.client.base import ModbusBaseClient
@@ -135,7 +136,7 @@ class Master:
         request = _REQUESTS[question.table](address=address, count=question.count, dev_id=question.unit_id)
         began, answered = _now(), False
         try:
-            answer = await client.execute(False, request)
+            answer = await _unless_cancelled(client.execute(False, request))
             answered = True
         except ModbusException as error:
             if not client.connected:
@@ -193,6 +194,16 @@ class Master:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+
+async def _unless_cancelled(work: Coroutine[Any, Any, ModbusPDU]) -> ModbusPDU:
+    """Before Python 3.12, ``wait_for`` loses a cancellation that comes together with what it waited for."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    done = await work
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return done
 
 
 def _silence(question: Question, timeout_s: float, *, damaged: bool) -> DeviceTimeout:

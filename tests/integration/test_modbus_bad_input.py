@@ -140,6 +140,8 @@ async def polled(folder: Path, config: BusConfig) -> AsyncIterator[tuple[Recordi
             running.cancel()
             await asyncio.wait((running,))
             await bus.close()
+            if not running.cancelled():
+                await running
 
 
 # What is no answer
@@ -303,8 +305,9 @@ async def test_an_answer_that_is_odd_but_right(tmp_path: Path, type_: str, spoil
     async with spoiled(type_, tmp_path, spoil) as row:
         (first,) = await row.kept.until(1, "b3-spoiled")
         assert first.values == pytest.approx(VALUES["b3-spoiled"]) and first.faults is None
-        while len(row.asked) < SPOILED + 2:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            while len(row.asked) < SPOILED + 2:
+                await asyncio.sleep(0.01)
         assert row.tally.timeouts == row.tally.damaged == 0
 
 

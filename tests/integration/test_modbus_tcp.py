@@ -5,10 +5,12 @@ import time
 
 import pytest
 from pymodbus.constants import ExcCodes
+from pymodbus.pdu import ModbusPDU
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from device_profiles import Table
 from edge.bus_config import TcpBus
+from edge.drivers.frames import TcpFrames
 from edge.drivers.line import HALF_OPEN_AFTER
 from edge.drivers.modbus import Bus, open_bus
 from telemetry.errors import BusUnavailable, DeviceRefused, DeviceTimeout
@@ -215,3 +217,24 @@ async def test_a_cancelled_read_leaves_nothing_behind_for_the_next(bus: Bus, por
             async with asyncio.timeout(0.02):
                 await read(bus)
         assert await read(bus) == (5, 6)
+
+
+async def test_a_read_that_is_cancelled_as_its_answer_comes_ends_all_the_same(
+    bus: Bus, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pymodbus_tcp(port, unit(1, {0: 11, 1: 12})):
+        await read(bus)
+        reading = asyncio.create_task(read(bus))
+        taken = TcpFrames.handleFrame
+
+        def taken_and_cancelled(frames: TcpFrames, data: bytes, unit_id: int, transaction: int) -> tuple[int, ModbusPDU | None]:
+            used, found = taken(frames, data, unit_id, transaction)
+            if found is not None:
+                reading.cancel()
+            return used, found
+
+        with monkeypatch.context() as patched:
+            patched.setattr(TcpFrames, "handleFrame", taken_and_cancelled)
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+        assert await read(bus) == (11, 12)
