@@ -61,6 +61,7 @@ class Part:
     ``readings``; of ``refused`` batches the store does not take some reading, and ``dropped`` found no room.
 
     ``news_s`` is the monotonic instant at which it was last heard of; ``finished``: it said that nothing more comes.
+    ``problem`` says why it failed, or of a part that is done what its gateway could not give: it keeps no more than a day.
     """
 
     ref: GatewayRef
@@ -80,7 +81,7 @@ class Part:
         return self.stage in (Stage.DONE, Stage.FAILED)
 
     def fail(self, problem: str) -> None:
-        self.stage, self.problem = Stage.FAILED, self.problem or problem
+        self.stage, self.problem = Stage.FAILED, problem
 
 
 @dataclass(frozen=True)
@@ -257,8 +258,10 @@ class Replays:
             part.fail("it did not answer; perhaps its program is older")
         elif part.stage is Stage.SENDING and part.finished and here and (part.came >= part.sent or quiet_s > STRAGGLERS_S):
             lost = part.dropped + max(0, part.sent - part.came)
-            if part.problem or lost:
+            if lost:
                 part.fail(f"{lost} batches were lost on the way; ask again")
+            elif part.problem and not part.sent:
+                part.fail(part.problem)
             else:
                 part.stage = Stage.DONE
         elif part.stage is Stage.SENDING and here and quiet_s > SILENT_S:

@@ -48,7 +48,7 @@ class PartView(BaseModel):
 
 
 class ReplayView(BaseModel):
-    """`done` when no gateway has more to send; `well` when each has sent everything and it is stored."""
+    """`done` when no gateway has more to send; `well` when each has sent all that it keeps and it is stored."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -23,7 +23,7 @@ def replay(start: str, end: str | None, gateway: str | None, api: str, token_fil
     """Refill the telemetry store from what gateways still keep. 从网关保留的数据补录遥测存储。
 
     Gateways keep what was acknowledged for a day, if there is room. Nothing of it reaches the rules; what is stored already
-    stays as it is. Needs a token with the role admin. Exit status 0 when every gateway sent everything.
+    stays as it is. Needs a token with the role admin. Exit status 0 when every gateway sent all that it keeps.
     """
     first, last = span(start, end)
     with centre(api, token_file) as asked:

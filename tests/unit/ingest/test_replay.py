@@ -194,6 +194,14 @@ async def test_what_a_gateway_says_against_it_ends_its_part(world: World, proble
     assert (part.stage, part.problem) == (Stage.FAILED, problem)
 
 
+async def test_a_gateway_that_sent_all_it_keeps_is_done_and_what_it_keeps_no_more_is_told(world: World) -> None:
+    part = world.open().parts[GW]
+    world.send(1)
+    await world.written()
+    world.reply(1, problem="nothing is kept that was sealed before then")
+    assert (part.stage, part.problem) == (Stage.DONE, "nothing is kept that was sealed before then")
+
+
 async def test_a_gateway_that_does_not_answer_or_stops_ends_its_part_in_bounded_time(world: World) -> None:
     part = world.open().parts[GW]
     world.pass_(BEGIN_S)
