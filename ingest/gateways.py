@@ -52,9 +52,11 @@ class _Keys(NamedTuple):
 class Gateways:
     """The keys of a gateways file, as it is now."""
 
-    def __init__(self, file: Path) -> None:
-        """Raises ``ConfigInvalid`` when the file is bad; a file that is not there yet holds no gateway."""
-        self._file = Watched(file, _load_keys, _Keys({}, {}))
+    def __init__(self, file: Path, look_s: float = 0.0) -> None:
+        """Changes are seen within ``look_s``: to look at a file costs as much as a small message.
+
+        Raises ``ConfigInvalid`` when the file is bad; a file that is not there yet holds no gateway."""
+        self._file = Watched(file, _load_keys, _Keys({}, {}), look_s)
 
     def key(self, ref: GatewayRef) -> bytes | None:
         """The key that signs this gateway's acknowledgements; ``None`` when it is not registered."""
@@ -119,11 +121,12 @@ def _write(file: Path, entries: tuple[GatewayEntry, ...]) -> None:
 
 
 def _problems(entries: Sequence[GatewayEntry], file: str) -> Iterator[Problem]:
-    refs = [entry.ref for entry in entries]
+    former: set[GatewayRef] = set()
     sites: dict[str, GatewayEntry] = {}
     for number, entry in enumerate(entries):
-        if entry.ref in refs[:number]:
+        if entry.ref in former:
             yield Problem(file, f"gateways[{number}].id", f"{entry.ref} stands twice", "each gateway stands once")
+        former.add(entry.ref)
         first = sites.setdefault(entry.community, entry)
         if first.site_key != entry.site_key:
             reason = f"is not that of {first.id}, in the same community"

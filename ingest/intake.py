@@ -36,7 +36,6 @@ log = structlog.get_logger()
 
 MAX_STRANGERS = 10_000
 MAX_TOPICS = 65_536
-LOOK_S = 0.2
 
 
 class Known(Protocol):
@@ -81,8 +80,6 @@ class Intake:
         self._clock = clock
         self._parse = lru_cache(MAX_TOPICS)(lambda name: topic.parse(root, name.decode()))
         self._strangers: set[GatewayRef] = set()
-        self._known: set[GatewayRef] = set()
-        self._looked_at = 0.0
 
     @property
     def is_crowded(self) -> bool:
@@ -95,7 +92,7 @@ class Intake:
             ref, leaf = self._parse(name)
         except (TopicInvalid, UnicodeDecodeError):
             return
-        if not self._is_known(ref):
+        if self._gateways.key(ref) is None:
             self._refuse_stranger(ref)
             return
         try:
@@ -164,19 +161,6 @@ class Intake:
     def _set_aside(self, ref: GatewayRef, leaf: topic.Leaf, reason: str, body: bytes) -> None:
         self._stats.dead_letters += 1
         self._poison(DeadLetter(ref, str(leaf), reason, body))
-
-    def _is_known(self, ref: GatewayRef) -> bool:
-        """Asked of the register again every ``LOOK_S``: it is a file, and to look at it costs more than a small message."""
-        now = time.monotonic()
-        if now - self._looked_at > LOOK_S:
-            self._looked_at = now
-            self._known.clear()
-        if ref in self._known:
-            return True
-        if self._gateways.key(ref) is None:
-            return False
-        self._known.add(ref)
-        return True
 
     def _refuse_stranger(self, ref: GatewayRef) -> None:
         if ref not in self._strangers and len(self._strangers) < MAX_STRANGERS:

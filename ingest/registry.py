@@ -154,7 +154,17 @@ class Registry:
         """Remembers when each device was last heard. A clock that runs ahead is not believed beyond the arrival."""
         for arrival in arrivals:
             heard = self._heard.setdefault(arrival.stream.ref, {})
+            newest: dict[str, Reading] = {}
             for reading in arrival.readings:
+                if _says_no_more_than_values(reading):
+                    last = newest.get(reading.device)
+                    if last is None or reading.at >= last.at:
+                        newest[reading.device] = reading
+                    continue
+                if (before := newest.pop(reading.device, None)) is not None:
+                    self._hear(arrival, before, heard)
+                self._hear(arrival, reading, heard)
+            for reading in newest.values():
                 self._hear(arrival, reading, heard)
 
     def find(self, ref: GatewayRef, device: str) -> Device | None:
@@ -228,6 +238,11 @@ class Registry:
 def _essence(state: State) -> tuple[object, ...]:
     """What of a state is worth a write: the hello is news at each connection and of no use after a restart."""
     return state.online, state.software, state.config_hash, state.inventory_hash
+
+
+def _says_no_more_than_values(reading: Reading) -> bool:
+    """Most readings: of several in a row, the newest tells as much as all."""
+    return reading.quality is not Quality.BAD and reading.kind is not Kind.GATEWAY and "online" not in reading.values
 
 
 def _by_id(inventory: Inventory) -> dict[str, Device]:

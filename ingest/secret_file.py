@@ -10,6 +10,7 @@ import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,15 +91,21 @@ def changing(path: Path) -> Iterator[None]:
 class Watched(Generic[_T]):
     """What ``load`` makes of a file, made again when the file has changed; ``absent`` while there is none."""
 
-    def __init__(self, path: Path, load: Callable[[Path], _T], absent: _T) -> None:
-        """Raises ``ConfigInvalid`` when the file is there but bad."""
+    def __init__(self, path: Path, load: Callable[[Path], _T], absent: _T, look_s: float = 0.0) -> None:
+        """It is looked at no oftener than every ``look_s``. Raises ``ConfigInvalid`` when the file is there but bad."""
         self._path = path
         self._load = load
         self._absent = absent
+        self._look_s = look_s
+        self._looked_at = time.monotonic()
         self._stamp = self._look()
         self._value = absent if self._stamp is None else load(path)
 
     def value(self) -> _T:
+        now = time.monotonic()
+        if now - self._looked_at < self._look_s:
+            return self._value
+        self._looked_at = now
         stamp = self._look()
         if stamp != self._stamp:
             self._stamp = stamp

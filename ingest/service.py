@@ -50,6 +50,7 @@ MAX_COMMANDS = 100
 RULES_GATHER_S = 0.1
 RULES_GROUP = 2_000
 STORE_GATHER_S = 0.2
+LOOK_S = 0.2
 
 
 def check(config_file: Path) -> CentreConfig:
@@ -118,7 +119,7 @@ class Service:
         self._store = store = self._history.store
         self._stats = Stats()
         self._feed = Feed()
-        self._gateways = Gateways(config.path(config.centre.gateways_file))
+        self._gateways = Gateways(config.path(config.centre.gateways_file), LOOK_S)
         self._registry = Registry(database)
         self._letters = DeadLetters(database, intake.wall_clock)
         self._gaps = Gaps(database)

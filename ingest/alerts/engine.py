@@ -86,7 +86,7 @@ class AlertEngine:
             if not marks:
                 return
             work = _Work(self._states.branch(), [], tally.count(fresh))
-            for reading, arrival in sorted(_readings(fresh), key=lambda pair: (pair[0].at, pair[0].device)):
+            for *_, reading, arrival in sorted(_judged(fresh, self._rules)):
                 self._judge(work, reading, arrival)
             for ref in {arrival.stream.ref for arrival in fresh}:
                 self._judge_presence(work, ref)
@@ -299,5 +299,8 @@ class _Work(NamedTuple):
     counted: tally.Counted = tally.NOTHING
 
 
-def _readings(arrivals: Sequence[Arrival]) -> Iterator[tuple[Reading, Arrival]]:
-    return ((reading, arrival) for arrival in arrivals for reading in arrival.readings)
+def _judged(arrivals: Sequence[Arrival], rules: Rules) -> Iterator[tuple[int, str, int, Reading, Arrival]]:
+    """The readings that any rule could look at, as they are sorted: by instant, then device, then as they came."""
+    kinds = {kind for kind in Kind if rules.judge(kind)}
+    readings = ((reading, arrival) for arrival in arrivals for reading in arrival.readings if reading.kind in kinds)
+    return ((reading.at, reading.device, place, reading, arrival) for place, (reading, arrival) in enumerate(readings))

@@ -72,6 +72,10 @@ class Rules:
     def __len__(self) -> int:
         return len(self.watchers)
 
+    def judge(self, kind: Kind) -> bool:
+        """Whether readings of this kind can matter to any rule."""
+        return bool(self.absences or self._by_kind[kind])
+
     def watching(self, kind: Kind, community: str, name: str, device: Device | None, zone: str) -> tuple[Watcher, ...]:
         """The rules that judge readings of this device, absences apart."""
         return tuple(one for one in self._by_kind[kind] if one.applies(community, name, device, zone))

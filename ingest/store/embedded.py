@@ -5,7 +5,7 @@
 3. Thinning reads beside the writing thread, and holds it for bounded steps: one window's summaries, one day's deletion.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -120,8 +120,7 @@ class EmbeddedStore:
 
     def _restore(self, arrivals: Sequence[Arrival]) -> list[Refusal]:
         with self._file.transaction() as file:
-            for stream in {arrival.stream for arrival in arrivals}:
-                self._number(file, stream)
+            self._introduce(file, {arrival.stream for arrival in arrivals})
             points, refusals = self._points(missing(file, arrivals))
             self._insert(file, points)
         return refusals
@@ -152,17 +151,23 @@ class EmbeddedStore:
             self._marks = {**self._marks, stream: seq}
 
     def _mark(self, file: duckdb.DuckDBPyConnection, marks: Mapping[Stream, int]) -> None:
-        numbers = [self._number(file, stream) for stream in marks]
+        self._introduce(file, marks)
+        numbers = [self._streams[stream] for stream in marks]
         moved = {"id": np.array(numbers, np.int64), "seq": np.array(list(marks.values()), np.int64)}
         with incoming(file, moved):
             file.execute("UPDATE stream SET seq = incoming.seq FROM incoming WHERE stream.id = incoming.id")
 
-    def _number(self, file: duckdb.DuckDBPyConnection, stream: Stream) -> int:
-        """The number of a stream, which is new with nothing seen of it."""
-        if stream not in self._streams:
-            number = self._streams[stream] = len(self._streams) + 1
-            file.execute("INSERT INTO stream VALUES (?, ?, ?, ?, ?, 0)", [number, *map(str, stream)])
-        return self._streams[stream]
+    def _introduce(self, file: duckdb.DuckDBPyConnection, streams: Iterable[Stream]) -> None:
+        """Numbers the streams that are new; nothing is seen of them yet."""
+        new = [stream for stream in streams if stream not in self._streams]
+        if not new:
+            return
+        first = len(self._streams) + 1
+        columns: dict[str, Column] = {"id": np.arange(first, first + len(new)), "seq": np.zeros(len(new), np.int64)}
+        for name, words in zip(Stream._fields, zip(*new, strict=True), strict=True):
+            columns[name] = np.array([str(word) for word in words])
+        _insert(file, "stream", columns)
+        self._streams.update((stream, first + place) for place, stream in enumerate(new))
 
     def _overwrite(self, level: Level, start: int, found: Mapping[str, Column]) -> None:
         with self._file.transaction() as file, incoming(file, found):
