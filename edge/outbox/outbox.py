@@ -232,8 +232,9 @@ class Outbox:
         return [self._sealed(row) for row in rows]
 
     def kept_since(self) -> int | None:
-        """When the oldest batch that can be sent again was sealed."""
-        return self._file.oldest_acknowledged()
+        """From when on what was acknowledged can be sent again: 0 when nothing was forgotten, ``None`` when all was."""
+        oldest = self._file.oldest_acknowledged()
+        return 0 if oldest is not None and self._streams.is_complete() else oldest
 
     # Taking up a file
 

@@ -62,6 +62,11 @@ class Streams:
     def forgotten(self, key: Key, upto: int) -> None:
         self._first[key] = upto + 1
 
+    def is_complete(self) -> bool:
+        """Whether nothing was ever forgotten, as far as the epochs that are kept tell."""
+        oldest = next(iter(self.epochs.values()))
+        return not any(oldest.before_last(lane) for lane in Lane) and all(self.first(key) == 1 for key in self if self.last(key))
+
     def is_over(self, n: int) -> bool:
         """Whether nothing of an epoch is kept and nothing will come."""
         return n != self.current and all(self.first((n, lane)) > self.last((n, lane)) for lane in Lane)

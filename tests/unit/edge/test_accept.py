@@ -172,6 +172,27 @@ async def test_a_commit_that_fails_is_tried_again_and_nothing_is_accepted_before
     assert on_disk(outbox.path) == {T0 + 1}
 
 
+async def test_while_the_file_is_read_only_it_says_so_holds_what_it_can_and_accepts_it_later(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.accept._RETRY_S", 0.01)
+    accept = Accept(outbox, capacity=10, group_s=0.01, clock=lambda: T0)
+    outbox._file._db.execute("PRAGMA query_only=ON")
+    async with running(accept), asyncio.timeout(5):
+        held = accept.put([reading(n) for n in range(20)], Lane.BULK)
+        while not accept.failing:
+            await asyncio.sleep(0.01)
+        assert isinstance(accept.put([reading(20)], Lane.BULK).exception(), OutboxFull)
+        assert (held.done(), accept.accepted) == (False, 0)
+        outbox._file._db.execute("PRAGMA query_only=OFF")
+        await held
+        while accept.failing or len(list(outbox.recent())) < 21:
+            await asyncio.sleep(0.01)
+    kept = list(outbox.recent())
+    assert [one.at for one in kept if one.kind is Kind.ENERGY] == [T0 + n for n in reversed(range(20))]
+    assert [one.values["loss_count"] for one in kept if one.kind is Kind.GATEWAY] == [1]
+
+
 async def test_a_batch_that_cannot_be_sealed_now_is_sealed_later(outbox: Outbox) -> None:
     clock = Looks()
     accept = Accept(outbox, group_s=0.01, clock=clock)

@@ -161,3 +161,16 @@ def test_a_file_that_takes_nothing_is_said_in_words(tmp_path: Path) -> None:
         other.execute("CREATE TRIGGER stuck BEFORE INSERT ON epoch BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
     with pytest.raises(OutboxUnusable, match="cannot be used: disk is full"):
         opened(tmp_path)
+
+
+def test_what_can_be_sent_again_goes_back_to_the_oldest_that_was_not_forgotten(tmp_path: Path) -> None:
+    outbox = opened(tmp_path)
+    assert outbox.kept_since() is None
+    outbox.append([reading(1)], Lane.URGENT, T0)
+    outbox.append([reading(2)], Lane.URGENT, LATER)
+    outbox.acknowledge(outbox.epoch, Lane.URGENT, 2, LATER)
+    assert outbox.kept_since() == 0
+    assert [sealed.seq for sealed in outbox.kept(T0, LATER, (0, Lane.BULK, 0), 10)] == [1]
+    assert [sealed.seq for sealed in outbox.kept(T0, LATER + 1, (1, Lane.URGENT, 1), 10)] == [2]
+    outbox.seal(Micros(T0 + REPLAY_US + 1))
+    assert outbox.kept_since() == LATER

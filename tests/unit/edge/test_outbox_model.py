@@ -168,5 +168,5 @@ class OutboxModel(RuleBasedStateMachine):
         ]
 
 
-OutboxModel.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+OutboxModel.TestCase.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
 TestOutboxModel = OutboxModel.TestCase
