@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import httpx
 
 from telemetry.errors import ConfigInvalid, Problem, StoreUnavailable
+
+if TYPE_CHECKING:
+    import httpx
 
 ANSWER_S = 120.0
 """An audit of a year counts for a while."""
@@ -28,7 +30,7 @@ def centre_options(command: _Command) -> _Command:
 class Centre:
     """The API of a centre. Raises ``StoreUnavailable`` when it does not answer, ``ClickException`` when it refuses."""
 
-    def __init__(self, http: httpx.Client) -> None:
+    def __init__(self, http: "httpx.Client") -> None:
         self._http = http
 
     def get(self, path: str, **asked: str | None) -> Any:
@@ -41,6 +43,8 @@ class Centre:
         self._ask("DELETE", path)
 
     def _ask(self, method: str, path: str, **what: Any) -> Any:
+        import httpx
+
         try:
             answer = self._http.request(method, path, **what)
             said: Any = answer.json() if answer.content else None
@@ -55,6 +59,8 @@ class Centre:
 @contextmanager
 def centre(api: str, token_file: Path) -> Iterator[Centre]:
     """The centre at ``api``, asked with the token in the file."""
+    import httpx  # of the centre's extra; who only reads an instant here does without
+
     headers = {"Authorization": f"Bearer {read_token(token_file)}"}
     with httpx.Client(base_url=api, headers=headers, timeout=ANSWER_S) as http:
         yield Centre(http)

@@ -60,7 +60,7 @@ def test_a_token_of_the_command_line_sees_everything_and_needs_no_file() -> None
     known = Tokens(None, extra=["demo"])
     grant = known.find("demo", NOW)
     assert grant is not None
-    assert grant.role is Role.HANDLER
+    assert grant.role is Role.ADMIN
     assert grant.scope.covers("411202002001")
     assert known.find("demo ", NOW) is None
 
