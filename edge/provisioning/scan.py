@@ -48,7 +48,10 @@ class Guess(msgspec.Struct, frozen=True):
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
-    """A unit that answered. ``functions`` maps 03 and 04 to what came; ``device`` is the id configured at this address."""
+    """A unit that answered. ``functions`` maps 03 and 04 to what came; ``device`` is the id configured at this address.
+
+    ``guesses``: the most telling of the ``fitting`` profiles.
+    """
 
     unit_id: int
     setting: str
@@ -56,6 +59,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float
     device: str = ""
     guesses: tuple[Guess, ...] = ()
+    fitting: int = 0
 
 
 class Scanned(msgspec.Struct, frozen=True, tag="scanned", tag_field="answer"):
@@ -118,7 +122,8 @@ async def scan(site: Site, asked: Scan, progress: Progress, clock: Callable[[], 
                         functions=functions,
                         latency_ms=sweep.latency_ms[unit_id],
                         device=_configured(site, asked.bus, unit_id),
-                        guesses=guesses,
+                        guesses=guesses[:MAX_GUESSES],
+                        fitting=len(guesses),
                     )
                 )
         finally:
@@ -136,7 +141,7 @@ async def guess(bus: Reads, unit_id: int, library: Library, timeout_s: float) ->
         for profile in profiles
         if profile.modbus and await _fits(memory, unit_id, profile, timeout_s)
     ]
-    return tuple(sorted(fitting, key=lambda one: (-one.ranged, -one.points, one.profile))[:MAX_GUESSES])
+    return tuple(sorted(fitting, key=lambda one: (-one.ranged, -one.points, one.profile)))
 
 
 class _Sweep:

@@ -85,6 +85,8 @@ def _print(found: Scanned) -> None:
     )
     for unit in found.units:
         guesses = ", ".join(f"{guess.profile} ({guess.points})" for guess in unit.guesses)
+        if unit.fitting > len(unit.guesses):
+            guesses += f" + {unit.fitting - len(unit.guesses)}"
         functions = (unit.functions.get("03", ""), unit.functions.get("04", ""))
         cells = (unit.unit_id, unit.setting, *functions, f"{unit.latency_ms:.0f}", unit.device, guesses)
         rows.add_row(*map(safe, cells))
@@ -97,6 +99,11 @@ def _print(found: Scanned) -> None:
         click.echo(
             "A guess only says that every point reads plausibly; the label on the device decides. 猜测仅供参考,以铭牌为准。"
         )
+        most = max(unit.fitting for unit in found.units)
+        if most > 1:
+            click.echo(
+                f"Up to {most} models fit one unit: choose with linli device add --profile. 最多有 {most} 个型号相符,请用 --profile 选定。"
+            )
 
 
 def _end(one: BusSeen) -> str:

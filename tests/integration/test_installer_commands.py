@@ -82,6 +82,9 @@ async def test_an_installers_day(shell: Shell) -> None:
 
     found = json.loads((await shell.linli("bus", "scan", "--bus", "meters", "--to", "8", "--timeout", "0.05", "--json")).out)
     assert [unit["unit_id"] for unit in found["units"]] == [1, 7]
+    most = max(unit["fitting"] for unit in found["units"])
+    table = await shell.linli("bus", "scan", "--bus", "meters", "--to", "8", "--timeout", "0.05")
+    assert f"Up to {most} models fit one unit: choose with linli device add --profile" in table.out
 
     shown = await shell.linli("device", "probe", "--profile", "bench-climate", "--bus", "meters", "--unit", "1")
     assert shown.status == 0

@@ -17,7 +17,7 @@ from edge.provisioning import devices_file
 from edge.provisioning.add import Add, Added, Implausible, Remove, Removed
 from edge.provisioning.probe import Probe, Probed
 from edge.provisioning.reach import carry_out
-from edge.provisioning.scan import Scan, Scanned, Step
+from edge.provisioning.scan import MAX_GUESSES, Scan, Scanned, Step
 from edge.provisioning.site import LOCK, AgentBusy, Offline, hold, offline
 from edge.provisioning.verbs import Result, Verb
 from telemetry.errors import BusUnavailable, ConfigInvalid
@@ -94,6 +94,8 @@ async def test_a_scan_finds_the_units_that_answer_and_names_what_they_may_be(ben
     guesses = [[guess.profile for guess in unit.guesses] for unit in found.units]
     assert guesses[0][0] == "bench-climate", "a relay board fits too, but any bit would"
     assert "renke-rs-ws-n01" in guesses[0], "its registers are the same"
+    assert all(unit.fitting >= len(unit.guesses) <= MAX_GUESSES for unit in found.units)
+    assert found.units[0].fitting > MAX_GUESSES, "how many fit is told, however few are named"
     assert "bench-level" in guesses[1]
     assert "bench-climate" not in guesses[1], "half of its registers are refused"
     assert "bench-climate" not in guesses[2], "999.9 %RH is out of range"
