@@ -5,7 +5,6 @@ A device's address fills the names; what is left is an MQTT topic filter.
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,12 +43,8 @@ def matches(topic_filter: str, topic: str) -> bool:
     """Whether a filter without ``#`` matches a topic."""
     if "+" not in topic_filter:
         return topic_filter == topic
-    return _pattern(topic_filter).fullmatch(topic) is not None
-
-
-@lru_cache(maxsize=4096)
-def _pattern(topic_filter: str) -> re.Pattern[str]:
-    return re.compile("/".join("[^/]*" if level == "+" else re.escape(level) for level in topic_filter.split("/")))
+    wanted, levels = topic_filter.split("/"), topic.split("/")
+    return len(wanted) == len(levels) and all(one in ("+", level) for one, level in zip(wanted, levels, strict=True))
 
 
 def subscriptions(profile: "Profile", parameters: Mapping[str, str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import aiomqtt
@@ -82,9 +82,9 @@ class Listening:
         self._complaints: set[tuple[str, str]] = set()
         self._retry_s = FIRST_RETRY_S
 
-    def replace(self, listeners: Iterable[Listener], elsewhere: frozenset[str] = frozenset()) -> None:
+    def replace(self, routes: Routes, elsewhere: frozenset[str]) -> None:
         """``elsewhere``: what other sessions listen for. This one is kept from it, also where an earlier run had it here."""
-        before, self._routes = self._routes, Routes(listeners)
+        before, self._routes = self._routes, routes
         self._left_over |= elsewhere - self._elsewhere
         self._elsewhere = elsewhere
         self._freshest.keep_only(self._routes.unchanged(before))
@@ -135,11 +135,12 @@ class Listening:
 
     async def _deal(self, delivered: Delivery, session: Session) -> None:
         parks = self._storm_until is not None and not delivered.qos
-        accepted = [
-            future
-            for listener in self._routes.of(delivered.topic)
-            for future in self._hear(listener, delivered, session, parks=parks)
-        ]
+        accepted: list[asyncio.Future[None]] = []
+        for number, listener in enumerate(self._routes.of(delivered.topic), 1):
+            if self._routes.holds(listener):  # it may be replaced in a breath
+                accepted += self._hear(listener, delivered, session, parks=parks)
+            if number % BREATH == 0:
+                await asyncio.sleep(0)  # thousands may share the topic of their bridge
         for future in accepted:
             await self._owe(_Owed(session, future, None))
         if delivered.qos:

@@ -18,7 +18,7 @@ import structlog
 from device_profiles import Keys
 from edge.config import DeviceBroker
 from edge.drivers.listening import Listening
-from edge.drivers.routes import Listener
+from edge.drivers.routes import Listener, Routes
 from edge.drivers.session import Resolve, Session
 from edge.logbook import Logbook
 from edge.tally import Tally
@@ -56,8 +56,9 @@ class DeviceBrokerLink:
         measuring: list[Listener] = []
         for listener in listeners:
             (urgent if listener.is_urgent else measuring).append(listener)
-        self._urgent.replace(urgent, elsewhere=_filters(measuring))
-        self._measuring.replace(measuring, elsewhere=_filters(urgent))
+        these, those = Routes(urgent), Routes(measuring)
+        self._urgent.replace(these, elsewhere=those.filters)
+        self._measuring.replace(those, elsewhere=these.filters)
         if measuring:
             self._measured.set()
 
@@ -79,7 +80,3 @@ class DeviceBrokerLink:
         elif not trouble and self._trouble != "":
             log.info("device broker connected", broker=self._config.id, url=self._config.url)
         self._trouble = trouble
-
-
-def _filters(listeners: Iterable[Listener]) -> frozenset[str]:
-    return frozenset(filter_ for listener in listeners for filter_ in listener.filters)

@@ -42,9 +42,12 @@ class Routes:
         for filter_, those in by_filter.items():
             self._matcher[filter_] = tuple(those)
 
+    def holds(self, listener: Listener) -> bool:
+        return self._listeners.get(listener.device) == listener
+
     def unchanged(self, before: "Routes") -> frozenset[str]:
         """The devices that are listened to as they were before."""
-        return frozenset(device for device, listener in self._listeners.items() if before._listeners.get(device) == listener)
+        return frozenset(device for device, listener in self._listeners.items() if before.holds(listener))
 
     def of(self, topic: str) -> tuple[Listener, ...]:
         """Each listener once, also when several of its filters match."""

@@ -6,29 +6,27 @@ The rows of the bad-input matrix for MQTT devices. What mosquitto refuses to pas
 import asyncio
 import gzip
 import json
-import random
 import resource
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import structlog
 
-from device_profiles import Keys, Profile
+from device_profiles import Profile
 from device_profiles.library import load_text
 from edge.config import DeviceBroker
 from edge.drivers.inbox import PAYLOAD_BYTES
 from edge.drivers.listening import COMPLAINTS
-from edge.drivers.mqtt import DeviceBrokerLink
 from edge.drivers.routes import Listener
 from edge.tally import Tally
 from telemetry.quality import Quality
 from telemetry.reading import Reading
+from tests.mqtt_devices import listening
 from tests.mqtt_hostile import HostileBroker, die, hostile_broker
-from tests.recording import Recording, recording
+from tests.recording import Recording
 from tests.servers import mosquitto
 
 SENSOR = """
@@ -101,22 +99,8 @@ def door() -> Profile:
     return load_text(DOOR, "test-door.yaml")
 
 
-@asynccontextmanager
-async def listening(folder: Path, url: str, *listeners: Listener) -> AsyncIterator[tuple[Recording, Tally]]:
-    async with recording(folder) as kept:
-        tally = Tally()
-        config = DeviceBroker(id="devices", url=url, keepalive_s=5)
-        link = DeviceBrokerLink(config, Path, "linli-test", kept.logbook, tally, Keys(b"k" * 32), random.Random(1))
-        for listener in listeners:
-            kept.logbook.open(listener.device, listener.profile)
-        link.replace(listeners)
-        running = asyncio.create_task(link.run())
-        try:
-            yield kept, tally
-        finally:
-            running.cancel()
-            await asyncio.wait((running,))
-            assert running.cancelled() or running.exception() is None
+def at(url: str) -> DeviceBroker:
+    return DeviceBroker(id="devices", url=url, keepalive_s=5)
 
 
 @pytest.fixture
@@ -124,7 +108,7 @@ async def gateway(tmp_path: Path, sensor: Profile) -> AsyncIterator[Gateway]:
     """A gateway that listens to a sensor through the hostile broker."""
     async with (
         hostile_broker() as broker,
-        listening(tmp_path, broker.url, Listener("sensor", sensor, {"name": "a"})) as (kept, tally),
+        listening(tmp_path, at(broker.url), [Listener("sensor", sensor, {"name": "a"})]) as (kept, _, tally),
     ):
         await broker.listened(3)
         yield Gateway(broker, kept, tally)
@@ -262,7 +246,8 @@ async def test_a_retained_value_is_stale(gateway: Gateway) -> None:
 
 
 async def test_the_same_message_twice_is_one_event(tmp_path: Path, door: Profile) -> None:
-    async with hostile_broker() as broker, listening(tmp_path, broker.url, Listener("door", door, {"name": "d"})) as (kept, _):
+    device = Listener("door", door, {"name": "d"})
+    async with hostile_broker() as broker, listening(tmp_path, at(broker.url), [device]) as (kept, *_):
         await broker.listened(1)
         broker.say(b"site/d/event", b'{"n": 1}')
         broker.say(b"site/d/event", b'{"n": 1}', again=True)
@@ -276,7 +261,7 @@ async def test_the_same_message_twice_is_one_event(tmp_path: Path, door: Profile
 async def test_an_event_with_an_odd_key_is_an_event_all_the_same(tmp_path: Path, door: Profile, key: str) -> None:
     async with (
         hostile_broker() as broker,
-        listening(tmp_path, broker.url, Listener("door", door, {"name": "d"})) as (kept, tally),
+        listening(tmp_path, at(broker.url), [Listener("door", door, {"name": "d"})]) as (kept, _, tally),
     ):
         await broker.listened(1)
         broker.say(b"site/d/event", f'{{"n": {key}}}'.encode())
@@ -309,7 +294,7 @@ async def test_a_storm_of_last_wills_is_heard_to_the_end(tmp_path: Path, sensor:
     names = [f"sensor-{number}" for number in range(200)]
     listeners = [Listener(name, sensor, {"name": name}) for name in names]
     with mosquitto(tmp_path) as broker:
-        async with listening(tmp_path, broker.url, *listeners) as (kept, tally):
+        async with listening(tmp_path, at(broker.url), listeners) as (kept, _, tally):
             await asyncio.gather(*(die(broker.port, name, f"site/{name}/status".encode(), b"offline") for name in names))
             async with asyncio.timeout(10):
                 while {one.device for one in await kept.readings() if one.values == {"online": False}} < set(names):

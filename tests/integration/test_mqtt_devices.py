@@ -20,15 +20,14 @@ import aiomqtt
 import pytest
 import structlog
 
-from device_profiles import Keys, Profile
+from device_profiles import Profile
 from device_profiles.library import load_text
 from edge.config import DeviceBroker
 from edge.drivers.inbox import PAYLOAD_BYTES
-from edge.drivers.mqtt import DeviceBrokerLink
 from edge.drivers.routes import Listener
-from edge.tally import Tally
 from telemetry.batch import Lane
-from tests.recording import Recording, recording
+from tests import mqtt_devices
+from tests.mqtt_devices import Heard
 from tests.servers import Server, free_port, mosquitto
 
 PROFILE = """
@@ -61,27 +60,14 @@ def reader() -> Profile:
     return load_text(PROFILE, "test-reader.yaml")
 
 
-def link_to(kept: Recording, broker_url: str, tally: Tally, protocol: Literal["3.1.1", "5"] = "3.1.1") -> DeviceBrokerLink:
-    config = DeviceBroker(id="devices", url=broker_url, protocol=protocol, keepalive_s=2)
-    return DeviceBrokerLink(config, Path, "linli-test", kept.logbook, tally, Keys(b"k" * 32), random.Random(1))
-
-
 @asynccontextmanager
 async def listening(
     folder: Path, url: str, listeners: Sequence[Listener], protocol: Literal["3.1.1", "5"] = "3.1.1"
-) -> AsyncIterator[tuple[Recording, DeviceBrokerLink, Tally]]:
-    async with recording(folder) as kept:
-        tally = Tally()
-        link = link_to(kept, url, tally, protocol)
-        for listener in listeners:
-            kept.logbook.open(listener.device, listener.profile)
-        link.replace(listeners)
-        running = asyncio.create_task(link.run())
-        try:
-            yield kept, link, tally
-        finally:
-            running.cancel()
-            await asyncio.wait((running,))
+) -> AsyncIterator[Heard]:
+    async with mqtt_devices.listening(
+        folder, DeviceBroker(id="devices", url=url, protocol=protocol, keepalive_s=2), listeners
+    ) as heard:
+        yield heard
 
 
 async def subscribed(broker: Server, filter_: str) -> None:

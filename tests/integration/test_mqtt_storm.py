@@ -9,24 +9,23 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from random import Random
 
 import aiomqtt
 import pytest
 
-from device_profiles import Keys, Profile
+from device_profiles import Profile
 from device_profiles.library import load_text
 from edge.board import board_state
 from edge.bus_config import TcpBus
 from edge.config import DeviceBroker
 from edge.drivers.modbus import open_bus
-from edge.drivers.mqtt import DeviceBrokerLink
 from edge.drivers.routes import Listener
 from edge.poller import Poller
 from edge.tally import Tally, taken_lateness
 from edge.unit import Unit
 from tests.modbus_peers import pymodbus_tcp, unit
-from tests.recording import Recording, recording
+from tests.mqtt_devices import listening
+from tests.recording import Recording
 from tests.servers import HOST, Server, free_port, mosquitto
 
 METERS = 50
@@ -108,28 +107,25 @@ def door() -> Profile:
 @asynccontextmanager
 async def gateway(folder: Path, broker: Server, meter: Profile, door: Profile) -> AsyncIterator[tuple[Recording, Tally]]:
     """Meters and a door behind the broker, and one meter on a bus that is polled ten times a second."""
-    port, tally = free_port(), Tally()
+    port = free_port()
     listeners = [Listener(f"meter-{n}", meter, {"name": f"m{n}"}) for n in range(METERS)] + [
         Listener("door", door, {"name": "d"})
     ]
-    async with recording(folder) as kept, pymodbus_tcp(port, unit(1, {0: 230, 1: 5})):
+    async with (
+        pymodbus_tcp(port, unit(1, {0: 230, 1: 5})),
+        listening(folder, DeviceBroker(id="devices", url=broker.url), listeners) as (kept, _, tally),
+    ):
         bus = open_bus(TcpBus("meters", HOST, port, 0.5))
         poller = Poller(bus, kept.logbook, tally)
-        config = DeviceBroker(id="devices", url=broker.url)
-        link = DeviceBrokerLink(config, Path, "linli-test", kept.logbook, tally, Keys(b"k" * 32), Random(1))
         kept.logbook.open("polled", meter)
-        for listener in listeners:
-            kept.logbook.open(listener.device, listener.profile)
         poller.replace([Unit("polled", meter, 1, None, 0.5)])
-        link.replace(listeners)
-        running = [asyncio.create_task(link.run()), asyncio.create_task(poller.run())]
+        polling = asyncio.create_task(poller.run())
         try:
             await all_heard(kept, broker, listeners)
             yield kept, tally
         finally:
-            for task in running:
-                task.cancel()
-            await asyncio.wait(running)
+            polling.cancel()
+            await asyncio.wait((polling,))
             await bus.close()
 
 
