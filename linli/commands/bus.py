@@ -102,7 +102,8 @@ def _print(found: Scanned) -> None:
         most = max(unit.fitting for unit in found.units)
         if most > 1:
             click.echo(
-                f"Up to {most} models fit one unit: choose with linli device add --profile. 最多有 {most} 个型号相符,请用 --profile 选定。"
+                f"Up to {most} models fit one unit: choose with linli device add --profile. "
+                f"最多有 {most} 个型号相符,请用 --profile 选定。"
             )
 
 
