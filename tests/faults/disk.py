@@ -51,6 +51,10 @@ class Disk:
             self._unmount()
         self._image.unlink()
 
+    def sync(self) -> None:
+        """What is written now survives a cut."""
+        _run("sync", "-f", str(self.folder))
+
     def cut(self) -> None:
         """The power goes, or the card is pulled."""
         descriptor = os.open(self.folder, os.O_RDONLY)

@@ -326,6 +326,14 @@ class Rig:
             asked = {"limit": "500", "cursor": page["next"]} if page["next"] else None
         return found
 
+    def linli(self, *words: str) -> tuple[int, str]:
+        """A command of ``linli`` that asks the running centre: its exit status and what it said."""
+        token = self.folder / "token"
+        token.write_text(TOKEN)
+        asked = [sys.executable, *LINLI, *words, "--api", f"http://{HOST}:{self._api}", "--token-file", str(token)]
+        ended = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        return ended.returncode, ended.stdout + ended.stderr
+
     def metric(self, name: str) -> float:
         """A counter of the centre, as ``duplicates`` or ``dead_letters``."""
         lines = self.http.get("/metrics").raise_for_status().text.splitlines()

@@ -15,10 +15,13 @@ Key = tuple[str, str, int]
 
 
 class Tap:
-    """``batches``: by epoch, lane and seq the readings it carried; ``reused``: keys that carried different ones."""
+    """``batches``: by epoch, lane and seq the readings it first carried; ``reused``: keys that carried others later.
+
+    Loss certificates may take the place of readings.
+    """
 
     def __init__(self, port: int, leaf: topic.Leaf = topic.Leaf.UP) -> None:
-        self.batches: dict[Key, bytes] = {}
+        self.batches: dict[Key, set[str]] = {}
         self.reused: list[Key] = []
         self.messages: list[tuple[float, str, bytes]] = []
         self._port = port
@@ -58,7 +61,8 @@ class Tap:
         except BatchInvalid:
             return
         if head is not None and not head.replay:
-            carried = json.dumps(json.loads(whole)["readings"]).encode()
+            readings = json.loads(whole)["readings"]
+            carried = {json.dumps(reading) for reading in readings if reading["values"].get("event") != "loss"}
             key = (head.epoch, str(head.lane), head.seq)
-            if self.batches.setdefault(key, carried) != carried:
+            if not carried <= self.batches.setdefault(key, carried):
                 self.reused.append(key)

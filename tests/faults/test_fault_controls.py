@@ -45,3 +45,22 @@ def test_without_syncing_every_commit_a_power_cut_loses_readings(tmp_path: Path,
         disk.mount_again()
         rig.edge.script = LINLI
         assert lost(rig)
+
+
+@pytest.mark.parametrize(("program", "loses"), [("epochless_edge", True), ("careless_edge", False)])
+def test_without_a_new_epoch_what_is_read_after_a_rollback_is_taken_for_old(tmp_path: Path, program: str, loses: bool) -> None:
+    with Disk(tmp_path) as disk, Rig(tmp_path, edge_data=disk.folder / "data") as rig:
+        rig.edge.script = ("-m", f"tests.faults.programs.{program}", *(("NORMAL",) if program == "careless_edge" else ()), "--")
+        rig.start()
+        rig.until_accepted(50)
+        rig.edge.stop()
+        rig.edge.start()
+        rig.until_accepted(300)
+        disk.cut()
+        rig.edge.kill()
+        disk.mount_again()
+        began = time.time() * 1e6
+        rig.edge.start()
+        rig.until_accepted(100)
+        after = [key for key in lost(rig) if key[1] > began]
+        assert bool(after) == loses, after[:5]

@@ -23,14 +23,14 @@ def test_row_1_a_gateway_killed_twenty_times_loses_only_what_was_not_committed_y
         rig.start()
         ends = []
         for _ in range(20):
-            time.sleep(chance.uniform(0.3, 0.8))
+            time.sleep(chance.uniform(0.25, 0.7))
             ends.append(time.time())
             rig.edge.again()
         time.sleep(2)
         ends.append(time.time())
         rig.settle(in_order=False)
         assert rig.verdict(alerts=False) == []  # see test_fault_alerts
-        assert len(rig.settled) > 500
+        assert len(rig.settled) > 200
         rows = rig.stored()
         ends = [end * 1e6 for end in ends]
         for device, at in oracle.unaccepted(rows, rig.devices, rig.units):
@@ -42,7 +42,7 @@ def test_rows_2_and_28_a_centre_killed_between_store_alerts_and_acknowledgement(
     with Rig(tmp_path) as rig:
         rig.centre.script = dying_at("judged", chance)
         rig.start()
-        for point in ("stored", "acknowledging", "judged", "stored", "acknowledging"):
+        for point in ("stored", "acknowledging"):
             rig.centre.wait(30)
             rig.centre.script = dying_at(point, chance)
             rig.centre.start(wait=False)
@@ -55,18 +55,29 @@ def test_rows_2_and_28_a_centre_killed_between_store_alerts_and_acknowledgement(
         assert len(rig.alerts()) >= len(rig.devices)
 
 
+@pytest.mark.xfail(strict=True, reason="the hello that the broker retained is older than the store, and taken for a rollback")
+def test_row_2_a_centre_that_starts_again_finds_no_gap_where_there_is_none(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.start()
+        rig.until_accepted(200)
+        rig.centre.kill()
+        rig.centre.start()
+        rig.until_accepted(100)
+        assert "gap in a stream" not in rig.centre.words()
+
+
 def dying_at(point: str, chance: random.Random) -> tuple[str, ...]:
-    return ("-m", "tests.faults.programs.dying_centre", point, str(chance.randint(2, 12)), "--")
+    return ("-m", "tests.faults.programs.dying_centre", point, str(chance.randint(1, 6)), "--")
 
 
 def test_row_3_a_broker_without_memory_killed_twenty_times(tmp_path: Path, chance: random.Random) -> None:
     with Rig(tmp_path) as rig:
         rig.start()
         for _ in range(20):
-            time.sleep(chance.uniform(0.2, 0.9))
+            time.sleep(chance.uniform(0.1, 0.6))
             rig.broker.kill()
             rig.broker.start()
-        assert resumes_within(rig, 10) < 5
+        assert resumes_within(rig, 15) < 8
         rig.settle()
         assert rig.verdict() == []
 
@@ -104,7 +115,7 @@ def test_row_4_a_broker_that_loses_its_whole_disk(tmp_path: Path, chance: random
 def test_row_5_gateway_broker_and_centre_die_at_random_together(tmp_path: Path, chance: random.Random) -> None:
     with Rig(tmp_path) as rig:
         rig.start()
-        give_up = time.monotonic() + 12
+        give_up = time.monotonic() + 8
         while time.monotonic() < give_up:
             time.sleep(chance.uniform(0.05, 1.0))
             victim = chance.choice(("edge", "centre", "broker"))

