@@ -259,13 +259,16 @@ def batch_row(row: list[Any]) -> BatchRow:
     return BatchRow(n, Lane(lane), *rest)
 
 
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
-"""SQLITE_ERROR too: our statements are right, so the tables are not what they were."""
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file itself is wrong, and not the disk under it or somebody else's lock on it."""
-    return isinstance(error, DamagedRow) or _primary(error) in _DAMAGE
+def is_damage(error: sqlite3.Error, *, opening: bool = False) -> bool:
+    """Whether the file itself is wrong, and not the disk under it or somebody else's lock on it.
+
+    ``opening``: so far our statements are known to be right, and a table that is not what it was makes them wrong.
+    """
+    damage = _DAMAGE | {sqlite3.SQLITE_ERROR} if opening else _DAMAGE
+    return isinstance(error, DamagedRow) or _primary(error) in damage
 
 
 def is_full(error: sqlite3.Error) -> bool:

@@ -90,7 +90,7 @@ class Outbox:
         try:
             return cls._opened(path, gateway, now, max_bytes, max_age_us)
         except sqlite3.Error as error:
-            salvaged = is_damage(error)
+            salvaged = is_damage(error, opening=True)
         if salvaged:
             salvage(path, gateway, now)
         else:

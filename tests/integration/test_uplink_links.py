@@ -87,7 +87,11 @@ async def test_a_connection_that_is_open_and_dead_is_left_within_fifteen_seconds
 
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
-async def test_two_agents_with_one_name_lose_nothing_and_say_it(tmp_path: Path, broker: Server, protocol: str) -> None:
+async def test_two_agents_with_one_name_lose_nothing_and_say_it(
+    tmp_path: Path, broker: Server, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pause in ("RECONNECT_S", "RIVAL_RECONNECT_S"):
+        monkeypatch.setattr(f"edge.uplink.{pause}", (0.1, 0.5))
     one, other = (Edge(tmp_path / name, broker.url, protocol) for name in ("one", "other"))
     centre = CentreEnd(tmp_path, broker.url)
     async with centre.running(), one.running():
