@@ -49,8 +49,9 @@ class Acknowledger:
 
     def heard(self, stream: Stream) -> None:
         """Something of this stream came that is not durable yet."""
-        self._remember(stream)
         ref = stream.ref
+        if stream not in self._streams.get(ref, ()):
+            self._remember(stream)
         said = self._said.get(ref)
         if said is None or abs(self._clock() - said[0]) > QUIET_US:
             self._repeat((ref,))

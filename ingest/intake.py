@@ -11,7 +11,6 @@ need no care here: what is not acknowledged comes again.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
@@ -148,8 +147,9 @@ class Intake:
         self._stats.out_of_order += Verdict.HELD in verdicts
         if verdicts[0] in (Verdict.NEW, Verdict.HELD):  # once for each batch, whatever the other sinks make of it
             self._stats.batches += 1
-            for kind, count in Counter(reading.kind for reading in arrival.readings).items():
-                self._stats.readings[kind] += count
+            counted = self._stats.readings
+            for reading in arrival.readings:
+                counted[reading.kind] += 1
 
     def _take_state(self, ref: GatewayRef, state: presence.State) -> None:
         self._registry.take_state(ref, state, self._clock())

@@ -7,14 +7,13 @@
    while batches wait: a gateway with many gaps delays the others by one.
 """
 
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from itertools import chain
 
 from ingest.arrival import Arrival
 from ingest.sequencer import Gap
 from telemetry.batch import Lane
-from telemetry.identity import GatewayRef
 
 CAPACITY = 24 << 20
 """Bytes of JSON; decoded readings take about five times as much."""
@@ -22,7 +21,10 @@ OVERHEAD = 512
 """What a batch or a gap costs beside its readings."""
 
 Item = Arrival | Gap
-_Lane = OrderedDict[GatewayRef, deque[Item]]
+_Gateway = tuple[str, ...]
+"""Community and gateway: a slice of the stream, which costs a fifth of a ``GatewayRef``."""
+_Lane = OrderedDict[_Gateway, deque[Item]]
+_URGENT = Lane.URGENT.value
 
 
 class Waiting:
@@ -32,7 +34,7 @@ class Waiting:
         self._group_readings = group_readings
         self._urgent: _Lane = OrderedDict()
         self._bulk: _Lane = OrderedDict()
-        self._load: Counter[GatewayRef] = Counter()
+        self._load: dict[_Gateway, int] = {}
         self._given: list[Item] = []
         self._gap_was_last = False
         self._readings = 0
@@ -55,10 +57,10 @@ class Waiting:
 
     def put(self, arrival: Arrival) -> list[Arrival]:
         """Takes it at the end of its stream; what lost its place for it, or itself when there is no room for it."""
-        ref, cost = arrival.stream.ref, _cost(arrival)
+        ref, cost = arrival.stream[:2], OVERHEAD + arrival.size
         lost: list[Arrival] = []
         while self.load + cost > CAPACITY and self.load:
-            if self._load[ref] + cost > CAPACITY // len(self._load) or (last := self._last_of_heaviest(ref)) is None:
+            if self._load.get(ref, 0) + cost > CAPACITY // len(self._load) or (last := self._last_of_heaviest(ref)) is None:
                 return [*lost, arrival]
             lost.append(last)
         self._append(arrival, ref, cost)
@@ -66,7 +68,7 @@ class Waiting:
 
     def put_gap(self, gap: Gap) -> None:
         """There is always room for a gap: who puts it bounds their number."""
-        self._append(gap, gap.stream.ref, OVERHEAD)
+        self._append(gap, gap.stream[:2], OVERHEAD)
 
     def next(self) -> list[Arrival] | Gap:
         """What is to be done next; again until it is done."""
@@ -110,7 +112,7 @@ class Waiting:
                     turns.append(ref)
         return group
 
-    def _take(self, lane: _Lane, ref: GatewayRef) -> Item:
+    def _take(self, lane: _Lane, ref: _Gateway) -> Item:
         item = lane[ref].popleft()
         lane.move_to_end(ref)
         if not lane[ref]:
@@ -118,17 +120,17 @@ class Waiting:
         self._readings -= _readings(item)
         return item
 
-    def _append(self, item: Item, ref: GatewayRef, cost: int) -> None:
-        lane = self._urgent if item.stream.lane == Lane.URGENT else self._bulk
+    def _append(self, item: Item, ref: _Gateway, cost: int) -> None:
+        lane = self._urgent if item.stream[3] == _URGENT else self._bulk
         queue = lane.get(ref)
         if queue is None:
             queue = lane[ref] = deque()
         queue.append(item)
-        self._load[ref] += cost
+        self._load[ref] = self._load.get(ref, 0) + cost
         self.load += cost
         self._readings += _readings(item)
 
-    def _last_of_heaviest(self, but: GatewayRef) -> Arrival | None:
+    def _last_of_heaviest(self, but: _Gateway) -> Arrival | None:
         """Takes away what came last from the gateway that holds most, of its bulk lane if it can be."""
         heaviest = max((ref for ref in self._load if ref != but), key=self._load.__getitem__, default=None)
         if heaviest is None:
@@ -146,7 +148,7 @@ class Waiting:
         return None
 
     def _drop(self, item: Item) -> None:
-        cost, ref = _cost(item), item.stream.ref
+        cost, ref = _cost(item), item.stream[:2]
         self.load -= cost
         self._load[ref] -= cost
         if not self._load[ref]:
