@@ -1,7 +1,8 @@
 """One connection to a broker that hands each message over as it is read, without a queue between.
 
 1. A QoS 1 message is acknowledged to the broker when ``receive`` returned; those of one read together.
-2. While ``crowded`` says so nothing is read: the messages wait in the socket and at the broker.
+2. While ``crowded`` says so nothing is read, unless an answer of the broker is waited for: the messages wait in the socket
+   and at the broker.
 3. Every wait has a limit; a broker that says nothing for one and a half keepalives is gone.
 4. ``publish`` keeps to the number of messages that the broker allows to be on their way.
 """
@@ -115,7 +116,7 @@ class Link(asyncio.Protocol):
             return
         if owed:
             self._write(b"".join(owed))
-        if not self._paused and self._crowded():
+        if not self._paused and not self._answers and self._crowded():
             self._paused = True
             self._transport.pause_reading()
             asyncio.get_running_loop().call_later(_LOOK_S, self._look)
