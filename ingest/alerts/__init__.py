@@ -10,6 +10,7 @@ from ingest.alerts.episode import Alert, AlertState
 from ingest.alerts.loading import load_rules
 from ingest.alerts.rule import Colour, Family
 from ingest.alerts.rules import Rules
+from ingest.alerts.tables import Changed, Told
 
 __all__ = [
     "Alert",
@@ -17,10 +18,12 @@ __all__ = [
     "AlertFilter",
     "AlertState",
     "Alerts",
+    "Changed",
     "Colour",
     "Cursor",
     "Directory",
     "Family",
     "Rules",
+    "Told",
     "load_rules",
 ]

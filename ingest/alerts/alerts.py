@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from ingest.alerts.episode import Alert, AlertState, acknowledged
 from ingest.alerts.rule import Colour, Family
-from ingest.alerts.tables import alert, alert_of, episode_of, journal, record
+from ingest.alerts.tables import Told, alert, alert_of, episode_of, journal, record, untold
 from ingest.database import Database
 from telemetry.identity import Scope
 
@@ -39,8 +39,10 @@ class AlertFilter(NamedTuple):
 
 
 class Alerts:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, told: Told = untold) -> None:
+        """``told`` hears of each change within its transaction."""
         self._database = database
+        self._told = told
 
     async def page(
         self, scope: Scope, filter: AlertFilter, after: Cursor | None, limit: int
@@ -69,7 +71,7 @@ class Alerts:
             key, episode = episode_of(row)
             if episode.alert.acked_at is not None:
                 return episode.alert
-            record(connection, key, acknowledged(episode, by, note, at), "acknowledged", at, at, by, note)
+            record(connection, key, acknowledged(episode, by, note, at), "acknowledged", at, at, by, note, self._told)
             return alert_of(connection.execute(mine).mappings().one())
 
         return await self._database.write(change)

@@ -22,7 +22,7 @@ from ingest.alerts.machine import Sample, Transitions
 from ingest.alerts.progress import Progress
 from ingest.alerts.rule import Absence
 from ingest.alerts.rules import Rules, Watcher
-from ingest.alerts.tables import load_watermarks, save_watermarks
+from ingest.alerts.tables import Told, load_watermarks, save_watermarks, untold
 from ingest.arrival import Arrival
 from ingest.database import Database
 from telemetry.batch import Lane
@@ -56,13 +56,19 @@ class _Watch(NamedTuple):
 
 
 class AlertEngine:
-    """``on_change`` is called after each commit that changed an alert. Times are UTC microseconds; ``now`` is the wall's."""
+    """``on_change`` is called after each commit that changed an alert, ``told`` of each change within its transaction.
 
-    def __init__(self, rules: Rules, database: Database, directory: Directory, on_change: Callable[[], None]) -> None:
+    Times are UTC microseconds; ``now`` is the wall's.
+    """
+
+    def __init__(
+        self, rules: Rules, database: Database, directory: Directory, on_change: Callable[[], None], told: Told = untold
+    ) -> None:
         self._rules = rules
         self._database = database
         self._directory = directory
         self._on_change = on_change
+        self._told_of = told
         self._lock = asyncio.Lock()
         self._stale = True
         self._states = States()
@@ -252,7 +258,7 @@ class AlertEngine:
         def change(connection: sa.Connection) -> None:
             tally.add(connection, work.counted)
             for moved in work.moves:
-                apply(connection, moved, now)
+                apply(connection, moved, now, self._told_of)
             save_states(connection, work.states)
             save_watermarks(connection, marks)
 
@@ -265,7 +271,7 @@ class AlertEngine:
             self._on_change()
 
     async def _retire(self, now: int) -> None:
-        gone = await self._database.write(lambda connection: retire(connection, self._rules, now))
+        gone = await self._database.write(lambda connection: retire(connection, self._rules, now, self._told_of))
         if gone:
             log.info("alerts cleared: their rule is gone", alerts=gone)
             self._on_change()

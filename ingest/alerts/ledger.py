@@ -15,7 +15,7 @@ from ingest.alerts.occurrence import Occurred
 from ingest.alerts.rule import Absence, Rule, micros, seconds_of
 from ingest.alerts.rules import Rules, Watcher
 from ingest.alerts.sequence import Watched
-from ingest.alerts.tables import alert, episode_of, record, rule_state, upsert
+from ingest.alerts.tables import Told, alert, episode_of, record, rule_state, untold, upsert
 from ingest.alerts.text import plain, render
 from telemetry.identity import GatewayRef
 from telemetry.presence import Words
@@ -173,25 +173,25 @@ def forget(connection: sa.Connection, keys: Collection[Key]) -> None:
     connection.execute(rule_state.delete().where(matches), named)
 
 
-def apply(connection: sa.Connection, moved: Moved, known_at: int) -> None:
+def apply(connection: sa.Connection, moved: Moved, known_at: int, told: Told = untold) -> None:
     """Writes what a transition does to the newest episode of its key, if anything."""
     newest = _newest(connection, moved.key)
     if moved.transition.change is Change.CLEAR:
         if newest is not None and newest.over_at is None:
-            _write(connection, moved, over(newest, moved.transition.at), "cleared", known_at)
+            _write(connection, moved, over(newest, moved.transition.at), "cleared", known_at, told)
     elif newest is not None and continues(newest, moved.transition.at, micros(moved.watcher.rule.reopen_s)):
         again = raised_again(newest, _text(moved), moved.transition.value)
-        _write(connection, moved, again, "raised again", known_at)
+        _write(connection, moved, again, "raised again", known_at, told)
     else:
-        _write(connection, moved, _opened(moved), "opened", known_at)
+        _write(connection, moved, _opened(moved), "opened", known_at, told)
 
 
-def retire(connection: sa.Connection, rules: Rules, now: int) -> int:
+def retire(connection: sa.Connection, rules: Rules, now: int, told: Told = untold) -> int:
     """Ends the episodes of rules that are gone: nothing would ever clear them. How many there were."""
     rows = connection.execute(sa.select(alert).where(alert.c.over_at.is_(None))).mappings().all()
     gone = [episode_of(row) for row in rows if row["rule"] not in rules.watchers]
     for key, episode in gone:
-        record(connection, key, over(episode, now), "cleared", now, now, MACHINE, "the rule is gone")
+        record(connection, key, over(episode, now), "cleared", now, now, MACHINE, "the rule is gone", told)
     return len(gone)
 
 
@@ -202,8 +202,8 @@ def _newest(connection: sa.Connection, key: Key) -> Episode | None:
     return episode_of(row)[1] if row else None
 
 
-def _write(connection: sa.Connection, moved: Moved, episode: Episode, transition: str, known_at: int) -> None:
-    record(connection, moved.key, episode, transition, moved.transition.at, known_at, MACHINE, "")
+def _write(connection: sa.Connection, moved: Moved, episode: Episode, transition: str, known_at: int, told: Told) -> None:
+    record(connection, moved.key, episode, transition, moved.transition.at, known_at, MACHINE, told=told)
 
 
 def _opened(moved: Moved) -> Episode:

@@ -1,7 +1,7 @@
 """The alert tables, and rows to values and back."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -125,6 +125,23 @@ def episode_of(row: sa.RowMapping) -> tuple[Key, Episode]:
     return key, Episode(alert_of(row), row["latch"], row["over_at"])
 
 
+class Changed(NamedTuple):
+    """An alert as a change left it, its ``seq`` the change's. ``transition`` is the journal's word; UTC microseconds."""
+
+    alert: Alert
+    transition: str
+    event_at: int
+    known_at: int
+
+
+Told = Callable[[sa.Connection, Changed], None]
+"""Hears of each change within the transaction that makes it, and writes what must be true if and only if the change is."""
+
+
+def untold(connection: sa.Connection, changed: Changed) -> None:
+    """Nobody wants to know."""
+
+
 def record(
     connection: sa.Connection,
     key: Key,
@@ -134,6 +151,7 @@ def record(
     known_at: int,
     actor: str,
     note: str = "",
+    told: Told = untold,
 ) -> int:
     """Writes an episode and the journal's line of what changed it; the change's ``seq``, which is never used again."""
     line = {"alert": episode.alert.id, "transition": transition, "event_at": event_at, "known_at": known_at}
@@ -141,6 +159,7 @@ def record(
     seq = int(connection.execute(journal.insert().values(line)).inserted_primary_key[0])  # type: ignore[index]  # one insert has one
     row = {**row_of(key, episode), "seq": seq}
     connection.execute(sqlite.insert(alert).values(row).on_conflict_do_update(index_elements=["id"], set_=row))
+    told(connection, Changed(msgspec.structs.replace(episode.alert, seq=seq), transition, event_at, known_at))
     return seq
 
 
