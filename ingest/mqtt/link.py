@@ -103,9 +103,11 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard_at = time.monotonic()
         owed: list[bytes] = []
+        came = False
         try:
             for packet in self._packets.feed(data):
                 if isinstance(packet, Publish):
+                    came = True
                     self._receive(packet.topic, packet.payload)
                     if packet.mid:
                         owed.append(packets.puback(packet.mid))
@@ -116,7 +118,7 @@ class Link(asyncio.Protocol):
             return
         if owed:
             self._write(b"".join(owed))
-        if not self._paused and not self._answers and self._crowded():
+        if came and not self._paused and not self._answers and self._crowded():
             self._paused = True
             self._transport.pause_reading()
             asyncio.get_running_loop().call_later(_LOOK_S, self._look)
