@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge.outbox.chunk import Chunk
-from edge.outbox.schema import COLUMNS, PAGE, SCHEMA, row_crc, upgrade, version_of
+from edge.outbox.schema import COLUMNS, PAGE, SCHEMA, Damaged, is_newer, row_crc, text_of_bytes, upgrade, version_of
 from edge.outbox.tail import Tail
 from edge.outbox.thin import Tally
 from telemetry.batch import Lane
@@ -23,10 +23,6 @@ class OutboxUnusable(LinliError):
 
 class OutboxFailing(LinliError):
     """The file cannot be written or read now: keep what waits, try again."""
-
-
-class DamagedRow(sqlite3.DatabaseError):
-    """A row's checksum is wrong."""
 
 
 class Epoch(NamedTuple):
@@ -74,14 +70,18 @@ class OutboxFile:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         except (sqlite3.Error, OSError) as error:
             raise OutboxUnusable(f"{path} cannot be opened: {error}") from error
+        self._db.text_factory = text_of_bytes
         try:
             for pragma in (f"page_size={PAGE}", "journal_mode=WAL", "synchronous=FULL", "journal_size_limit=8388608"):
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.execute(f"PRAGMA max_page_count={max_bytes // PAGE * 9 // 8 + HEADROOM_PAGES}")
-            if (version := version_of(self._db)) > SCHEMA:
-                raise OutboxUnusable(f"{path} is of version {version}; this software knows {SCHEMA}: upgrade it")
+            if is_newer(self._db):
+                raise OutboxUnusable(f"{path} is of version {version_of(self._db)}; this software knows {SCHEMA}: upgrade it")
             upgrade(self._db)
             self._check()
+        except UnicodeDecodeError as error:  # SQLite quotes the damage in its message
+            self._db.close()
+            raise Damaged(str(error)) from error
         except BaseException:
             self._db.close()
             raise
@@ -229,11 +229,11 @@ class OutboxFile:
     # Inside
 
     def _check(self) -> None:
-        """Reads every row that has a checksum of its own. Raises ``DamagedRow``."""
+        """Reads every row that has a checksum of its own. Raises ``Damaged``."""
         for table, columns in COLUMNS.items():
             for *row, crc in self._db.execute(f"SELECT {columns}, crc FROM {table}"):  # noqa: S608 - constants
                 if row_crc(*row) != crc:
-                    raise DamagedRow(f"a row of {table} is damaged")
+                    raise Damaged(f"a row of {table} is damaged")
 
     def _add(self, table: str, *row: object) -> None:
         columns = COLUMNS[table]
@@ -244,7 +244,7 @@ class OutboxFile:
         asked = f"SELECT {COLUMNS[table]}, crc FROM {table} {where}"  # noqa: S608 - constants of this class
         for *row, crc in self._db.execute(asked, arguments).fetchall():
             if row_crc(*row) != crc:
-                raise DamagedRow(f"a row of {table} is damaged")
+                raise Damaged(f"a row of {table} is damaged")
             yield row
 
     def _batches(self, where: str, *arguments: object) -> list[BatchRow]:
@@ -268,7 +268,7 @@ def is_damage(error: sqlite3.Error, *, opening: bool = False) -> bool:
     ``opening``: so far our statements are known to be right, and a table that is not what it was makes them wrong.
     """
     damage = _DAMAGE | {sqlite3.SQLITE_ERROR} if opening else _DAMAGE
-    return isinstance(error, DamagedRow) or _primary(error) in damage
+    return isinstance(error, Damaged) or _primary(error) in damage
 
 
 def is_full(error: sqlite3.Error) -> bool:

@@ -20,7 +20,7 @@ from edge.outbox.chunk import Chunk, chunk_of, text_of
 from edge.outbox.file import BatchRow, Epoch, OutboxFile, OutboxUnusable, batch_row
 from edge.outbox.loss import DAMAGED, EVERY_DEVICE, Lost, Place, certificate
 from edge.outbox.mend import Found, Head, mend
-from edge.outbox.schema import COLUMNS, PAGE, SCHEMA, first_page, row_crc, version_of
+from edge.outbox.schema import COLUMNS, PAGE, first_page, row_crc, text_of_bytes
 from edge.outbox.tail import BATCH_READINGS
 from edge.outbox.thin import Tally
 from telemetry.batch import Lane, encode_readings, pack
@@ -29,8 +29,11 @@ from telemetry.reading import EARLIEST, LATEST
 log = structlog.get_logger()
 
 MOST_GUESSED = 1_000_000
+GUESSED_BEYOND = 2_000
+MOST_EPOCHS = 10_000
 _COPIED_AT_ONCE = 500
 _WAL = "-wal"
+_LANES = frozenset(lane.value for lane in Lane)
 
 
 def salvage(path: Path, gateway: str, now: int) -> None:
@@ -78,12 +81,13 @@ def _rescue(path: Path, wreck: Path, gateway: str, now: int) -> None:
 
 
 def _rebuild(wreck: "_Wreck", file: OutboxFile, gateway: str, now: int) -> None:
+    epochs = wreck.epochs()
+    batches, (marks, marks_whole) = wreck.batches([epoch.n for epoch in epochs]), wreck.marks()
     chunks: dict[Lane, list[Head]] = {}
     torn: dict[Lane, list[Head]] = {}
     for lane in Lane:
-        chunks[lane], torn[lane] = wreck.copy_chunks(lane, file)
-    epochs = wreck.epochs()
-    batches, (marks, marks_whole) = wreck.batches([epoch.n for epoch in epochs]), wreck.marks()
+        named = max((batch.last for batch in batches if batch.lane is lane), default=0)
+        chunks[lane], torn[lane] = wreck.copy_chunks(lane, file, named)
     found = Found(epochs, marks, marks_whole, batches, chunks, torn)
     mended = mend(found, now)
     kept = {epoch.n for epoch in mended.epochs}
@@ -131,7 +135,7 @@ def _open(wreck: Path) -> sqlite3.Connection:
     """The damaged file; its first page replaced by an empty file's when it cannot be opened with its own."""
     try:
         return _opened(wreck)
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         page = bytearray(first_page())
         page[18:20] = b"\x02\x02"  # write-ahead log, so that what is in it counts
         page[28:32] = max(1, wreck.stat().st_size // PAGE).to_bytes(4, "big")
@@ -141,20 +145,19 @@ def _open(wreck: Path) -> sqlite3.Connection:
             file.write(page)
         try:
             return _opened(wreck)
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             _wal_of(wreck).unlink(missing_ok=True)  # it puts another header in the place of this one
             return _opened(wreck)
 
 
 def _opened(wreck: Path) -> sqlite3.Connection:
     db = sqlite3.connect(wreck, isolation_level=None, check_same_thread=False)
+    db.text_factory = text_of_bytes
     try:
         db.execute("PRAGMA writable_schema=ON")  # else a file that is cut short is refused as a whole
         for table in ("epoch", "chunk", "batch", "mark"):
             db.execute(f"SELECT 1 FROM {table} WHERE 0")  # noqa: S608 - constants
-        if version_of(db) > SCHEMA:
-            raise sqlite3.DatabaseError("of a newer version")
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         db.close()
         raise
     return db
@@ -167,7 +170,7 @@ class _Wreck:
         self.unreadable = False
         self.copied = self.batches_read = 0
         self._db = db
-        self._checked = version_of(db) == SCHEMA
+        self._checked = any(column[1] == "crc" for column in db.execute("PRAGMA table_info(mark)"))
 
     def epochs(self) -> list[Epoch]:
         return [Epoch(*row) for row in self._whole_rows("epoch", "n")[0]]
@@ -175,7 +178,7 @@ class _Wreck:
     def marks(self) -> tuple[dict[tuple[int, Lane], int], bool]:
         """And whether these are all."""
         rows, whole = self._whole_rows("mark", "epoch, lane")
-        return {(n, Lane(lane)): seq for n, lane, seq in rows}, whole
+        return {(n, Lane(lane)): seq for n, lane, seq in rows if lane in _LANES}, whole
 
     def thinned(self) -> dict[str, Tally]:
         rows = self._whole_rows("thinned", "device")[0] if self._checked else []
@@ -192,11 +195,11 @@ class _Wreck:
         self.batches_read = len(found)
         return found
 
-    def copy_chunks(self, lane: Lane, file: OutboxFile) -> tuple[list[Head], list[Head]]:
-        """Those that check out, copied, and those that do not; in order."""
+    def copy_chunks(self, lane: Lane, file: OutboxFile, named: int) -> tuple[list[Head], list[Head]]:
+        """Those that check out, copied, and those that do not; in order. ``named``: the highest that a batch names."""
         whole: list[Head] = []
         torn: list[Head] = []
-        keys = iter(self._keys("chunk", "n", "lane=?", lane))
+        keys = iter(self._keys("chunk", "n", "lane=?", lane, most=named))
         while batch := [key for _, key in zip(range(_COPIED_AT_ONCE), keys, strict=False)]:
             with file.transaction():
                 for n in batch:
@@ -237,26 +240,32 @@ class _Wreck:
 
     def _epoch_numbers(self, epochs: list[int]) -> list[int]:
         """Also of epochs that were not read: their numbers follow one another."""
-        known = [*epochs, *(key for lane in Lane for key in self._keys("batch", "epoch", "lane=?", lane))]
-        return sorted({*known, *range(min(known, default=1), min(max(known, default=0), min(known, default=1) + 100_000) + 1)})
+        found = self._walk("SELECT DISTINCT epoch FROM batch ORDER BY epoch")[0]
+        known = [*epochs, *(row[0] for row in found if isinstance(row[0], int))]
+        first = min(known, default=1)
+        return list(range(first, min(max(known, default=0), first + MOST_EPOCHS) + 1))
 
-    def _keys(self, table: str, key: str, where: str, *arguments: object) -> list[int]:
-        """The keys from both ends; between them, where no page leads, every number that may be one."""
+    def _keys(self, table: str, key: str, where: str, *arguments: object, most: int = 0) -> list[int]:
+        """The keys from both ends; between them, where no page leads, every number that may be one.
+
+        ``most`` is the highest that something else speaks of; a few beyond it are tried.
+        """
         asked = f"SELECT DISTINCT {key} FROM {table} WHERE {where} ORDER BY {key}"  # noqa: S608 - constants
         forward, whole = self._walk(asked, *arguments)
-        keys = [row[0] for row in forward if isinstance(row[0], int)]
+        keys = {row[0] for row in forward if isinstance(row[0], int)}
         if whole:
-            return keys
-        back = [row[0] for row in self._walk(asked + " DESC", *arguments)[0] if isinstance(row[0], int)]
-        first, last = max(keys, default=min(back, default=1) - 1), min(back, default=0)
-        return sorted({*keys, *range(first + 1, min(last, first + MOST_GUESSED)), *back})
+            return sorted(keys)
+        back = {row[0] for row in self._walk(asked + " DESC", *arguments)[0] if isinstance(row[0], int)}
+        first = max(keys, default=0)
+        last = min(back, default=max(most, first) + GUESSED_BEYOND)
+        return sorted(keys | back | set(range(max(first, last - MOST_GUESSED) + 1, last)))
 
     def _walk(self, asked: str, *arguments: object) -> tuple[list[tuple[Any, ...]], bool]:
         """Rows until the first that cannot be read; whether there was none."""
         found: list[tuple[Any, ...]] = []
         try:
             found.extend(self._db.execute(asked, arguments))
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             self.unreadable = True
             return found, False
         return found, True
@@ -264,7 +273,7 @@ class _Wreck:
     def _one(self, asked: str, *arguments: object) -> tuple[Any, ...] | None:
         try:
             row: tuple[Any, ...] | None = self._db.execute(asked, arguments).fetchone()
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             self.unreadable = True
             return None
         return row

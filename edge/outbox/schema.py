@@ -10,6 +10,11 @@ import zlib
 
 SCHEMA = 2
 
+
+class Damaged(sqlite3.DatabaseError):
+    """A row's checksum is wrong, or the file's words make no sense."""
+
+
 COLUMNS = {
     "epoch": "n, id, before, before_urgent, before_bulk",
     "batch": "epoch, lane, seq, first, last, count, first_at, sealed_at, certificates",
@@ -42,6 +47,11 @@ _FROM_1 = (
 _STEPS = {0: _TABLES, 1: _FROM_1}
 
 
+def text_of_bytes(text: bytes) -> str:
+    """For SQLite: text that is no UTF-8 fails by its checksum, not in the middle of a query."""
+    return text.decode(errors="replace")
+
+
 def row_crc(*columns: object) -> int:
     return zlib.crc32("|".join(map(str, columns)).encode())
 
@@ -51,17 +61,27 @@ def version_of(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
+def is_newer(db: sqlite3.Connection) -> bool:
+    """Whether a newer software made it, which says so in two places; a flipped bit does in one."""
+    version, again = version_of(db), int(db.execute("PRAGMA application_id").fetchone()[0])
+    is_flip = again == SCHEMA and (version ^ SCHEMA).bit_count() == 1
+    return version > SCHEMA and not is_flip
+
+
 def upgrade(db: sqlite3.Connection) -> None:
     """Makes the tables, or makes them of this version, wholly or not at all; ``db`` commits by itself otherwise."""
     version = version_of(db)
     if version == SCHEMA:
         return
+    if version not in _STEPS:
+        raise Damaged(f"there is no version {version}")
     db.create_function("row_crc", -1, row_crc, deterministic=True)
     db.execute("BEGIN IMMEDIATE")
     try:
         for statement in _STEPS[version]:
             db.execute(statement)
         db.execute(f"PRAGMA user_version={SCHEMA}")
+        db.execute(f"PRAGMA application_id={SCHEMA}")
         db.execute("COMMIT")
     finally:
         if db.in_transaction:

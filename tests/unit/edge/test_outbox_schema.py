@@ -110,3 +110,25 @@ def test_a_file_of_a_newer_version_is_refused_with_the_cure(tmp_path: Path) -> N
         other.execute("PRAGMA user_version=99")
     with pytest.raises(OutboxUnusable, match=r"version 99.*upgrade"):
         Outbox.open(tmp_path / "outbox.db", gateway="gw-test", now=T0)
+
+
+def test_a_version_with_a_flipped_bit_is_damage_and_not_the_future(tmp_path: Path) -> None:
+    outbox = Outbox.open(tmp_path / "outbox.db", gateway="gw-test", now=T0)
+    outbox.append([reading(1)], Lane.URGENT, T0)
+    outbox.close()
+    with closing(sqlite3.connect(tmp_path / "outbox.db")) as other:
+        other.execute(f"PRAGMA user_version={SCHEMA ^ 64}")
+    again = Outbox.open(tmp_path / "outbox.db", gateway="gw-test", now=T0)
+    assert again.salvaged == 1
+    assert again.pending().readings >= 1
+
+
+def test_text_that_is_no_text_is_damage(tmp_path: Path) -> None:
+    outbox = Outbox.open(tmp_path / "outbox.db", gateway="gw-test", now=T0)
+    outbox.append([reading(1)], Lane.URGENT, T0)
+    outbox.close()
+    with closing(sqlite3.connect(tmp_path / "outbox.db")) as other, other:
+        other.execute("UPDATE batch SET lane = CAST(x'75ff' AS TEXT)")
+    again = Outbox.open(tmp_path / "outbox.db", gateway="gw-test", now=T0)
+    assert again.salvaged == 1
+    assert again.pending().readings >= 1
