@@ -1,6 +1,7 @@
 """What a device broker delivered and nobody has looked at yet: bounded, in the order it came.
 
-1. At most ``MESSAGES`` messages and ``BYTES`` bytes wait. From half of that on it is ``crowded``, and who fills it stops reading.
+1. At most ``MESSAGES`` messages and ``BYTES`` bytes wait. From half of that on it is ``crowded``: who fills it stops reading, and
+   goes on when it is neither crowded nor ``behind``, so that the two do not take turns at every message.
 2. Nothing is ever left out: when a message does not fit all the same, the inbox is ``overrun`` and the connection must be given
    up, so that the broker delivers again what was not acknowledged.
 3. A payload over ``PAYLOAD_BYTES`` is not kept, only the message around it.

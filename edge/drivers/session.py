@@ -86,7 +86,7 @@ class Session:
     def _take(self) -> Delivery | None:
         while True:
             delivered = self.inbox.take()
-            if self._socket < 0 and not self.inbox.is_crowded:
+            if self._socket < 0 and not (self.inbox.is_crowded or self.inbox.is_behind):
                 self._listen()
             over = self._closed.done() or self.inbox.overrun
             if delivered is None and over:
