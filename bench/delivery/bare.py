@@ -1,0 +1,88 @@
+"""What a store takes from a plain script: reads line protocol, writes it in blocks, counts what is there. Of Linli it uses nothing.
+
+    python bare.py duckdb FILE LINES          python bare.py influx|victoria URL LINES
+
+Prints seconds and the number of values found afterwards.
+"""
+
+import json
+import sys
+import time
+import urllib.parse
+import urllib.request
+import zlib
+
+BLOCK = 5_000
+
+
+def blocks(path):
+    with open(path) as file:
+        lines = file.read().splitlines()
+    for start in range(0, len(lines), BLOCK):
+        yield lines[start : start + BLOCK]
+
+
+def into_duckdb(path, lines):
+    import duckdb
+    import numpy
+
+    file = duckdb.connect(path)
+    file.execute(
+        "CREATE TABLE point (series INTEGER, instant BIGINT, number DOUBLE, quality UTINYINT, stream INTEGER, seq BIGINT)"
+    )
+    known, begun = {}, time.monotonic()
+    for number, block in enumerate(blocks(lines)):
+        series, instants, values = [], [], []
+        for line in block:
+            tags, fields, at = line.split(" ")
+            for field in fields.split(",")[:-1]:
+                name, _, value = field.partition("=")
+                series.append(known.setdefault((tags, name), len(known)))
+                instants.append(int(at) // 1_000)
+                values.append(float(value))
+        count = len(series)
+        columns = {"series": numpy.array(series), "instant": numpy.array(instants), "number": numpy.array(values)}
+        for name, value in (("quality", 0), ("stream", 1), ("seq", number)):
+            columns[name] = numpy.full(count, value)
+        file.register("block", columns)
+        file.execute("INSERT INTO point SELECT * FROM block")
+        file.unregister("block")
+    return time.monotonic() - begun, file.execute("SELECT count(*) FROM point").fetchone()[0]
+
+
+def post(url, body=b"", **headers):
+    request = urllib.request.Request(url, data=body, headers=headers, method="POST")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return answer.read()
+
+
+def into_server(kind, url, lines):
+    if kind == "influx":
+        post(f"{url}/query?" + urllib.parse.urlencode({"q": "CREATE DATABASE bare"}))
+    begun = time.monotonic()
+    for block in blocks(lines):
+        deflater = zlib.compressobj(1, wbits=31)
+        body = deflater.compress("\n".join(block).encode()) + deflater.flush()
+        post(f"{url}/write?db=bare&precision=ns", body, **{"Content-Encoding": "gzip"})
+    took = time.monotonic() - begun
+    return took, counted(kind, url, "bare")
+
+
+def counted(kind, url, db):
+    """How many numbers the server holds in this database, qualities apart."""
+    if kind == "influx":
+        wanted = urllib.parse.urlencode({"db": db, "q": 'SELECT count(*) FROM "energy"'})
+        with urllib.request.urlopen(f"{url}/query?{wanted}", timeout=60) as answer:
+            series = json.load(answer)["results"][0].get("series", [{"columns": [], "values": [[]]}])[0]
+        found = zip(series["columns"], series["values"][0], strict=True)
+        return sum(count for name, count in found if name not in ("time", "count_quality"))
+    post(f"{url}/internal/force_flush")
+    match = urllib.parse.urlencode({"match[]": '{__name__=~"energy_.+",__name__!="energy_quality",db="%s"}' % db, "start": 1})
+    with urllib.request.urlopen(f"{url}/api/v1/export?{match}", timeout=120) as answer:
+        return sum(len(json.loads(line)["values"]) for line in answer)
+
+
+if __name__ == "__main__":
+    what, where, source = sys.argv[1:]
+    seconds, found = into_duckdb(where, source) if what == "duckdb" else into_server(what, where, source)
+    print(json.dumps({"seconds": seconds, "values": found}))
