@@ -1,4 +1,4 @@
-"""What the centre takes, with everything real: `make bench NAME=delivery`; single works: `python -m bench.delivery small city`."""
+"""What the centre takes, everything real: `make bench NAME=delivery`; single works: `python -m bench.delivery small city`."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What a store takes from a plain script: reads line protocol, writes it in blocks, counts what is there. Of Linli it uses nothing.
+"""What a store takes from a plain script: reads line protocol, writes it in blocks and counts it. It uses nothing of Linli.
 
     python bare.py duckdb FILE LINES          python bare.py influx|victoria URL LINES
 
@@ -6,6 +6,7 @@ Prints seconds and the number of values found afterwards.
 """
 
 import json
+import pathlib
 import sys
 import time
 import urllib.parse
@@ -16,8 +17,7 @@ BLOCK = 5_000
 
 
 def blocks(path):
-    with open(path) as file:
-        lines = file.read().splitlines()
+    lines = pathlib.Path(path).read_text().splitlines()
     for start in range(0, len(lines), BLOCK):
         yield lines[start : start + BLOCK]
 
@@ -77,7 +77,8 @@ def counted(kind, url, db):
         found = zip(series["columns"], series["values"][0], strict=True)
         return sum(count for name, count in found if name not in ("time", "count_quality"))
     post(f"{url}/internal/force_flush")
-    match = urllib.parse.urlencode({"match[]": '{__name__=~"energy_.+",__name__!="energy_quality",db="%s"}' % db, "start": 1})
+    selector = f'{{__name__=~"energy_.+",__name__!="energy_quality",db="{db}"}}'
+    match = urllib.parse.urlencode({"match[]": selector, "start": 1})
     with urllib.request.urlopen(f"{url}/api/v1/export?{match}", timeout=120) as answer:
         return sum(len(json.loads(line)["values"]) for line in answer)
 
