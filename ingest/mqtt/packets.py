@@ -4,7 +4,7 @@
 2. Bounded: of a packet over ``MAX_PACKET`` bytes only the beginning is kept; the rest is passed over as it comes.
 3. What is no MQTT raises ``BrokerUnavailable``: the connection is of no more use.
 
-Why not a library: docs/decisions/0005-the-centre-reads-mqtt-itself.md
+Why not a library: docs/decisions/0008-the-centre-reads-mqtt-itself.md
 """
 
 from collections.abc import Iterator, Sequence

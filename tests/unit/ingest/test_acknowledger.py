@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ingest.acknowledger import MARKS, REJECTED, Acknowledger
+from ingest.acknowledger import MARKS, QUIET_US, REJECTED, Acknowledger
 from telemetry import ack
 from telemetry.batch import Lane
 from telemetry.identity import GatewayRef, Stream
@@ -64,6 +64,56 @@ def test_rejected_batches_are_named_and_bounded() -> None:
     rejected = said(made).rejected
     assert [one.first for one in rejected] == list(range(3, REJECTED + 3))
     assert {len(one.reason) for one in rejected} == {256}
+
+
+async def told(made: Acknowledger) -> int:
+    """How many messages go out when everything due has been said."""
+    heard: list[GatewayRef] = []
+
+    async def publish(ref: GatewayRef, message: bytes) -> None:
+        heard.append(ref)
+
+    running = asyncio.create_task(made.run(publish))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    running.cancel()
+    return len(heard)
+
+
+async def test_what_one_store_alone_has_is_no_news() -> None:
+    alerts, points = {BULK: 1}, {BULK: 1}
+    made = acknowledger(alerts, points)
+    made.greet()
+    assert await told(made) == 1
+    alerts[BULK] = 2
+    made.confirmed([BULK])
+    assert await told(made) == 0
+    points[BULK] = 2
+    made.confirmed([BULK])
+    assert await told(made) == 1
+
+
+async def test_who_sends_again_is_told_again() -> None:
+    made = acknowledger({BULK: 1})
+    made.greet()
+    assert await told(made) == 1
+    made.heard(BULK)
+    assert await told(made) == 0
+    made.touch(BULK)
+    assert await told(made) == 1
+
+
+async def test_while_a_store_is_down_a_gateway_still_hears_that_the_centre_is_there() -> None:
+    now = [T0]
+    made = Acknowledger([{BULK: 1}], lambda ref: KEY, lambda: now[0], lambda: 20.0)
+    made.heard(BULK)
+    assert await told(made) == 1
+    now[0] = Micros(T0 + QUIET_US)
+    made.heard(BULK)
+    assert await told(made) == 0
+    now[0] = Micros(T0 + QUIET_US + 1)
+    made.heard(BULK)
+    assert await told(made) == 1
 
 
 async def test_what_is_due_is_said_once_and_again_when_it_could_not_be_said() -> None:

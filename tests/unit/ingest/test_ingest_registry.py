@@ -1,3 +1,4 @@
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,9 +8,11 @@ from ingest import registry as room
 from ingest.arrival import Arrival
 from ingest.database import Database
 from ingest.registry import Registry
+from telemetry.batch import Lane
+from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef, Scope, Stream
 from telemetry.metric import Kind, Value
-from telemetry.presence import Device, Inventory, State, Words
+from telemetry.presence import Device, Inventory, Span, State, Words
 from telemetry.quality import Quality
 from telemetry.reading import Micros, Reading
 
@@ -64,6 +67,45 @@ async def test_a_gateways_word_is_known_again_after_a_restart(database: Database
     assert again.devices(Scope(["41"])) == registry.devices(Scope(["41"]))
     assert again.gateways(Scope(["41"]))[0].since == NOW + 5
     assert again.find(REF, "b3-roof-door") == DOOR
+
+
+async def test_a_hello_alone_is_known_and_not_written(database: Database, registry: Registry) -> None:
+    registry.take_state(REF, State(online=True, at=NOW), NOW)
+    await registry.write()
+    hello = State(online=True, at=NOW + 9, hello=[Span("0" * 16, Lane.BULK, 7, 9)])
+    registry.take_state(REF, hello, NOW + 9)
+    assert registry.states(Scope(["41"]))[REF] == (NOW + 9, hello)
+    assert not registry._unwritten
+    registry.take_state(REF, State(online=False, at=NOW), NOW + 20)
+    await registry.write()
+    again = Registry(database)
+    await again.open()
+    assert [gateway.online for gateway in again.gateways(Scope(["41"]))] == [False]
+
+
+async def test_a_word_that_could_not_be_written_is_written_later(database: Database, registry: Registry, tmp_path: Path) -> None:
+    registry.take_state(REF, State(online=True, at=NOW), NOW)
+    with sqlite3.connect(tmp_path / "centre.db") as other:
+        other.execute("ALTER TABLE gateway_presence RENAME TO away")
+    with pytest.raises(StoreUnavailable):
+        await registry.write()
+    with sqlite3.connect(tmp_path / "centre.db") as other:
+        other.execute("ALTER TABLE away RENAME TO gateway_presence")
+    await registry.write()
+    again = Registry(database)
+    await again.open()
+    assert len(again.gateways(Scope(["41"]))) == 1
+
+
+async def test_of_several_words_in_one_batch_the_newest_counts_whatever_their_order(registry: Registry) -> None:
+    registry.take_inventory(REF, inventory(METER))
+    newest = reading(at=NOW - 100)
+    registry.seen([arrival(reading(at=NOW - 300), newest, reading(at=NOW - 200))])
+    assert registry.devices(Scope(["41"]))[0].last_seen == NOW - 100
+    silent = reading(at=NOW - 50, values={}, quality=Quality.BAD)
+    registry.seen([arrival(reading(at=NOW - 80), silent, reading(at=NOW - 60))])
+    (seen,) = registry.devices(Scope(["41"]))
+    assert (seen.last_seen, seen.online) == (NOW - 80, False)
 
 
 async def test_a_device_is_found_in_its_own_gateway_alone(registry: Registry) -> None:
