@@ -19,6 +19,8 @@ CAPACITY = 24 << 20
 """Bytes of JSON; decoded readings take about five times as much."""
 OVERHEAD = 512
 """What a batch or a gap costs beside its readings."""
+POISON = 50
+"""To set one piece aside takes as long as to store so many readings."""
 
 Item = Arrival | Gap
 _Gateway = tuple[str, ...]
@@ -104,7 +106,7 @@ class Waiting:
                 head = lane[ref][0]
                 if isinstance(head, Gap):
                     continue
-                size += len(head.readings) + 1
+                size += _readings(head)
                 if group and size > self._group_readings:
                     return group
                 group.append(self._take(lane, ref))
@@ -160,4 +162,5 @@ def _cost(item: Item) -> int:
 
 
 def _readings(item: Item) -> int:
-    return len(item.readings) + 1 if isinstance(item, Arrival) else 0
+    """What writing it takes, in readings."""
+    return len(item.readings) + 1 + POISON * len(item.poison) if isinstance(item, Arrival) else 0

@@ -6,7 +6,7 @@ from ingest import waiting as module
 from ingest.arrival import Arrival
 from ingest.sequencer import UNKNOWN, Gap
 from ingest.waiting import OVERHEAD, Waiting
-from telemetry.batch import Lane
+from telemetry.batch import Lane, Poison
 from telemetry.identity import Stream
 from telemetry.metric import Kind
 from telemetry.reading import Micros, Reading
@@ -52,11 +52,20 @@ def test_a_flood_does_not_put_a_later_gateway_off_to_a_later_group() -> None:
     assert given(waiting) == [("gw-flood", 1), ("gw-quiet", 1)]
 
 
+def test_poison_takes_more_of_a_group_than_a_reading() -> None:
+    waiting = Waiting(group_readings=10)
+    poison = (Poison(b"{}", "no device"),)
+    waiting.put(arrival("gw-bad", 1)._replace(poison=poison))
+    waiting.put(arrival("gw-bad", 2)._replace(poison=poison))
+    waiting.put(arrival("gw-good", 1))
+    assert [given(waiting) for _ in range(3)] == [[("gw-bad", 1)], [("gw-good", 1)], [("gw-bad", 2)]]
+
+
 def test_urgent_goes_before_bulk_of_all_gateways() -> None:
     waiting = Waiting(group_readings=4)
     for seq in (1, 2):
         waiting.put(arrival("gw-a", seq))
-    assert not waiting.hurries or waiting._readings >= 4
+    assert waiting.hurries  # a whole group
     waiting.put(arrival("gw-b", 1, Lane.URGENT))
     assert waiting.hurries
     assert given(waiting) == [("gw-b", 1), ("gw-a", 1)]
