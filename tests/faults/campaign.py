@@ -21,7 +21,7 @@ from typing import NamedTuple
 from tests.faults.disk import Disk, can_mount
 from tests.faults.network import Packets, can_drop
 from tests.faults.proxy import Proxy
-from tests.faults.rig import LINLI, Program, Rig
+from tests.faults.rig import LINLI, Program, Rig, cut_power
 from tests.faults.tap import Tap
 
 ROUND_S = 25.0
@@ -97,9 +97,7 @@ def _pause(part: str) -> Callable[[Stage, float], None]:
 def _cut_power(part: str) -> Callable[[Stage, float], None]:
     def cut(stage: Stage, _lasts_s: float) -> None:
         program: Program = getattr(stage.rig, part)
-        stage.disks[part].cut()
-        program.kill()
-        stage.disks[part].mount_again()
+        cut_power(stage.disks[part], program)
         program.start(wait=False)
 
     return cut

@@ -7,6 +7,8 @@
         disk.mount_again()        # the journal recovers it
 
 1. ``cut`` drops what the file system had not been told to make durable: ext4's shutdown ioctl, without flushing its journal.
+   A sync under way at that moment may still say that all went well, which no power cut does (seen in 2 of 60 cuts of a bare
+   ``write`` and ``fdatasync``): stop the writer first, so that it cannot pass this on.
 2. ``mount_again`` returns when the old mount is really gone: a mount stacked on it would falsify everything.
 """
 

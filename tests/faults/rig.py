@@ -33,6 +33,7 @@ from telemetry.reading import EARLIEST
 from tests.community import TOKEN, Accepted
 from tests.faults import oracle
 from tests.faults.devices import PROFILES, RULES, Device, Units, devices
+from tests.faults.disk import Disk
 from tests.servers import HOST, Server, accepts, free_port, mosquitto
 
 REF = GatewayRef("411202002001", "gw-fault")
@@ -120,7 +121,12 @@ class Program:
             self._process.send_signal(number)
 
     def pause(self) -> None:
+        """Returns when each of its threads stands still, out of the kernel too."""
         self.signal(signal.SIGSTOP)
+        give_up = time.monotonic() + 5
+        while not all(_stands_still(task) for task in Path(f"/proc/{self.pid}/task").glob("*/stat")):
+            assert time.monotonic() < give_up, f"{self.name} does not stop"
+            time.sleep(0.002)
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT)
@@ -155,6 +161,22 @@ class Program:
         if self._process is not None:
             self._process.kill()
             self._process.wait(10)
+
+
+def _stands_still(stat: Path) -> bool:
+    """By a thread's line in /proc: its state stands after its name."""
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] in "TXZ"
+    except OSError:
+        return True
+
+
+def cut_power(disk: Disk, program: Program) -> None:
+    """Nothing that was not synced is left, and ``program``, which wrote there, has told nobody anything since."""
+    program.signal(signal.SIGSTOP)
+    disk.cut()
+    program.kill()
+    disk.mount_again()
 
 
 class Rig:

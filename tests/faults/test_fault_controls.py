@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults import oracle
 from tests.faults.disk import Disk
-from tests.faults.rig import LINLI, Rig
+from tests.faults.rig import LINLI, Rig, cut_power
 
 pytestmark = pytest.mark.slow
 
@@ -40,9 +40,7 @@ def test_without_syncing_every_commit_a_power_cut_loses_readings(tmp_path: Path,
         rig.broker.kill()
         rig.until_accepted(200)
         time.sleep(chance.uniform(0.0, 0.5))
-        disk.cut()
-        rig.edge.kill()
-        disk.mount_again()
+        cut_power(disk, rig.edge)
         rig.edge.script = LINLI
         assert lost(rig)
 
@@ -56,9 +54,7 @@ def test_without_a_new_epoch_what_is_read_after_a_rollback_is_taken_for_old(tmp_
         rig.edge.stop()
         rig.edge.start()
         rig.until_accepted(300)
-        disk.cut()
-        rig.edge.kill()
-        disk.mount_again()
+        cut_power(disk, rig.edge)
         began = time.time() * 1e6
         rig.edge.start()
         rig.until_accepted(100)

@@ -10,20 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.faults.disk import Disk
-from tests.faults.rig import Program, Rig
+from tests.faults.rig import Rig, cut_power
 from tests.faults.tap import Tap
 
 pytestmark = pytest.mark.slow
 
 CUTS = 4
 """Each costs about two seconds here; the campaign makes many more."""
-
-
-def cut(disk: Disk, program: Program) -> None:
-    """At one moment nothing more is written; what runs on is the power supply's last second."""
-    disk.cut()
-    program.kill()
-    disk.mount_again()
 
 
 def test_row_6_a_gateway_whose_power_is_cut_keeps_what_it_accepted_and_uses_no_key_twice(
@@ -33,7 +26,7 @@ def test_row_6_a_gateway_whose_power_is_cut_keeps_what_it_accepted_and_uses_no_k
         rig.start()
         for _ in range(CUTS):
             time.sleep(chance.uniform(0.5, 2.0))
-            cut(disk, rig.edge)
+            cut_power(disk, rig.edge)
             with closing(sqlite3.connect(f"file:{disk.folder}/data/outbox.db?mode=ro", uri=True)) as outbox:
                 assert outbox.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             rig.edge.start(wait=False)
@@ -49,7 +42,7 @@ def test_row_7_a_centre_whose_power_is_cut_keeps_what_it_acknowledged(tmp_path: 
         rig.start()
         for _ in range(CUTS):
             time.sleep(chance.uniform(0.5, 3.0))
-            cut(disk, rig.centre)
+            cut_power(disk, rig.centre)
             rig.centre.start()
         rig.settle()
         assert rig.verdict() == []
@@ -59,7 +52,9 @@ def test_row_12_a_card_that_vanishes_accepts_nothing_more_and_confirms_nothing_t
     with Disk(tmp_path) as disk, Rig(tmp_path, edge_data=disk.folder / "data") as rig:
         rig.start()
         rig.until_accepted(100)
+        rig.edge.pause()
         disk.cut()
+        rig.edge.resume()
         time.sleep(0.3)
         accepted = len(rig.accepted.keys)
         time.sleep(1.5)

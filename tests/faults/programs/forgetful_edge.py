@@ -4,7 +4,7 @@ from typing import Any
 
 import aiomqtt
 
-from edge.accept import wall_clock
+from edge.clock import wall_clock
 from edge.outbox import Outbox
 from telemetry import batch, topic
 from tests.faults.programs import own_words
