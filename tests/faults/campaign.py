@@ -9,6 +9,7 @@
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -215,6 +216,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--round", type=int, help="this round alone")
     asked = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # and so leaves no process and no mount behind
     if not (can_mount() and can_drop()):
         print("without root: no power is cut and no packet dropped")
     began, seen, failed, accepted = time.monotonic(), Counter[str](), 0, 0
