@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The real servers that the tests talk to, and the tools they do harm with, from Debian's packages. As root they are installed; otherwise one line says
-# which are missing, and the tests that need them skip. With CI=true a missing one is a failure.
+# The real servers that the tests talk to, and the tools they do harm with, from Debian's packages. As root they are
+# installed; otherwise one line says which are missing, and the tests that need them skip. With CI=true a missing one is a
+# failure.
 set -euo pipefail
 PATH="$PATH:/usr/sbin"
 declare -A package=([mosquitto]=mosquitto [mosquitto_sub]=mosquitto-clients [nats-server]=nats-server [influxd]=influxdb [victoria-metrics]=victoria-metrics [socat]=socat [mbpoll]=mbpoll [nft]=nftables [faketime]=faketime [strace]=strace)

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.faults.disk import Disk, can_mount
 from tests.faults.network import Packets, can_drop
@@ -202,7 +202,7 @@ def _set_up(stack: ExitStack, folder: Path, chance: random.Random, rooted: bool)
     proxy = stack.enter_context(Proxy(random.Random(chance.random())))
     names = ("edge", "centre") if rooted else ()
     disks = {part: stack.enter_context(Disk(folder, name=f"{part}-disk", megabytes=128)) for part in names}
-    data = {f"{part}_data": disk.folder / "data" for part, disk in disks.items()}
+    data: dict[str, Any] = {f"{part}_data": disk.folder / "data" for part, disk in disks.items()}
     rig = stack.enter_context(Rig(folder, uplink=proxy.port, **data))
     proxy.target = rig.broker.port
     packets = stack.enter_context(Packets(proxy.port)) if rooted else None
@@ -216,8 +216,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--round", type=int, help="this round alone")
     asked = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))  # and so leaves no process and no mount behind
+    for told in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(told, lambda number, _: sys.exit(128 + number))  # and so leaves no process and no mount behind
     if not (can_mount() and can_drop()):
         print("without root: no power is cut and no packet dropped")
     began, seen, failed, accepted = time.monotonic(), Counter[str](), 0, 0

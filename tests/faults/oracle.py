@@ -39,7 +39,7 @@ class Episode(NamedTuple):
     device: str
     opened_at: str
     cleared_at: str
-    count: int
+    times: int
 
 
 class Loss(NamedTuple):
@@ -83,10 +83,8 @@ def certificates(rows: Iterable[Stored]) -> list[Loss]:
         if row.metric.startswith("loss_"):
             readings[row.device, row.at][row.metric] = row.value
     return [
-        Loss(
-            str(one["loss_device"]), *(int(str(one[f"loss_{word}"])) for word in ("from", "to", "count")), str(one["loss_reason"])
-        )
-        for one in readings.values()
+        Loss(str(device), int(str(first)), int(str(last)), int(str(count)), str(reason))
+        for device, first, last, count, reason in (map(one.get, LOSS) for one in readings.values())
     ]
 
 

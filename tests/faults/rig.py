@@ -76,7 +76,7 @@ class Program:
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], log: Path, ready: Callable[[], bool], fds: Sequence[int] = ()
+        self, name: str, arguments: Sequence[str], log: Path, ready: Callable[[bytes], bool], fds: Sequence[int] = ()
     ) -> None:
         self.name = name
         self.log = log
@@ -104,7 +104,8 @@ class Program:
             )
         give_up = time.monotonic() + START_S
         while wait and not self._ready(self.log.read_bytes()[begins:]):
-            assert self.runs and time.monotonic() < give_up, f"{self.name} did not start:\n{self.words()}"
+            ended = self._process.poll() is not None or time.monotonic() > give_up
+            assert not ended, f"{self.name} did not start:\n{self.words()}"
             time.sleep(0.02)
 
     @property

@@ -14,7 +14,8 @@ def careless(level: str) -> None:
             return super().execute(statement.replace("synchronous=FULL", f"synchronous={level}"), *arguments)
 
     def connect_carelessly(*arguments: Any, **more: Any) -> sqlite3.Connection:
-        return connect(*arguments, **{"factory": Careless, **more})
+        opened: sqlite3.Connection = connect(*arguments, **{"factory": Careless, **more})
+        return opened
 
     sqlite3.connect = connect_carelessly  # type: ignore[assignment]
 

@@ -36,9 +36,9 @@ def _dying_after(step: Callable[..., Awaitable[Any]], fuse: _Fuse) -> Callable[.
 
 def _arm(point: str, fuse: _Fuse) -> None:
     if point == "stored":
-        EmbeddedStore.write = _dying_after(EmbeddedStore.write, fuse)  # type: ignore[method-assign]
+        EmbeddedStore.write = _dying_after(EmbeddedStore.write, fuse)  # type: ignore[method-assign, assignment]
     elif point == "judged":
-        AlertEngine.take = _dying_after(AlertEngine.take, fuse)  # type: ignore[method-assign]
+        AlertEngine.take = _dying_after(AlertEngine.take, fuse)  # type: ignore[method-assign, assignment]
     else:
         assert point == "acknowledging"
         encode = ack.encode
@@ -48,7 +48,7 @@ def _arm(point: str, fuse: _Fuse) -> None:
             fuse.burn()
             return said
 
-        ack.encode = dying
+        ack.encode = dying  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def _break() -> None:
         streams.current, streams.next_seq = newest, following
         return streams.epochs[newest].id
 
-    Outbox.roll = go_on  # type: ignore[method-assign]
+    Outbox.roll = go_on  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def _break() -> None:
         if name.endswith(f"/{topic.Leaf.UP}") and (head := batch.head_of(payload)) is not None:
             await opened[0].call(opened[0].acknowledge, head.epoch, head.lane, head.seq, wall_clock())
 
-    Outbox.open = remember  # type: ignore[method-assign, assignment]
+    Outbox.open = remember  # type: ignore[method-assign]
     aiomqtt.Client.publish = publish_and_forget  # type: ignore[method-assign, assignment]
 
 
