@@ -11,10 +11,11 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
+from edge.clock import Stamp, wall_clock
 from edge.outbox import BATCH_READINGS, Outbox, OutboxFailing
 from edge.outbox.loss import UNWRITTEN, Lost, Place, certificate, merged
 from telemetry.batch import Lane
@@ -37,7 +38,7 @@ class OutboxFull(LinliError):
 class Acceptance(Protocol):
     """Where drivers hand their readings over."""
 
-    def put(self, readings: Sequence[Reading], lane: Lane) -> asyncio.Future[None]: ...
+    def put(self, readings: Sequence[Reading], lane: Lane, stamp: Stamp | None = None) -> asyncio.Future[None]: ...
 
     def hurry(self) -> None: ...
 
@@ -45,8 +46,16 @@ class Acceptance(Protocol):
     def full(self) -> bool: ...
 
 
-def wall_clock() -> Micros:
-    return Micros(time.time_ns() // 1000)
+class HandOver(NamedTuple):
+    """Readings that wait for the card. ``stamp`` is what their instants were read from, unless those are beyond doubt."""
+
+    readings: Sequence[Reading]
+    accepted: asyncio.Future[None]
+    stamp: Stamp | None
+
+
+def nobody_vouches() -> Stamp:
+    return Stamp("", 0, known=False)
 
 
 class Accept:
@@ -60,6 +69,7 @@ class Accept:
         group_s: float = GROUP_S,
         capacity: int = CAPACITY,
         clock: Callable[[], Micros] = wall_clock,
+        stamp: Callable[[], Stamp] = nobody_vouches,
     ) -> None:
         self.accepted = 0
         self.refused = 0
@@ -69,7 +79,8 @@ class Accept:
         self._group_s = group_s
         self._capacity = capacity
         self._clock = clock
-        self._waiting: dict[Lane, list[tuple[Sequence[Reading], asyncio.Future[None]]]] = {lane: [] for lane in Lane}
+        self._stamp = stamp
+        self._waiting: dict[Lane, list[HandOver]] = {lane: [] for lane in Lane}
         self._count = 0
         self._pressing = asyncio.Event()
         self._hurried = False
@@ -80,8 +91,11 @@ class Accept:
     def full(self) -> bool:
         return self._count >= self._capacity
 
-    def put(self, readings: Sequence[Reading], lane: Lane) -> asyncio.Future[None]:
-        """Hands readings over; the future is done once they are on disk, or fails with ``OutboxFull``."""
+    def put(self, readings: Sequence[Reading], lane: Lane, stamp: Stamp | None = None) -> asyncio.Future[None]:
+        """Hands readings over; the future is done once they are on disk, or fails with ``OutboxFull``.
+
+        Instants read under a ``stamp`` that nobody vouches for are dated anew if the true time is learned.
+        """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not readings:
             future.set_result(None)
@@ -89,7 +103,7 @@ class Accept:
             self._refuse(readings)
             future.set_exception(OutboxFull(f"{self._count} readings wait for the card"))
         else:
-            self._waiting[lane].append((readings, future))
+            self._waiting[lane].append(HandOver(readings, future, None if stamp is None or stamp.known else stamp))
             self._count += len(readings)
             if lane is Lane.URGENT or self.full:
                 self._pressing.set()
@@ -136,15 +150,20 @@ class Accept:
             return
         lost, self._refused = self._refused, []
         place = Place(self._outbox.gateway, 0, self._clock())
-        if not await self._append([certificate(one, place, number) for number, one in enumerate(lost)], Lane.BULK):
+        if not await self._append([certificate(one, place, number) for number, one in enumerate(lost)], Lane.BULK, None):
             self._refused = merged([*lost, *self._refused])
 
     async def _seal(self) -> None:
         try:
-            if await self._outbox.call(self._outbox.seal, self._clock()):
+            if await self._outbox.call(self._date_and_seal):
                 self._outbox.news.set()
         except OutboxFailing as error:
             self._note_failure(error)  # what is accepted is durable; it is sealed with the next group
+
+    def _date_and_seal(self) -> bool:
+        now = self._clock()
+        dated = self._outbox.date(self._stamp(), now)
+        return self._outbox.seal(now) or dated
 
     async def _wait(self, until: float) -> None:
         try:
@@ -158,33 +177,33 @@ class Accept:
         remaining = len(self._waiting[lane])
         while remaining > 0:
             hand_overs = self._group(lane, remaining)
-            group = [reading for readings, _ in hand_overs for reading in readings]
+            group = [reading for hand_over in hand_overs for reading in hand_over.readings]
             for start in range(0, len(group), BATCH_READINGS):
-                if not await self._append(group[start : start + BATCH_READINGS], lane):
+                if not await self._append(group[start : start + BATCH_READINGS], lane, hand_overs[0].stamp):
                     return
             del self._waiting[lane][: len(hand_overs)]
             remaining -= len(hand_overs)
-            for readings, future in hand_overs:
+            for readings, future, _ in hand_overs:
                 self._count -= len(readings)
                 self.accepted += len(readings)
                 if not future.done():
                     future.set_result(None)
 
-    def _group(self, lane: Lane, most: int) -> list[tuple[Sequence[Reading], asyncio.Future[None]]]:
-        """The oldest hand-overs that fit one batch, at least one."""
+    def _group(self, lane: Lane, most: int) -> list[HandOver]:
+        """The oldest hand-overs of one stamp that fit one batch, at least one."""
         size, count = 0, 0
-        for readings, _ in self._waiting[lane][:most]:
+        for readings, _, stamp in self._waiting[lane][:most]:
             size += len(readings)
-            if count and size > BATCH_READINGS:
+            if count and (size > BATCH_READINGS or stamp != self._waiting[lane][0].stamp):
                 break
             count += 1
         return self._waiting[lane][:count]
 
-    async def _append(self, group: list[Reading], lane: Lane) -> bool:
+    async def _append(self, group: list[Reading], lane: Lane, stamp: Stamp | None) -> bool:
         """Until the commit succeeds; false when it still fails at a stop."""
         while True:
             try:
-                sealed = await self._outbox.call(self._durable, group, lane)
+                sealed = await self._outbox.call(self._durable, group, lane, stamp)
             except OutboxFailing as error:
                 self._note_failure(error)
                 if self._stopping:
@@ -196,9 +215,10 @@ class Accept:
                     self._outbox.news.set()
                 return True
 
-    def _durable(self, group: list[Reading], lane: Lane) -> bool:
+    def _durable(self, group: list[Reading], lane: Lane, stamp: Stamp | None) -> bool:
         """On the outbox's thread: commit, and only then report."""
-        sealed = self._outbox.append(group, lane, self._clock())
+        now = self._clock()
+        sealed = self._outbox.hold(group, lane, stamp, now) if stamp else self._outbox.append(group, lane, now)
         if self._report is not None:
             os.write(self._report, "".join(f"{reading.device} {reading.at}\n" for reading in group).encode())
         return sealed

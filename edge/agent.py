@@ -18,8 +18,9 @@ import msgspec
 import structlog
 
 from device_profiles import Keys, Library, load_library
-from edge.accept import Accept, wall_clock
+from edge.accept import Accept
 from edge.bus_load import BusLoad, bus_load
+from edge.clock import Clock, wall_clock
 from edge.config import DeviceConfig, GatewayConfig, device_problems, load, profile_dirs, profile_of, read_key
 from edge.control import ControlServer
 from edge.counters import Counters
@@ -81,10 +82,18 @@ class Agent:
         self._library = library
         self._keys = keys
         self._name = f"linli-{gateway.gateway.community}-{gateway.gateway.id}"
-        self._accept = Accept(outbox, report=report_fd)
+        clock = Clock(outbox.opened_at)
+        self._accept = Accept(outbox, report=report_fd, clock=clock.utc, stamp=clock.stamp)
         self._counters = Counters(config.data_dir / COUNTERS)
-        self._logbook = Logbook(self._accept, outbox.recent(), self._counters)
-        self._uplink = Uplink(config, outbox, self._inventory, config_hash=lambda: self._config_hash)
+        self._logbook = Logbook(self._accept, outbox.recent(), self._counters, utc=clock.utc, stamp=clock.stamp)
+        self._uplink = Uplink(
+            config,
+            outbox,
+            self._inventory,
+            config_hash=lambda: self._config_hash,
+            clock=clock.utc,
+            told=clock.hear,
+        )
         tally = Tally()
         self._buses = {bus.id: open_bus(bus) for bus in gateway.buses}
         self._health = Health(gateway.gateway.id, tally, self._logbook, outbox, self._accept, self._uplink, self._buses)

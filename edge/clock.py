@@ -5,8 +5,10 @@
 2. Before that, time goes on from the newest reading kept: a board without a battery does not begin in 1970 again.
 3. Once known, it follows the monotonic clock: a wall clock that somebody sets changes nothing until it is vouched for.
 4. A ``Stamp`` says what an instant was read from, so that it can be dated anew when the true time is learned.
+5. It may be asked from several threads.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +75,7 @@ class Clock:
         self._wall = wall
         self._monotonic = monotonic
         self._synchronised = synchronised
+        self._lock = threading.Lock()
         self._held = False
         self._base = max(wall(), floor) - monotonic()
         self._wall_base = wall() - monotonic()
@@ -84,17 +87,19 @@ class Clock:
 
     def stamp(self) -> Stamp:
         """What instants are read from now."""
-        if self._monotonic() - self._looked >= LOOK_US:
-            self._look()
-        return Stamp(self._boot, self._base, self.known)
+        with self._lock:
+            if self._monotonic() - self._looked >= LOOK_US:
+                self._look()
+            return Stamp(self._boot, self._base, self.known)
 
     def hear(self, at: int) -> float:
         """Takes the centre's time, as its signed word just told it; how far it is ahead of ours, in seconds."""
         ahead = at - self.utc()
-        if not self._held:
-            if abs(ahead) > TOLERANCE_US:
-                self._base += ahead
-            self.known = True
+        with self._lock:
+            if not self._held:
+                if abs(ahead) > TOLERANCE_US:
+                    self._base += ahead
+                self.known = True
         return ahead / 1e6
 
     def _look(self) -> None:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import structlog
 
 from device_profiles import Decoded, Observation, Profile, sampling
-from edge.accept import Acceptance, wall_clock
+from edge.accept import Acceptance
+from edge.clock import Stamp, wall_clock
 from edge.counters import Counters, Followed
 from edge.sampling import Passed, Sampler, is_event
 from edge.stamps import Repeats, Stamps
@@ -40,7 +41,7 @@ class _Opened(NamedTuple):
 
 
 class Logbook:
-    """``recent``: what an earlier run accepted last, the newest first."""
+    """``recent``: what an earlier run accepted last, the newest first. ``stamp`` says what ``utc`` is read from now."""
 
     def __init__(
         self,
@@ -50,10 +51,12 @@ class Logbook:
         *,
         utc: Callable[[], Micros] = wall_clock,
         monotonic: Callable[[], float] = time.monotonic,
+        stamp: Callable[[], Stamp | None] = lambda: None,
     ) -> None:
         self.utc = utc
         self.monotonic = monotonic
         self._acceptance = acceptance
+        self._stamp = stamp
         self._stamps = Stamps()
         self._repeats = Repeats()
         self._counters = counters or Counters()
@@ -98,8 +101,10 @@ class Logbook:
         if event_id is not None and self._repeats.is_repeat(device, event_id, observation.values):
             return None
         passed = sampler.observe(observation, self.monotonic())
-        at = observation.at if observation.at is not None else arrived_at
-        return self._put(device, kind, passed, at, event_id, event=is_event(observation)) if passed else None
+        if passed is None:
+            return None
+        at, stamp = (arrived_at, self._stamp()) if observation.at is None else (observation.at, None)
+        return self._put(device, kind, passed, at, stamp, event_id, event=is_event(observation))
 
     async def settled(self, accepted: asyncio.Future[None]) -> bool:
         """Waits until a reading is durable; false when it was refused, because the card takes nothing any more.
@@ -115,19 +120,27 @@ class Logbook:
 
     def own(self, gateway: str, values: dict[str, Value]) -> None:
         """The gateway's word about itself."""
-        self._put(gateway, Kind.GATEWAY, Passed(values, Quality.GOOD, None, False), self.utc())
+        self._put(gateway, Kind.GATEWAY, Passed(values, Quality.GOOD, None, False), self.utc(), self._stamp())
 
     def _pressing(self, device: str, kind: Kind, passed: Passed | None, at: int) -> asyncio.Future[None] | None:
         if passed is None:
             return None
-        accepted = self._put(device, kind, passed, at)
+        accepted = self._put(device, kind, passed, at, self._stamp())
         return accepted if passed.urgent or kind in URGENT_KINDS or self._acceptance.full else None
 
     def _put(
-        self, device: str, kind: Kind, passed: Passed, at: int, event_id: str | None = None, *, event: bool = False
+        self,
+        device: str,
+        kind: Kind,
+        passed: Passed,
+        at: int,
+        stamp: Stamp | None,
+        event_id: str | None = None,
+        *,
+        event: bool = False,
     ) -> asyncio.Future[None]:
         quality = passed.quality
-        if at < PLAUSIBLE_FROM:
+        if at < PLAUSIBLE_FROM and (stamp is None or stamp.known):
             at, quality = max(at, EARLIEST), worst(quality, Quality.UNCERTAIN)
         reading = Reading(
             device=device,
@@ -139,4 +152,4 @@ class Logbook:
             event_id=event_id,
         )
         urgent = event or passed.urgent or kind in URGENT_KINDS
-        return self._acceptance.put((reading,), Lane.URGENT if urgent else Lane.BULK)
+        return self._acceptance.put((reading,), Lane.URGENT if urgent else Lane.BULK, stamp)

@@ -18,8 +18,8 @@ from collections.abc import Callable
 import aiomqtt
 import structlog
 
-from edge.accept import wall_clock
 from edge.broker import client
+from edge.clock import wall_clock
 from edge.config import GatewayConfig, read_key
 from edge.outbox import EpochUnknown, MarkBeyond, Outbox, OutboxFailing
 from edge.replay import BATCHES, Replay
@@ -45,7 +45,10 @@ _SESSION_TAKEN_OVER = 142  # MQTT 5; an older protocol does not tell
 
 
 class Uplink:
-    """See the module. ``inventory`` gives the devices as they are now; call ``announce`` when they changed."""
+    """See the module. ``inventory`` gives the devices as they are now; call ``announce`` when they changed.
+
+    ``told`` takes the centre's time and says how far it is ahead of ours, in seconds.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Uplink:
         *,
         config_hash: Callable[[], str] = lambda: "",
         clock: Callable[[], Micros] = wall_clock,
+        told: Callable[[int], float] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         gateway = config.gateway
@@ -68,6 +72,7 @@ class Uplink:
         self._inventory = inventory
         self._config_hash = config_hash
         self._clock = clock
+        self._told = told or (lambda at: (at - clock()) / 1e6)
         self._ref = GatewayRef(gateway.gateway.community, gateway.gateway.id)
         self._key = read_key(config.path(gateway.centre.key_file), "gateway's key")
         self._monotonic = monotonic
@@ -249,7 +254,7 @@ class Uplink:
             self._refusing = False
         if retained:
             return
-        self.clock_offset_s = (word.at - self._clock()) / 1e6
+        self.clock_offset_s = self._told(word.at)
         if self._window.heard(word.credit, now):
             log.info("contact with the centre again; the backlog drains apart", epoch=await self._outbox.call(self._outbox.roll))
 

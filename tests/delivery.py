@@ -8,7 +8,8 @@ from pathlib import Path
 
 from device_profiles import load_library
 from edge import config as gateway_config
-from edge.accept import Accept, wall_clock
+from edge.accept import Accept
+from edge.clock import wall_clock
 from edge.outbox import Outbox
 from edge.uplink import Uplink
 from ingest import config as centre_config

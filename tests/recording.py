@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from edge.accept import Accept, wall_clock
+from edge.accept import Accept
+from edge.clock import wall_clock
 from edge.logbook import Logbook
 from edge.outbox import Outbox
 from telemetry import batch

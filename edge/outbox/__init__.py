@@ -13,11 +13,12 @@
 7. Damage is contained: every row has a checksum. What can be read of a damaged file is moved to a new one, in a new epoch;
    the rest is certified. Opening refuses a newer version, and a disk that takes nothing; never damage.
 8. An older version's file, with a full queue, becomes one of this version.
+9. What was accepted while nobody vouched for the clock stands apart and is dated anew before it is sealed, never after.
 
 A *chunk* is what one commit accepted of one lane. Sealing names a run of chunks and copies nothing, so a reading is
-written once. ``outbox`` decides with ``tail`` (when to seal), ``thin`` (what to leave out) and ``room`` (what to give up);
-``chunk`` and ``loss`` say what is kept and what stands for what is lost; ``file`` holds the tables, which ``schema`` makes;
-``mend`` makes sense of what ``salvage`` finds in a damaged one.
+written once. ``outbox`` decides with ``tail`` (when to seal), ``undated`` (when something was), ``thin`` (what to leave out)
+and ``room`` (what to give up); ``chunk`` and ``loss`` say what is kept and what stands for what is lost; ``file`` holds the
+tables, which ``schema`` makes; ``mend`` makes sense of what ``salvage`` finds in a damaged one.
 """
 
 from edge.outbox.file import OutboxFailing, OutboxUnusable

@@ -10,6 +10,7 @@ from edge.outbox.chunk import Chunk
 from edge.outbox.schema import COLUMNS, PAGE, SCHEMA, Damaged, is_newer, row_crc, text_of_bytes, upgrade, version_of
 from edge.outbox.tail import Tail
 from edge.outbox.thin import Tally
+from edge.outbox.undated import Undated
 from telemetry.batch import Lane
 from telemetry.errors import LinliError
 
@@ -198,6 +199,10 @@ class OutboxFile:
         rows = self._db.execute("SELECT epoch, lane, min(seq), max(seq) FROM batch GROUP BY epoch, lane").fetchall()
         return {(n, Lane(lane)): (first, last) for n, lane, first, last in rows}
 
+    def newest_sealed(self) -> int:
+        """When the newest batch was sealed; 0 when none is kept."""
+        return self._number("SELECT max(sealed_at) FROM batch")
+
     def last_sealed_before(self, n: int, lane: Lane, upto: int, before: int) -> int:
         """The highest seq, ``upto`` at most, that was sealed before an instant; 0 when none was."""
         asked = "SELECT max(seq) FROM batch WHERE epoch=? AND lane=? AND seq<=? AND sealed_at<?"
@@ -225,6 +230,30 @@ class OutboxFile:
             self._db.execute("DELETE FROM thinned WHERE device=?", (device,))
         else:
             self._add("thinned", device, *tally)
+
+    # Readings whose instants are not known yet
+
+    def undated(self, limit: int) -> list[Undated]:
+        """The oldest first."""
+        return [undated_row(row) for row in self._rows("undated", "ORDER BY n LIMIT ?", limit)]
+
+    def add_undated(self, held: Undated) -> bool:
+        """Durable on return, and seals nothing."""
+        self._add("undated", *held)
+        return False
+
+    def drop_undated(self, n: int) -> None:
+        self._db.execute("DELETE FROM undated WHERE n=?", (n,))
+
+    def undated_waiting(self) -> Waiting:
+        """How many commits, their readings, and the earliest instant in them."""
+        return Waiting(*self._db.execute("SELECT count(*), coalesce(sum(count), 0), min(first_at) FROM undated").fetchone())
+
+    def last_undated(self) -> int:
+        return self._number("SELECT max(n) FROM undated")
+
+    def undated_bytes(self) -> int:
+        return self._number("SELECT sum(length(body)) FROM undated")
 
     # Inside
 
@@ -257,6 +286,11 @@ class OutboxFile:
 def batch_row(row: list[Any]) -> BatchRow:
     n, lane, *rest = row
     return BatchRow(n, Lane(lane), *rest)
+
+
+def undated_row(row: list[Any]) -> Undated:
+    n, lane, *rest = row
+    return Undated(n, Lane(lane), *rest)
 
 
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}

@@ -11,19 +11,21 @@ from typing import NamedTuple, TypeVar
 
 import structlog
 
+from edge.clock import Stamp
 from edge.outbox import ballast
 from edge.outbox.chunk import Chunk, chunk_of, readings_of
 from edge.outbox.file import BatchRow, OutboxFailing, OutboxFile, OutboxUnusable, is_damage, is_full
-from edge.outbox.loss import FULL, OLD, THINNED, Lost, Place, certificate
+from edge.outbox.loss import DAMAGED, EVERY_DEVICE, FULL, OLD, THINNED, Lost, Place, certificate
 from edge.outbox.room import Room
 from edge.outbox.salvage import emptied, resume, salvage
 from edge.outbox.sealed import Sealed, sealed
 from edge.outbox.streams import Streams
 from edge.outbox.tail import BATCH_READINGS, EMPTY
 from edge.outbox.thin import Shape, Tally, thin
+from edge.outbox.undated import Undated, dated, undated
 from telemetry.batch import Lane
 from telemetry.presence import Span
-from telemetry.reading import Micros, Reading
+from telemetry.reading import EARLIEST, Micros, Reading
 
 REPLAY_US = 24 * 3600 * 1_000_000
 MAX_AGE_US = 7 * 24 * 3600 * 1_000_000
@@ -32,6 +34,7 @@ STEP_US = 3600 * 1_000_000
 STEADY_US = 24 * 3600 * 1_000_000
 """How long a clock that was set is not asked how old a batch is: what only looks old has this long to be sent."""
 LOOK_AFTER_US = 60 * 1_000_000
+DATED_AT_ONCE = 200
 
 NOTHING: Mapping[str, Tally | None] = {}
 
@@ -175,6 +178,33 @@ class Outbox:
         self._streams.begin(epoch)
         return epoch.id
 
+    # Accepting while nobody vouches for the clock
+
+    def hold(self, readings: Sequence[Reading], lane: Lane, stamp: Stamp, now: Micros) -> bool:
+        """Makes the readings durable apart, until ``date`` knows when they were made; it seals nothing."""
+        self._mend(now)
+        held = undated(self._next_undated, lane, readings, stamp)
+        self._with_relief(lambda: self._file.add_undated(held))
+        self._next_undated += 1
+        self._undated += 1
+        return False
+
+    def date(self, stamp: Stamp, now: Micros) -> bool:
+        """Takes what was held into its lanes, as far as its instants are known now or never will be; true when that sealed.
+
+        A part at a time, to be called every second or so. What is held may take a quarter of the budget.
+        """
+        self._mend(now)
+        sealed = False
+        held_bytes = self._file.undated_bytes() if self._undated else 0
+        for held in self._file.undated(DATED_AT_ONCE) if self._undated else ():
+            readings = dated(held, stamp, give_up=held_bytes > self._limit // 4)
+            if readings is None:
+                break
+            held_bytes -= len(held.body)
+            sealed |= self._take_in(held, readings, now)
+        return sealed
+
     # Sending
 
     def spans(self) -> list[Span]:
@@ -216,12 +246,16 @@ class Outbox:
         streams = self._streams
         tails = [tail for tail in self._tails.values() if tail.readings]
         waiting = [self._file.waiting(*key, streams.mark(key)) for key in streams if streams.last(key) > streams.mark(key)]
+        if self._undated:
+            waiting.append(self._file.undated_waiting())
         firsts = [tail.first_at for tail in tails] + [one.first_at for one in waiting if one.first_at is not None]
         readings = sum(tail.readings for tail in tails) + sum(one.readings for one in waiting)
         return Pending(sum(one.batches for one in waiting), readings, min(firsts, default=0))
 
     def recent(self, chunks: int = 200) -> Iterator[Reading]:
         """The readings last accepted, in each lane the newest first: a restart uses no instant and takes no event twice."""
+        for held in reversed(self._file.undated(chunks)):
+            yield from reversed(held.content or [])
         for lane in Lane:
             for chunk in self._file.newest_chunks(lane, chunks):
                 yield from reversed(readings_of(chunk) or [])
@@ -241,6 +275,9 @@ class Outbox:
     def _take_up(self, file: OutboxFile, now: Micros) -> None:
         """Reads what the file holds, opens a new epoch and adopts what was accepted and not sealed."""
         self._file = file
+        self.opened_at = now = Micros(max(now, file.newest_sealed(), EARLIEST))
+        self._undated = file.undated_waiting().batches
+        self._next_undated = file.last_undated() + 1
         self._limit = self.max_bytes
         self._tails = dict.fromkeys(Lane, EMPTY)
         self._next_chunk = {lane: 1 + file.last_chunk(lane) for lane in Lane}
@@ -277,8 +314,24 @@ class Outbox:
 
     # Writing
 
-    def _keep(self, readings: Sequence[Reading], lane: Lane, now: Micros, tallies: Mapping[str, Tally | None] = NOTHING) -> bool:
-        """One commit: the readings, if any, and what is counted of those that were left out."""
+    def _take_in(self, held: Undated, readings: list[Reading], now: Micros) -> bool:
+        if not readings:
+            lost = Lost(EVERY_DEVICE, held.first_at, max(held.first_at, now), held.readings, DAMAGED)
+            readings = [certificate(lost, Place(self.gateway, self._next_chunk[held.lane], now), 0)]
+        sealed = self._with_relief(lambda: self._keep(readings, held.lane, now, held=held.n))
+        self._undated -= 1
+        return sealed
+
+    def _keep(
+        self,
+        readings: Sequence[Reading],
+        lane: Lane,
+        now: Micros,
+        tallies: Mapping[str, Tally | None] = NOTHING,
+        *,
+        held: int | None = None,
+    ) -> bool:
+        """One commit: the readings, if any, what is counted of those that were left out, and what is held no more."""
         chunk = chunk_of(readings) if readings else None
         tail, n, seq = self._tails[lane], self._next_chunk[lane], self._streams.next_seq[lane]
         split = chunk is not None and not tail.has_room(chunk)
@@ -287,6 +340,8 @@ class Outbox:
         with self._file.transaction():
             for device, tally in tallies.items():
                 self._file.set_thinned(device, tally)
+            if held is not None:
+                self._file.drop_undated(held)
             if chunk is not None:
                 self._file.add_chunk(lane, n, chunk)
             if split:

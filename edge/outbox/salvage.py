@@ -17,12 +17,13 @@ from typing import Any
 import structlog
 
 from edge.outbox.chunk import Chunk, chunk_of, text_of
-from edge.outbox.file import BatchRow, Epoch, OutboxFile, OutboxUnusable, batch_row
+from edge.outbox.file import BatchRow, Epoch, OutboxFile, OutboxUnusable, batch_row, undated_row
 from edge.outbox.loss import DAMAGED, EVERY_DEVICE, Lost, Place, certificate
 from edge.outbox.mend import Found, Head, mend
 from edge.outbox.schema import COLUMNS, PAGE, first_page, row_crc, text_of_bytes
 from edge.outbox.tail import BATCH_READINGS
 from edge.outbox.thin import Tally
+from edge.outbox.undated import Undated
 from telemetry.batch import Lane, encode_readings, pack
 from telemetry.reading import EARLIEST, LATEST
 
@@ -103,6 +104,8 @@ def _rebuild(wreck: "_Wreck", file: OutboxFile, gateway: str, now: int) -> None:
             file.add_batch(batch._replace(certificates=_certificates(batch, lost, gateway, now)))
         for device, tally in wreck.thinned().items():
             file.set_thinned(device, tally)
+        for held in wreck.undated():
+            file.add_undated(held)
         for lane, numbers in mended.loose.items():
             last = file.last_chunk(lane)
             for new, n in enumerate(numbers, last + 1):
@@ -183,6 +186,9 @@ class _Wreck:
     def thinned(self) -> dict[str, Tally]:
         rows = self._whole_rows("thinned", "device")[0] if self._checked else []
         return {device: Tally(*row) for device, *row in rows}
+
+    def undated(self) -> list[Undated]:
+        return [undated_row(row) for row in self._whole_rows("undated", "n")[0]] if self._checked else []
 
     def batches(self, epochs: list[int]) -> list[BatchRow]:
         found = []

@@ -20,6 +20,7 @@ COLUMNS = {
     "batch": "epoch, lane, seq, first, last, count, first_at, sealed_at, certificates",
     "mark": "epoch, lane, seq",
     "thinned": "device, first, last, count, since",
+    "undated": "n, lane, boot, base, count, first_at, size, body_crc, body",
 }
 """What the checksum of a row covers, in this order."""
 
@@ -35,13 +36,16 @@ _TABLES = (
     " PRIMARY KEY (epoch, lane)) WITHOUT ROWID",
     "CREATE TABLE thinned (device TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL,"
     " since INTEGER NOT NULL, crc INTEGER) WITHOUT ROWID",
+    "CREATE TABLE undated (n INTEGER PRIMARY KEY, lane TEXT NOT NULL, boot TEXT NOT NULL, base INTEGER NOT NULL,"
+    " count INTEGER NOT NULL, first_at INTEGER NOT NULL, size INTEGER NOT NULL, body_crc INTEGER NOT NULL, body BLOB NOT NULL,"
+    " crc INTEGER)",
 )
 _FROM_1 = (
     "ALTER TABLE epoch ADD COLUMN crc INTEGER",
     "ALTER TABLE batch DROP COLUMN stored",
     "ALTER TABLE batch ADD COLUMN crc INTEGER",
     "ALTER TABLE mark ADD COLUMN crc INTEGER",
-    _TABLES[4],
+    *_TABLES[4:],
     *(f"UPDATE {table} SET crc = row_crc({COLUMNS[table]})" for table in ("epoch", "batch", "mark")),  # noqa: S608 - constants
 )
 _STEPS = {0: _TABLES, 1: _FROM_1}

@@ -6,7 +6,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from edge.accept import wall_clock
+from edge.clock import wall_clock
 from edge.outbox import BATCH_READINGS
 from edge.window import OUTAGE_S
 from telemetry import batch, topic

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from edge.accept import wall_clock
+from edge.clock import wall_clock
 from telemetry import ack, topic
 from telemetry.batch import Lane
 from telemetry.identity import GatewayRef

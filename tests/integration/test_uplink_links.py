@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import aiomqtt
 import pytest
 
-from edge.accept import wall_clock
+from edge.clock import wall_clock
 from telemetry import ack, batch, command, topic
 from telemetry.command import Command, Reply, Verb
 from tests.delivery import KEY, REF, CentreEnd, Edge, eventually, stored

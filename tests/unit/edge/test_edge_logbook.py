@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from device_profiles import Decoded, Observation, Profile, load_library
+from edge.clock import Stamp
 from edge.logbook import PLAUSIBLE_FROM, Logbook
 from telemetry.batch import Lane
 from telemetry.metric import Kind
@@ -23,10 +24,12 @@ class Kept:
 
     def __init__(self) -> None:
         self.readings: list[tuple[Reading, Lane]] = []
+        self.stamps: list[Stamp | None] = []
         self.full = False
 
-    def put(self, readings: Sequence[Reading], lane: Lane) -> asyncio.Future[None]:
+    def put(self, readings: Sequence[Reading], lane: Lane, stamp: Stamp | None = None) -> asyncio.Future[None]:
         self.readings += ((reading, lane) for reading in readings)
+        self.stamps += [stamp] * len(readings)
         return asyncio.get_running_loop().create_future()
 
     def hurry(self) -> None:
@@ -118,3 +121,18 @@ async def test_a_reading_the_card_refused_is_told(logbook: Logbook) -> None:
     assert accepted is not None
     accepted.set_exception(OSError("no space left"))
     assert not await logbook.settled(accepted)
+
+
+async def test_the_gateways_own_instants_bear_the_stamp_they_were_read_under(kept: Kept, profiles: dict[str, Profile]) -> None:
+    unknown = Stamp("boot", EARLIEST, known=False)
+    logbook = Logbook(kept, utc=lambda: Micros(EARLIEST + 5), monotonic=lambda: 0.0, stamp=lambda: unknown)
+    for device, profile in profiles.items():
+        logbook.open(device, profile)
+    logbook.polled("b3-climate", [temperature(20.0)], EARLIEST + 5)
+    logbook.observed("b3-door", Observation({"door_open": True}), EARLIEST + 6)
+    logbook.own("gw-test", {"uptime": 1.0})
+    logbook.silent("b3-climate", "timeout")
+    logbook.observed("b3-door", Observation({"door_open": False}, at=AT), EARLIEST + 7)
+    assert kept.stamps == [unknown, unknown, unknown, unknown, None]
+    early, *_ = kept.readings
+    assert (early[0].at, early[0].quality) == (EARLIEST + 5, Quality.GOOD)  # dated anew, nothing will be wrong with it
