@@ -30,21 +30,34 @@ Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[^\x
 
 
 class Role(StrEnum):
-    """A ``viewer`` reads; a ``handler`` also acknowledges; an ``admin`` also replays history and decides on dead letters."""
+    """In order, each with what those before it may: a ``viewer`` reads; a ``platform`` acknowledges alerts and reports work
+    orders; a ``handler`` works on those of its unit; a ``dispatcher`` sends them out and checks them; a ``supervisor`` supervises
+    and overrides; an ``admin`` replays history and decides on dead letters."""
 
     VIEWER = "viewer"
+    PLATFORM = "platform"
     HANDLER = "handler"
+    DISPATCHER = "dispatcher"
+    SUPERVISOR = "supervisor"
     ADMIN = "admin"
+
+    def includes(self, other: "Role") -> bool:
+        """Whether whoever has this role may do what ``other`` may."""
+        return _RANKS[self] >= _RANKS[other]
+
+
+_RANKS = {role: rank for rank, role in enumerate(Role)}
 
 
 class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """One token of the file. ``expires`` is an RFC 3339 instant."""
+    """One token of the file. ``expires`` is an RFC 3339 instant; ``unit`` is whose work orders it works on, by default ``name``."""
 
     name: Label
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     scope: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=64)]
     role: Role = Role.VIEWER
     expires: str | None = None
+    unit: Label | None = None
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +72,7 @@ class Grant(NamedTuple):
     role: Role
     expires_at: Micros | None
     digest: str
+    unit: str = ""
 
 
 class Tokens:
@@ -68,7 +82,7 @@ class Tokens:
         """Raises ``ConfigInvalid`` when the file is bad; a file that is not there yet holds no token."""
         nobody: tuple[Grant, ...] = ()
         self._file = Watched(file, load_grants, nobody) if file else None
-        self._extra = tuple(Grant("command line", Scope(ALL), Role.ADMIN, None, digest(token)) for token in extra)
+        self._extra = tuple(Grant("command line", Scope(ALL), Role.ADMIN, None, digest(token), "command line") for token in extra)
 
     def find(self, presented: str, now: int) -> Grant | None:
         """The grant of a token, or ``None``; ``now`` is UTC microseconds."""
@@ -105,15 +119,29 @@ def load_entries(file: Path) -> tuple[TokenEntry, ...]:
 def load_grants(file: Path) -> tuple[Grant, ...]:
     """What a tokens file allows. Raises ``ConfigInvalid`` with every problem."""
     return tuple(
-        Grant(entry.name, Scope(entry.scope), entry.role, instant.parse(entry.expires) if entry.expires else None, entry.sha256)
+        Grant(
+            entry.name,
+            Scope(entry.scope),
+            entry.role,
+            instant.parse(entry.expires) if entry.expires else None,
+            entry.sha256,
+            entry.unit or entry.name,
+        )
         for entry in load_entries(file)
     )
 
 
-def add(file: Path, name: str, scope: Sequence[str], role: Role = Role.VIEWER, expires: str | None = None) -> str:
+def add(
+    file: Path,
+    name: str,
+    scope: Sequence[str],
+    role: Role = Role.VIEWER,
+    expires: str | None = None,
+    unit: str | None = None,
+) -> str:
     """A new token, written to the file by its hash alone. Raises ``ConfigInvalid``, also when the name is taken."""
     token = PREFIX + secrets.token_urlsafe(32)
-    entry = TokenEntry(name=name, sha256=digest(token), scope=tuple(scope), role=role, expires=expires)
+    entry = TokenEntry(name=name, sha256=digest(token), scope=tuple(scope), role=role, expires=expires, unit=unit)
     with changing(file):
         _write(file, (*_present(file), entry))
     return token

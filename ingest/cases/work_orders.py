@@ -1,0 +1,326 @@
+"""Work orders as people meet them: read within a scope, opened, moved on; followed by alerts and time.
+
+1. Nothing outside the scope is told or changed.
+2. A change names the version it was decided on: of two at once, the second is refused, and so is what the lifecycle refuses.
+3. What was asked under an idempotency key is done once; asked again within 24 hours it has the same answer.
+4. An alert has one intake: while its case is open no other is made of it, and a new alert of the same rule at the same subject
+   joins it.
+5. ``follow`` loses no change of an alert: how far it came commits with what came of it.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+import structlog
+
+from ingest.alerts import Alert, Colour, Cursor
+from ingest.alerts.tables import alert as alerts
+from ingest.alerts.tables import alert_of
+from ingest.cases import docket, following, opening
+from ingest.cases.case import MACHINE, Case, Person, Stage
+from ingest.cases.journal import START, Broken, Line, first_break
+from ingest.cases.move import MachineMove, Move
+from ingest.cases.refusal import MoveRefused
+from ingest.cases.tables import case_of, line_of, work_order, work_order_cursor, work_order_journal, work_order_once
+from ingest.cases.terms import Terms
+from ingest.database import Database
+from telemetry.errors import LinliError
+from telemetry.identity import Scope
+
+log = structlog.get_logger()
+
+DAY_US = 24 * 3600 * 1_000_000
+CHANGES = 500
+CHECKED = 1_000
+MAX_MOVES = 10
+
+
+class NotThere(LinliError):
+    """There is no such work order, or alert, in the scope."""
+
+
+class Changed(LinliError):
+    """The work order is not at the version that was named; it is at ``version``."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        super().__init__(f"the work order is at version {version}")
+
+
+class KeyReused(LinliError):
+    """The idempotency key was used for something else."""
+
+
+class CaseFilter(NamedTuple):
+    """``None`` is no restriction. ``since`` and ``until`` bound when it was reported, UTC microseconds: since <= it < until."""
+
+    stage: Stage | None = None
+    colour: Colour | None = None
+    kind: str | None = None
+    unit: str | None = None
+    community: str | None = None
+    supervision: int | None = None
+    ended: bool | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+class Once(NamedTuple):
+    """An idempotency key of ``who``, and a hash of all that was asked under it."""
+
+    who: str
+    key: str
+    asked: str
+
+
+class Answer(NamedTuple):
+    """The case; ``made`` when it is new, or was when it was first asked for."""
+
+    case: Case
+    made: bool = False
+
+
+class Checked(NamedTuple):
+    """What a check of the journal found. ``head`` is the digest of the last line: noted elsewhere, it shows later whether
+    everything up to it is still the same."""
+
+    lines: int
+    head: str
+    broken: Broken | None
+
+
+class WorkOrders:
+    """``auto`` are the rules whose alerts become work orders by themselves; ``catalogue`` says what a kind asks for."""
+
+    def __init__(
+        self, database: Database, terms: Terms, auto: Collection[str] = (), catalogue: opening.Catalogue = opening.unsaid
+    ) -> None:
+        self._database = database
+        self.terms = terms
+        self._catalogue = catalogue
+        self._auto = sorted(auto)
+
+    async def page(self, scope: Scope, filter: CaseFilter, after: Cursor | None, limit: int) -> tuple[list[Case], Cursor | None]:
+        """Newest first, at most ``limit``; the cursor of the next page, ``None`` after the last."""
+        key = sa.tuple_(work_order.c.reported_at, work_order.c.id)
+        wanted = sa.select(work_order.c.body).where(_within(scope), *_filtered(filter))
+        if after is not None:
+            wanted = wanted.where(key < sa.tuple_(sa.literal(after.opened_at), sa.literal(after.id)))
+        wanted = wanted.order_by(work_order.c.reported_at.desc(), work_order.c.id.desc()).limit(limit + 1)
+        found = await self._database.read(lambda connection: [case_of(body) for body in connection.scalars(wanted)])
+        last = found[limit - 1] if len(found) > limit else None
+        return found[:limit], Cursor(last.times.reported, last.id) if last else None
+
+    async def get(self, scope: Scope, id: str) -> Case | None:
+        case = await self._database.read(lambda connection: docket.load(connection, id))
+        return case if case is not None and scope.covers(case.community) else None
+
+    async def journal(self, scope: Scope, id: str) -> list[Line] | None:
+        """What was done with a work order, in order; ``None`` when it is not in the scope."""
+        if await self.get(scope, id) is None:
+            return None
+        return await self._database.read(lambda connection: docket.lines(connection, id))
+
+    async def open(self, case: Case, by: Person, event_at: int, now: int, once: Once | None = None) -> Answer:
+        """A new work order that no alert has raised. Raises ``KeyReused``."""
+
+        def change(connection: sa.Connection) -> Answer:
+            if (before := _answered(connection, once)) is not None:
+                return Answer(before, True)
+            made = docket.opened(connection, case, by, event_at, now, self.terms)
+            _remember(connection, once, made, now)
+            return Answer(made, True)
+
+        return await self._database.write(change)
+
+    async def open_for(
+        self, scope: Scope, alert: str, by: Person, now: int, reason: str = "", once: Once | None = None
+    ) -> Answer:
+        """The work order of an alert: the open one that it has, else a new one, reported. Raises ``NotThere``, ``KeyReused``."""
+
+        def change(connection: sa.Connection) -> Answer:
+            if (before := _answered(connection, once)) is not None:
+                return Answer(before, True)
+            row = connection.execute(sa.select(alerts).where(alerts.c.id == alert)).mappings().one_or_none()
+            if row is None or not scope.covers(row["community"]):
+                raise NotThere(alert)
+            known = docket.case_of_alert(connection, alert)
+            if known is not None and not known.ended:
+                return Answer(known)
+            found = self._take_in(connection, row, Stage.REPORTED, by, now, reason)
+            _remember(connection, once, found.case, now)
+            return found
+
+        return await self._database.write(change)
+
+    async def move(
+        self, scope: Scope, id: str, version: int, move: Move, by: Person, event_at: int, now: int, once: Once | None = None
+    ) -> Case:
+        """The work order after the move. Raises ``NotThere``, ``Changed``, ``KeyReused`` and ``MoveRefused``."""
+
+        def change(connection: sa.Connection) -> Case:
+            if (before := _answered(connection, once)) is not None:
+                return before
+            case = docket.load(connection, id)
+            if case is None or not scope.covers(case.community):
+                raise NotThere(id)
+            if case.version != version:
+                raise Changed(case.version)
+            after = docket.moved(connection, case, move, by, event_at, now, self.terms)
+            _remember(connection, once, after, now)
+            return after
+
+        return await self._database.write(change)
+
+    async def follow(self, now: int) -> int:
+        """Brings the work orders up to what alerts and time have made of them; how many changes that were. Call it often."""
+        if not await self._database.read(lambda connection: self._something(connection, now)):
+            return 0
+        return await self._database.write(lambda connection: self._follow(connection, now))
+
+    async def check(self) -> Checked:
+        """Whether the journal is what was written, and says the same of every work order as its row."""
+        lines, head, after = 0, START, 0
+        while True:
+            run = await self._database.read(_run_after(after))
+            if (broken := first_break(run, head)) is not None:
+                return Checked(lines, head, broken)
+            if not run:
+                break
+            lines, head, after = lines + len(run), run[-1].digest, run[-1].seq
+        return Checked(lines, head, await self._database.read(_first_stray))
+
+    def _something(self, connection: sa.Connection, now: int) -> bool:
+        newest = connection.scalar(sa.select(sa.func.max(alerts.c.seq))) or 0
+        return (
+            newest > _cursor(connection)
+            or connection.scalar(sa.select(sa.func.min(work_order.c.look_at)).where(work_order.c.look_at <= now)) is not None
+            or bool(docket.waiting_alerts(connection, self._auto, now - following.PATIENCE, 1))
+        )
+
+    def _follow(self, connection: sa.Connection, now: int) -> int:
+        count = 0
+        rows = docket.changed_alerts(connection, _cursor(connection), CHANGES)
+        for row in rows:
+            count += self._heed(connection, row, now)
+        if rows:
+            _move_cursor(connection, rows[-1]["seq"])
+        for row in docket.waiting_alerts(connection, self._auto, now - following.PATIENCE, CHANGES):
+            count += self._heed(connection, row, now)
+        for case in docket.due(connection, now, CHANGES):
+            count += self._settle(connection, case, now, now)
+        connection.execute(work_order_once.delete().where(work_order_once.c.at < now - DAY_US))
+        return count
+
+    def _heed(self, connection: sa.Connection, row: sa.RowMapping, now: int) -> int:
+        """What a changed alert makes of the work orders."""
+        alert = alert_of(row)
+        case = docket.case_of_alert(connection, alert.id)
+        holds = row["over_at"] is None
+        if holds and (case is None or case.stage is Stage.CANCELLED):
+            return self._first_seen(connection, row, alert, case, now)
+        return self._settle(connection, case, _event_at(alert, holds), now) if case is not None else 0
+
+    def _first_seen(self, connection: sa.Connection, row: sa.RowMapping, alert: Alert, case: Case | None, now: int) -> int:
+        joined = docket.open_case_of(connection, row)
+        if joined is not None:
+            after = docket.attached(connection, joined, alert, now, self.terms)
+            return 1 + self._settle(connection, after, alert.opened_at, now)
+        refused = case is not None and case.touched
+        if refused or alert.rule not in self._auto or following.opens_at(alert) > now:
+            return 0
+        self._take_in(connection, row, following.first_stage(alert.colour), MACHINE, now)
+        return 1
+
+    def _take_in(
+        self, connection: sa.Connection, row: sa.RowMapping, stage: Stage, by: Person, now: int, reason: str = ""
+    ) -> Answer:
+        alert = alert_of(row)
+        fresh = opening.from_alert(
+            alert, row["subject"], row["discriminator"], self._catalogue(alert.kind), stage, now, self.terms
+        )
+        return Answer(docket.opened(connection, fresh, by, alert.opened_at, now, self.terms, reason), True)
+
+    def _settle(self, connection: sa.Connection, case: Case, event_at: int, now: int) -> int:
+        """Moves a case on by itself until nothing more is to be done now."""
+        for count in range(MAX_MOVES):
+            facts, colour = docket.linked(connection, case)
+            found: Move | MachineMove | None = following.sensed(case, facts, colour, now, self.terms)
+            found = found or following.timed(case, now, self.terms)
+            if found is None:
+                docket.look_again(connection, case, following.look_at(case, now, self.terms))
+                return count
+            try:
+                case = docket.moved(connection, case, found, MACHINE, event_at, now, self.terms)
+            except MoveRefused as error:
+                log.error("work order could not follow", work_order=case.id, why=error.why.value)
+                docket.look_again(connection, case, None)
+                return count
+        return MAX_MOVES
+
+
+def _event_at(alert: Alert, holds: bool) -> int:
+    return alert.opened_at if holds or alert.cleared_at is None else alert.cleared_at
+
+
+def _answered(connection: sa.Connection, once: Once | None) -> Case | None:
+    """What was answered under this key; ``None`` when it is new. Raises ``KeyReused``."""
+    if once is None:
+        return None
+    mine = work_order_once.c.who == once.who, work_order_once.c.key == once.key
+    row = connection.execute(sa.select(work_order_once).where(*mine)).mappings().one_or_none()
+    if row is None:
+        return None
+    if row["asked"] != once.asked:
+        raise KeyReused(once.key)
+    return docket.as_it_was(connection, row["work_order"], row["version"])
+
+
+def _remember(connection: sa.Connection, once: Once | None, case: Case, now: int) -> None:
+    if once is not None:
+        row = {**once._asdict(), "work_order": case.id, "version": case.version, "at": now}
+        connection.execute(work_order_once.insert().values(row))
+
+
+def _cursor(connection: sa.Connection) -> int:
+    return connection.scalar(sa.select(work_order_cursor.c.alert_seq)) or 0
+
+
+def _move_cursor(connection: sa.Connection, seq: int) -> None:
+    if connection.execute(work_order_cursor.update().values(alert_seq=seq)).rowcount == 0:
+        connection.execute(work_order_cursor.insert().values(id=1, alert_seq=seq))
+
+
+def _run_after(seq: int) -> Callable[[sa.Connection], list[Line]]:
+    wanted = sa.select(work_order_journal).where(work_order_journal.c.seq > seq).order_by(work_order_journal.c.seq).limit(CHECKED)
+    return lambda connection: [line_of(row) for row in connection.execute(wanted).mappings()]
+
+
+def _first_stray(connection: sa.Connection) -> Broken | None:
+    """A work order whose row is not what the journal's newest line of it says."""
+    newest = work_order_journal.c.seq == work_order.c.seq
+    same = sa.and_(work_order_journal.c.case == work_order.c.id, work_order_journal.c.body == work_order.c.body)
+    pair = sa.outerjoin(work_order, work_order_journal, sa.and_(newest, same))
+    stray = sa.select(work_order.c.seq).select_from(pair).where(work_order_journal.c.seq.is_(None)).limit(1)
+    seq = connection.scalar(stray)
+    return None if seq is None else Broken(seq, "the work order is not what its last line says")
+
+
+def _within(scope: Scope) -> sa.ColumnElement[bool]:
+    ranges = [sa.and_(work_order.c.community >= prefix, work_order.c.community < f"{prefix}:") for prefix in scope.prefixes]
+    return sa.or_(sa.false(), *ranges)
+
+
+def _filtered(filter: CaseFilter) -> Sequence[sa.ColumnElement[bool]]:
+    names = ("stage", "colour", "kind", "unit", "ended")
+    found: list[Any] = [work_order.c[name] == value for name in names if (value := getattr(filter, name)) is not None]
+    if filter.community is not None:
+        found.append(work_order.c.community.startswith(filter.community, autoescape=True))
+    if filter.supervision is not None:
+        found.append(work_order.c.supervision >= filter.supervision)
+    if filter.since is not None:
+        found.append(work_order.c.reported_at >= filter.since)
+    if filter.until is not None:
+        found.append(work_order.c.reported_at < filter.until)
+    return found
