@@ -39,6 +39,7 @@ class Waiting:
         self._load: dict[_Gateway, int] = {}
         self._given: list[Item] = []
         self._gap_was_last = False
+        self._gaps = 0
         self._readings = 0
         self.load = 0
 
@@ -70,6 +71,7 @@ class Waiting:
 
     def put_gap(self, gap: Gap) -> None:
         """There is always room for a gap: who puts it bounds their number."""
+        self._gaps += 1
         self._append(gap, gap.stream[:2], OVERHEAD)
 
     def next(self) -> list[Arrival] | Gap:
@@ -88,10 +90,11 @@ class Waiting:
         return done
 
     def _next_gap(self) -> list[Item]:
-        for lane in (self._urgent, self._bulk):
+        for lane in (self._urgent, self._bulk) if self._gaps else ():
             for ref, queue in lane.items():
                 if isinstance(queue[0], Gap):
                     self._gap_was_last = True
+                    self._gaps -= 1
                     return [self._take(lane, ref)]
         return []
 
