@@ -13,11 +13,15 @@ import aiomqtt
 import pytest
 import structlog
 
+import ingest.broker
 from device_profiles.library import load_text
 from edge.broker import client
 from edge.config import DeviceBroker
 from edge.drivers.routes import Listener
+from ingest.config import Centre, CentreConfig
+from ingest.mqtt import Address, connected
 from telemetry.broker import Broker
+from telemetry.errors import BrokerUnavailable, ConfigInvalid
 from tests.mqtt_devices import listening
 from tests.servers import Server, mosquitto
 
@@ -217,3 +221,38 @@ async def test_a_broker_or_gateway_of_another_authority_is_one_clear_line_and_po
                 assert time.monotonic() - began < 0.3, "a poll would have had to wait for the handshakes"
     (line,) = logs
     assert line["event"] == "device broker unavailable" and reason in line["reason"]
+
+
+def centre(broker: Server, folder: Path, *, ca: str = "ca.pem", password: str = "right", host: str = "localhost") -> Address:
+    address = Broker(f"mqtts://{host}:{broker.port}", user="gateway", password_file=password, ca_file=ca)
+    settings = Centre(broker=address, gateways_file="gateways.yaml", tokens_file="tokens.yaml", rules=("rules",))
+    return ingest.broker.address(CentreConfig(folder / "centre.yaml", settings), "linli-test")
+
+
+async def test_the_centre_gets_through_with_the_right_authority_and_password(tmp_path: Path, broker: Server) -> None:
+    heard = asyncio.Event()
+    async with connected(centre(broker, tmp_path), lambda topic, payload: heard.set(), lambda: False) as link:
+        await link.subscribe(["a/b"], qos=1)
+        await link.publish("a/b", b"x" * 100_000, retain=False)
+        await asyncio.wait_for(heard.wait(), 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"ca": "other.pem"}, "certificate verify failed"),
+        ({"host": "127.0.0.1"}, "IP address mismatch"),
+        ({"password": "wrong"}, "not authorised"),
+    ],
+)
+async def test_the_centre_does_not_with_another_authority_name_or_password(
+    tmp_path: Path, broker: Server, change: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(BrokerUnavailable, match=reason):
+        async with connected(centre(broker, tmp_path, **change), lambda topic, payload: None, lambda: False):
+            pass
+
+
+def test_certificates_that_cannot_be_used_are_said(tmp_path: Path, broker: Server) -> None:
+    with pytest.raises(ConfigInvalid, match="its certificates cannot be used"):
+        centre(broker, tmp_path, ca="right")
