@@ -8,8 +8,9 @@ from ingest.alerts.alerts import AlertFilter, Alerts, Cursor
 from ingest.alerts.engine import AlertEngine, Directory
 from ingest.alerts.episode import Alert, AlertState
 from ingest.alerts.loading import load_rules
-from ingest.alerts.rule import Colour, Family
+from ingest.alerts.rule import Family
 from ingest.alerts.rules import Rules
+from ingest.alerts.severity import Colour
 from ingest.alerts.tables import Changed, Told
 
 __all__ = [

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from ingest.alerts.machine import Change, Transition, Transitions
-from ingest.alerts.rule import Absence, micros
+from ingest.alerts.when import Absence, micros
 from telemetry.batch import Lane
 from telemetry.presence import Device
 from telemetry.quality import Quality

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from ingest.alerts.episode import Alert, AlertState, acknowledged
-from ingest.alerts.rule import Colour, Family
+from ingest.alerts.rule import Family
+from ingest.alerts.severity import Colour
 from ingest.alerts.tables import Told, alert, alert_of, episode_of, journal, record, untold
 from ingest.database import Database
 from telemetry.identity import Scope

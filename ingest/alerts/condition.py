@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ingest.alerts.rule import Scalar, Test, Where
+from ingest.alerts.when import Scalar, Test, Where
 from telemetry.metric import Value
 
 

@@ -20,9 +20,9 @@ from ingest.alerts.episode import Key
 from ingest.alerts.ledger import Entry, Moved, States, apply, forget, load_states, retire, save_states
 from ingest.alerts.machine import Sample, Transitions
 from ingest.alerts.progress import Progress
-from ingest.alerts.rule import Absence
 from ingest.alerts.rules import Rules, Watcher
 from ingest.alerts.tables import Told, load_watermarks, save_watermarks, untold
+from ingest.alerts.when import Absence
 from ingest.arrival import Arrival
 from ingest.database import Database
 from telemetry.batch import Lane
@@ -171,8 +171,7 @@ class AlertEngine:
         discriminator = str(reading.values.get(rule.discriminator, "")) if rule.discriminator else ""
         if rule.discriminator and not discriminator:
             return
-        subject = f"zone:{zone}" if rule.subject == "zone" else f"{stream.gateway}/{reading.device}"
-        key = Key(rule.id, stream.community, subject, discriminator)
+        key = Key(rule.id, stream.community, watcher.subject(stream.gateway, reading.device, zone), discriminator)
         old = work.states.get(key)
         try:
             sample = Sample(reading.at, reading.device, reading.values, reading.quality is not Quality.STALE)
@@ -187,7 +186,8 @@ class AlertEngine:
             self._moved(work, watcher, key, entry, transitions)
 
     def _fire(self, work: "_Work", key: Key, entry: Entry, now: int) -> None:
-        watcher = self._rules.watchers[key.rule]
+        zone = self._directory.zone_of(GatewayRef(key.community, entry.gateway), entry.device)
+        watcher = self._rules.watchers[key.rule].variant(key.community, entry.device, zone)
         machine = watcher.machine(key.community)
         try:
             state, transitions = machine.fire(entry.state, entry.due if entry.due is not None else now)
@@ -210,8 +210,11 @@ class AlertEngine:
         for watcher in self._rules.absences:
             key = Key(watcher.rule.id, ref.community, f"{ref.gateway}/{name}")
             old = work.states.get(key)
-            if not isinstance(spec := watcher.rule.when, Absence) or (old is None and not self._watched(watcher, ref, device)):
+            if old is None and not self._watched(watcher, ref, device):
                 continue
+            watcher = watcher.variant(ref.community, name, device.zone if device else "")
+            spec = watcher.rule.when
+            assert isinstance(spec, Absence)
             was = old.state if old and isinstance(old.state, absence.Absent) else absence.Absent()
             state, transitions = absence.judge(spec, was, presence, device, name)
             if state != was:
@@ -294,7 +297,7 @@ class AlertEngine:
             self._stale = False
 
     def _load(self, connection: sa.Connection) -> tuple[States, dict[Stream, int]]:
-        return load_states(connection, self._rules), load_watermarks(connection)
+        return load_states(connection, self._rules, self._directory.zone_of), load_watermarks(connection)
 
 
 class _Work(NamedTuple):

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ingest.alerts.rule import Colour, Family
+from ingest.alerts.rule import Family
+from ingest.alerts.severity import Colour
 from telemetry.metric import Value
 from telemetry.presence import Words
 

@@ -1,98 +1,29 @@
-"""Threshold and duration: a condition that must hold for a while, and be gone for a while.
+"""A condition that must hold for a while, and be gone for a while: the machine of every rule but sequence, match and absence.
 
 clear -> pending (holds, not yet long enough) -> firing -> easing (gone, not yet long enough) -> clear
+
+What holds is a ``Sense``'s to say. Timers of the phases and the instants at which a sense turns by itself are taken in their
+order, a phase's before a sense's: whether a tick or a later sample comes upon them makes no difference.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
-from ingest.alerts.condition import Condition
 from ingest.alerts.machine import Change, Sample, Transition, Transitions
-from ingest.alerts.rule import Threshold
-from telemetry.metric import Value
+from ingest.alerts.memory import Held, Learnt, Phase
+from ingest.alerts.sense import Sense
 
-
-class Phase(StrEnum):
-    CLEAR = "clear"
-    PENDING = "pending"
-    FIRING = "firing"
-    EASING = "easing"
-
-
-class Held(msgspec.Struct, frozen=True, omit_defaults=True, tag="held"):
-    """``since`` is when the phase began and ``seen`` the newest sample judged, event time; ``value`` is what it said."""
-
-    phase: Phase = Phase.CLEAR
-    since: int = 0
-    seen: int = 0
-    value: Value | None = None
-
-
-class Judge(Protocol):
-    """Whether the condition holds; ``raised`` lets a band of hysteresis answer by what it was. ``None`` is not said."""
-
-    @property
-    def metrics(self) -> frozenset[str]: ...
-
-    @property
-    def limit(self) -> Value | None: ...
-
-    def holds(self, values: Mapping[str, Value], raised: bool) -> bool | None: ...
-
-    def value(self, values: Mapping[str, Value]) -> Value | None: ...
-
-
-class Level(NamedTuple):
-    """A number against a limit to raise at and one to clear past."""
-
-    spec: Threshold
-
-    @property
-    def metrics(self) -> frozenset[str]:
-        return frozenset((self.spec.metric,))
-
-    @property
-    def limit(self) -> Value | None:
-        return self.spec.raise_at
-
-    def holds(self, values: Mapping[str, Value], raised: bool) -> bool | None:
-        value = self.value(values)
-        if value is None or isinstance(value, str):
-            return None
-        limit = self.spec.clear_at if raised and self.spec.clear_at is not None else self.spec.raise_at
-        return value >= limit if self.spec.direction == "above" else value <= limit
-
-    def value(self, values: Mapping[str, Value]) -> Value | None:
-        return values.get(self.spec.metric)
-
-
-class Met(NamedTuple):
-    """A condition that is met or not; ``limit`` is the time it may last, ``show`` the metric to show, if any."""
-
-    condition: Condition
-    limit: Value | None = None
-    show: str | None = None
-
-    @property
-    def metrics(self) -> frozenset[str]:
-        return self.condition.metrics
-
-    def holds(self, values: Mapping[str, Value], raised: bool) -> bool | None:
-        return self.condition.holds(values)
-
-    def value(self, values: Mapping[str, Value]) -> Value | None:
-        return values.get(self.show) if self.show else None
+MAX_TURNS = 1_000
+"""Turns taken at once; what is due after them is taken the next time. A guard, not a limit that is met."""
 
 
 @dataclass(frozen=True)
 class Hold:
     """``for_us`` and ``clear_for_us`` in microseconds of event time."""
 
-    judge: Judge
+    sense: Sense[Any]
     for_us: int
     clear_for_us: int
 
@@ -100,30 +31,62 @@ class Hold:
 
     @property
     def metrics(self) -> frozenset[str]:
-        return self.judge.metrics
+        return self.sense.metrics
 
     def advance(self, state: Held, sample: Sample) -> tuple[Held, Transitions]:
-        if sample.at <= state.seen:
+        if sample.at <= state.seen and not self.sense.many:
             return state, ()
-        state, before = self.fire(state, sample.at)
-        holds = self.judge.holds(sample.values, state.phase in (Phase.FIRING, Phase.EASING))
-        if holds is None or (holds and not sample.fresh):
+        at = max(sample.at, state.seen)
+        state, before = self.fire(state, at)
+        raised = is_raised(state)
+        known = self.memory_of(state)
+        memory = self.sense.hear(known, sample, raised)
+        if memory is known:
             return state, before
-        moved = msgspec.structs.replace(_moved(state, holds, sample.at), seen=sample.at, value=self.judge.value(sample.values))
-        state, after = self.fire(moved, max(sample.at, moved.since))
+        holds = self.sense.holds(memory, at, raised)
+        if holds and not sample.fresh:
+            return state, before
+        state = replace(state, memory=memory, seen=at)
+        if holds is None:
+            return state, before
+        moved = _moved(state, holds, at)
+        state, after = self._fire_phase(moved, max(at, moved.since))
         return state, before + after
 
     def fire(self, state: Held, until: int) -> tuple[Held, Transitions]:
-        at = self.due(state)
-        if at is None or at > until:
-            return state, ()
-        if state.phase is Phase.PENDING:
-            transition = Transition(Change.RAISE, at, state.value, self.judge.limit)
-            return msgspec.structs.replace(state, phase=Phase.FIRING, since=at), (transition,)
-        transition = Transition(Change.CLEAR, at, state.value, self.judge.limit)
-        return msgspec.structs.replace(state, phase=Phase.CLEAR, since=at), (transition,)
+        found: Transitions = ()
+        for _ in range(MAX_TURNS):
+            phase, turn = self._phase_due(state), self._turn(state)
+            if phase is not None and phase <= until and (turn is None or phase <= turn):
+                state, transitions = self._fire_phase(state, phase)
+                found += transitions
+            elif turn is not None and turn <= until:
+                state = self._turned(state, turn)
+            else:
+                break
+        return state, found
 
     def due(self, state: Held) -> int | None:
+        return min((at for at in (self._phase_due(state), self._turn(state)) if at is not None), default=None)
+
+    def idle(self, state: Held) -> bool:
+        return state.phase is Phase.CLEAR and not isinstance(state.memory, Learnt)
+
+    def memory_of(self, state: Held) -> Any:
+        """What the sense remembers."""
+        return self.sense.initial if state.memory is None else state.memory
+
+    def _turn(self, state: Held) -> int | None:
+        if state.memory is None:
+            return None
+        return self.sense.turns(state.memory, max(state.seen, state.turned), is_raised(state))
+
+    def _turned(self, state: Held, at: int) -> Held:
+        state = replace(state, turned=at)
+        holds = self.sense.holds(state.memory, at, is_raised(state))
+        return state if holds is None else _moved(state, holds, at)
+
+    def _phase_due(self, state: Held) -> int | None:
         match state.phase:
             case Phase.PENDING:
                 return state.since + self.for_us
@@ -132,20 +95,34 @@ class Hold:
             case _:
                 return None
 
-    def idle(self, state: Held) -> bool:
-        return state.phase is Phase.CLEAR
+    def _fire_phase(self, state: Held, until: int) -> tuple[Held, Transitions]:
+        at = self._phase_due(state)
+        if at is None or at > until:
+            return state, ()
+        shown = self.sense.shown(self.memory_of(state))
+        if state.phase is Phase.PENDING:
+            return replace(state, phase=Phase.FIRING, since=at), (Transition(Change.RAISE, at, *_told(shown)),)
+        return replace(state, phase=Phase.CLEAR, since=at), (Transition(Change.CLEAR, at, *_told(shown)),)
+
+
+def is_raised(state: Held) -> bool:
+    return state.phase is Phase.FIRING or state.phase is Phase.EASING
+
+
+def _told(shown: Any) -> tuple[Any, Any, str, str]:
+    return shown.value, shown.limit, shown.device, shown.clause
 
 
 def _moved(state: Held, holds: bool, at: int) -> Held:
-    """The phase after a sample. Easing never begins before the alert was raised, even if a tick raised it too soon."""
+    """The phase after a verdict. Easing never begins before the alert was raised, even if a tick raised it too soon."""
     match state.phase:
         case Phase.CLEAR if holds:
-            return msgspec.structs.replace(state, phase=Phase.PENDING, since=at)
+            return replace(state, phase=Phase.PENDING, since=at)
         case Phase.PENDING if not holds:
-            return msgspec.structs.replace(state, phase=Phase.CLEAR, since=at)
+            return replace(state, phase=Phase.CLEAR, since=at)
         case Phase.FIRING if not holds:
-            return msgspec.structs.replace(state, phase=Phase.EASING, since=max(at, state.since))
+            return replace(state, phase=Phase.EASING, since=max(at, state.since))
         case Phase.EASING if holds:
-            return msgspec.structs.replace(state, phase=Phase.FIRING, since=at)
+            return replace(state, phase=Phase.FIRING, since=at)
         case _:
             return state

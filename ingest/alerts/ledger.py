@@ -1,6 +1,6 @@
 """What the engine remembers between readings, and how it is written down: rule states and episodes."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -9,14 +9,14 @@ import structlog
 
 from ingest.alerts.absence import Absent, Presence
 from ingest.alerts.episode import Alert, Episode, Key, alert_id, continues, over, raised_again
-from ingest.alerts.hold import Held
 from ingest.alerts.machine import Change, Transition
-from ingest.alerts.occurrence import Occurred
-from ingest.alerts.rule import Absence, Rule, micros, seconds_of
+from ingest.alerts.memory import Judged
+from ingest.alerts.rule import Rule
 from ingest.alerts.rules import Rules, Watcher
-from ingest.alerts.sequence import Watched
+from ingest.alerts.severity import rank
 from ingest.alerts.tables import Told, alert, episode_of, record, rule_state, untold, upsert
 from ingest.alerts.text import plain, render
+from ingest.alerts.when import Absence, micros, seconds_of
 from telemetry.identity import GatewayRef
 from telemetry.presence import Words
 
@@ -28,8 +28,8 @@ VERSION = 1
 PRESENCE = "@presence"
 MACHINE = "machine"
 
-State = Held | Occurred | Watched | Absent
-_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Held | Occurred | Watched | Absent | Presence)
+State = Judged | Absent
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Judged | Absent | Presence)
 _encoder = msgspec.json.Encoder()
 
 
@@ -108,7 +108,7 @@ class States:
             self._timers.pop(key, None)
 
 
-def load_states(connection: sa.Connection, rules: Rules) -> States:
+def load_states(connection: sa.Connection, rules: Rules, zone_of: Callable[[GatewayRef, str], str]) -> States:
     """The states as they were committed; those of rules that are gone, or of another shape, are left out."""
     states = States()
     forgotten = 0
@@ -117,7 +117,7 @@ def load_states(connection: sa.Connection, rules: Rules) -> States:
         state = _decoded(row["version"], row["body"])
         if isinstance(state, Presence):
             states.presences[GatewayRef(key.community, key.subject)] = state
-        elif state is not None and (timing := _timing(rules, key, state)) is not None:
+        elif state is not None and (timing := _timing(rules, key, state, _place(row, zone_of))) is not None:
             states.put(key, Entry(state, row["gateway"], row["lane"], row["device"], row["at"], row["lag"], *timing))
         else:
             forgotten += 1
@@ -133,12 +133,17 @@ def _decoded(version: int, body: bytes) -> State | Presence | None:
         return None
 
 
-def _timing(rules: Rules, key: Key, state: State) -> tuple[int | None, bool] | None:
+def _place(row: sa.RowMapping, zone_of: Callable[[GatewayRef, str], str]) -> tuple[str, str]:
+    """Device and zone of a state."""
+    return row["device"], zone_of(GatewayRef(row["community"], row["gateway"]), row["device"])
+
+
+def _timing(rules: Rules, key: Key, state: State, place: tuple[str, str]) -> tuple[int | None, bool] | None:
     """When a state is due and whether it is idle; ``None`` when no rule of today keeps such a state."""
     watcher = rules.watchers.get(key.rule)
     if watcher is None or isinstance(watcher.rule.when, Absence):
         return (None, False) if watcher and isinstance(state, Absent) else None
-    machine = watcher.machine(key.community)
+    machine = watcher.variant(key.community, *place).machine(key.community)
     return (machine.due(state), machine.idle(state)) if type(state) is type(machine.initial) else None
 
 
@@ -179,9 +184,12 @@ def apply(connection: sa.Connection, moved: Moved, known_at: int, told: Told = u
     if moved.transition.change is Change.CLEAR:
         if newest is not None and newest.over_at is None:
             _write(connection, moved, over(newest, moved.transition.at), "cleared", known_at, told)
+    elif moved.transition.change is Change.GRADE:
+        if newest is not None and newest.over_at is None:
+            _write(connection, moved, _recoloured(newest, moved), "graded", known_at, told)
     elif newest is not None and continues(newest, moved.transition.at, micros(moved.watcher.rule.reopen_s)):
         again = raised_again(newest, _text(moved), moved.transition.value)
-        _write(connection, moved, again, "raised again", known_at, told)
+        _write(connection, moved, _recoloured(again, moved), "raised again", known_at, told)
     else:
         _write(connection, moved, _opened(moved), "opened", known_at, told)
 
@@ -206,6 +214,14 @@ def _write(connection: sa.Connection, moved: Moved, episode: Episode, transition
     record(connection, moved.key, episode, transition, moved.transition.at, known_at, MACHINE, told=told)
 
 
+def _recoloured(episode: Episode, moved: Moved) -> Episode:
+    """With the colour of the transition; where the rule's never falls, not a milder one."""
+    rule, old = moved.watcher.rule, episode.alert.colour
+    new = moved.transition.colour or rule.colour
+    colour = new if rule.falls_back else max(old, new, key=rank)
+    return episode._replace(alert=msgspec.structs.replace(episode.alert, colour=colour))
+
+
 def _opened(moved: Moved) -> Episode:
     rule, transition = moved.watcher.rule, moved.transition
     metric, unit = moved.watcher.shown
@@ -214,7 +230,7 @@ def _opened(moved: Moved) -> Episode:
         rule=rule.id,
         kind=rule.kind,
         family=rule.family,
-        colour=rule.colour,
+        colour=transition.colour or rule.colour,
         title=rule.title,
         text=_text(moved),
         device=moved.device,
@@ -246,6 +262,7 @@ def _words(moved: Moved, place: str) -> dict[str, str]:
         "unit": moved.watcher.shown[1],
         "device": moved.device,
         "zone": moved.zone,
+        "clause": transition.clause,
         "seconds": _seconds(moved.watcher.rule, transition),
     }
 

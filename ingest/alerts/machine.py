@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeVar
 
+from ingest.alerts.severity import Colour
 from telemetry.metric import Value
 
 
@@ -26,19 +27,24 @@ class Sample(NamedTuple):
 
 
 class Change(StrEnum):
+    """``GRADE``: raised before and still, of another colour from now on."""
+
     RAISE = "raise"
+    GRADE = "grade"
     CLEAR = "clear"
 
 
 class Transition(NamedTuple):
     """``at`` is event time. ``value`` and ``limit`` are what the alert shows; ``device`` is who caused it, when not the last
-    sample's."""
+    sample's; ``clause`` is what the limit stands in, and ``colour`` how severe it is, when not the rule's own."""
 
     change: Change
     at: int
     value: Value | None = None
     limit: Value | None = None
     device: str = ""
+    clause: str = ""
+    colour: Colour | None = None
 
 
 Transitions = tuple[Transition, ...]

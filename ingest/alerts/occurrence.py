@@ -3,18 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import msgspec
-
 from ingest.alerts.condition import Condition
 from ingest.alerts.machine import Change, Sample, Transition, Transitions
+from ingest.alerts.memory import Occurred
+from ingest.alerts.schedule import Schedule
 from telemetry.metric import Value
-
-
-class Occurred(msgspec.Struct, frozen=True, omit_defaults=True, tag="occurred"):
-    """``last`` is the newest occurrence, event time; ``active`` until it has been quiet long enough."""
-
-    last: int = 0
-    active: bool = False
 
 
 @dataclass(frozen=True)
@@ -26,6 +19,7 @@ class Occurrence:
     metric: str | None = None
     listed: frozenset[str] = frozenset()
     show: str | None = None
+    schedule: Schedule | None = None
 
     initial = Occurred()
 
@@ -35,6 +29,8 @@ class Occurrence:
 
     def advance(self, state: Occurred, sample: Sample) -> tuple[Occurred, Transitions]:
         if sample.at <= state.last or not sample.fresh or not self._matches(sample.values):
+            return state, ()
+        if self.schedule is not None and not self.schedule.active(sample.at):
             return state, ()
         state, before = self.fire(state, sample.at)
         value = sample.values.get(self.show) if self.show else None

@@ -1,4 +1,4 @@
-"""The shape of a rule in YAML: what it watches, when it speaks, and what it says.
+"""The shape of a rules file: what a rule watches, when it speaks, what it says and how severe it is; and the catalogue of kinds.
 
 Frozen values as written; ``ingest.alerts.loading`` checks them against the vocabulary and compiles their machines.
 """
@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from ingest.alerts.severity import Colour
+from ingest.alerts.when import RuleId, Seconds, Simple, Span, When
 from telemetry.metric import Kind
 from telemetry.presence import Words
 
-RuleId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]{3,64}\Z")]
-Seconds = Annotated[float, msgspec.Meta(ge=0, le=31_536_000)]
-Scalar = bool | int | float | str
+Prefix = Annotated[str, msgspec.Meta(pattern=r"^(\d{2}|\d{4}|\d{6}|\d{9}|\d{12}|\d{15})\Z")]
 
 
 class Family(StrEnum):
@@ -25,106 +25,38 @@ class Family(StrEnum):
     SYSTEM = "system"
 
 
-class Colour(StrEnum):
-    """Red: life or break-in, now. Orange: serious, jointly. Yellow: act this shift. Blue: plan and maintain."""
-
-    RED = "red"
-    ORANGE = "orange"
-    YELLOW = "yellow"
-    BLUE = "blue"
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
 
 
-class Test(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a value must satisfy; several words must all hold. ``contains`` is for comma-separated text: any of its words."""
-
-    __test__ = False
-
-    contains: tuple[str, ...] = ()
-    other_than: tuple[Scalar, ...] = ()
-    at_least: float | None = None
-    at_most: float | None = None
-
-
-Where = dict[str, Scalar | tuple[Scalar, ...] | Test]
-"""Metric to what it must be: a value, a list of which any will do, or a test. All must hold."""
-
-
-class AppliesTo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class AppliesTo(_Strict, frozen=True, kw_only=True):
     """Which devices a rule watches; an empty list is no restriction. ``communities`` are division-code prefixes."""
 
     kinds: tuple[Kind, ...] = ()
     profiles: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
-    communities: tuple[Annotated[str, msgspec.Meta(pattern=r"^(\d{2}|\d{4}|\d{6}|\d{9}|\d{12}|\d{15})\Z")], ...] = ()
+    communities: tuple[Prefix, ...] = ()
 
 
-class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="threshold", tag_field="type"):
-    """Raised when the value has been at or past ``raise_at`` for ``for_s``; over when it has been past ``clear_at``,
-    back on the good side, for ``clear_for_s``. ``unit`` must be the metric's own."""
+class StageSpec(_Strict, frozen=True, kw_only=True):
+    """A colour that the alert has while everything named here holds: so long after it was raised, during a schedule, when a
+    condition stands."""
 
-    metric: str
-    unit: str
-    raise_at: float
-    clear_at: float | None = None
-    direction: Literal["above", "below"] = "above"
-    for_s: Seconds = 0.0
-    clear_for_s: Seconds = 0.0
+    colour: Colour
+    after_s: Seconds = 0.0
+    during: RuleId | None = None
+    when: Simple | None = None
 
 
-class Duration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="duration", tag_field="type"):
-    """Raised when ``where`` has held for ``for_s``; over when it has not held for ``clear_for_s``."""
-
-    where: Where
-    for_s: Seconds = 0.0
-    clear_for_s: Seconds = 0.0
-    show: str | None = None
-
-
-class Sequence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="sequence", tag_field="type"):
-    """Raised when ``happens`` comes about with none of ``without`` from ``before_s`` before it until ``settle_s`` after it.
-
-    An ``event`` comes about each time it is said; any other condition when it becomes true.
-    """
-
-    happens: Where
-    without: tuple[Where, ...]
-    before_s: Seconds = 5.0
-    settle_s: Seconds = 2.0
-
-
-class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="match", tag_field="type"):
-    """Raised by each reading in which ``where`` holds and, if a ``list`` is named, ``metric`` is on it.
-
-    ``show`` names the (masked) metric that becomes the alert's value.
-    """
-
-    where: Where = {}
-    metric: str | None = None
-    list: str | None = None
-    show: str | None = None
-
-
-class Absence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="absence", tag_field="type"):
-    """Raised when a device of the inventory has said nothing good for ``after_s``, else for the larger of ``min_s`` and
-    ``intervals`` times its interval; or when the gateway has said for ``failing_s`` that it does not answer."""
-
-    min_s: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] = 120.0
-    intervals: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 3.0
-    after_s: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] | None = None
-    failing_s: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] | None = None
-
-
-When = Threshold | Duration | Sequence | Match | Absence
-
-
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Rule(_Strict, frozen=True, kw_only=True):
     """``id`` is the rule's own; ``kind`` is the alert's, from the catalogue: several rules may raise one kind.
 
-    ``subject``: one episode per device, or per zone (devices without a zone are then left out); ``discriminator`` names a
-    metric that tells subjects at one device apart, as the object a camera tracks. ``latch``: open until a person has
+    ``subject``: one episode per device, or per zone (devices without a zone are then left out), or per community;
+    ``discriminator`` names a metric that tells subjects apart, as the object a camera tracks. ``latch``: open until a person has
     acknowledged it. ``clear_after_quiet_s``: for events, over after so long without another. ``reopen_s``: raised again
-    within so long after it cleared, it is the same episode.
+    within so long after it cleared, it is the same episode. ``during``: a schedule outside of which the rule is silent.
+    ``stages``: when its colour rises, and with ``falls_back`` falls again.
     """
 
     id: RuleId
@@ -135,14 +67,17 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     text: Words
     when: When
     applies_to: AppliesTo = AppliesTo()
-    subject: Literal["device", "zone"] = "device"
+    subject: Literal["device", "zone", "community"] = "device"
     discriminator: str | None = None
     latch: bool = False
-    clear_after_quiet_s: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] | None = None
+    clear_after_quiet_s: Span | None = None
     reopen_s: Seconds = 0.0
+    during: RuleId | None = None
+    stages: Annotated[tuple[StageSpec, ...], msgspec.Meta(max_length=4)] = ()
+    falls_back: bool = False
 
 
-class ListSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ListSpec(_Strict, frozen=True, kw_only=True):
     """A list of identifiers in clear text, one a line, ``#`` comments; hashed with each community's key when it is loaded.
 
     The file is for its owner alone (mode 0600) unless ``secret`` is false: for lists that name nobody.
@@ -153,25 +88,87 @@ class ListSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     secret: bool = True
 
 
-class RulesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ScheduleSpec(_Strict, frozen=True, kw_only=True):
+    """``hours`` as ``22:00-06:00``, past midnight counted to the day on which they began; ``days`` on which they begin.
+    ``outside``: active at all other times instead. ``calendar`` is a file beside this one."""
+
+    id: RuleId
+    hours: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=8)]
+    days: Literal["all", "workdays", "restdays"] = "all"
+    outside: bool = False
+    calendar: RuleId | None = None
+
+
+class CalendarSpec(_Strict, frozen=True, kw_only=True):
+    """A file of workdays and holidays, named from this file's folder."""
+
+    id: RuleId
+    file: str
+
+
+class Override(_Strict, frozen=True, kw_only=True):
+    """``set`` replaces keys of a rule's ``when`` for some communities, zones or devices; the last that fits a device counts."""
+
+    rule: RuleId
+    communities: tuple[Prefix, ...] = ()
+    zones: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    set: dict[str, bool | int | float | str]
+
+
+class Limits(_Strict, frozen=True, kw_only=True):
+    """Seconds from the alert: until acknowledged, until somebody is on the scene, until done. Left out: none."""
+
+    ack_s: Span | None = None
+    on_scene_s: Span | None = None
+    done_s: Span | None = None
+
+
+class Desk(StrEnum):
+    """物业中控, 秩序维护, 工程, 维保单位, 网格员, 社区, 街道, 消防, 公安, 城管, 家属."""
+
+    PM = "PM"
+    SEC = "SEC"
+    ENG = "ENG"
+    MAINT = "MAINT"
+    GRID = "GRID"
+    COM = "COM"
+    STR = "STR"
+    FIRE = "FIRE"
+    POL = "POL"
+    CG = "CG"
+    FAMILY = "FAMILY"
+
+
+class CatalogueKind(_Strict, frozen=True, kw_only=True):
+    """What a kind of alert means to those who deal with it.
+
+    ``handler``: desks in their order. ``file_when``, ``close_when``: 立案条件, 结案条件. ``traps``: false alarms that its rules
+    tell apart, each with a test; ``beware``: those that they cannot. ``private``: never to a group.
+    """
+
+    id: RuleId
+    number: Annotated[int, msgspec.Meta(ge=1, le=999)]
+    family: Family
+    colour: Colour
+    title: Words
+    handler: Annotated[tuple[Desk, ...], msgspec.Meta(min_length=1)]
+    sla: Limits
+    file_when: Words
+    close_when: Words
+    traps: dict[RuleId, Words] = {}
+    beware: tuple[Words, ...] = ()
+    private: bool = False
+
+
+class RulesFile(_Strict, frozen=True, kw_only=True):
     rules: tuple[Rule, ...] = ()
     lists: tuple[ListSpec, ...] = ()
+    calendars: tuple[CalendarSpec, ...] = ()
+    schedules: tuple[ScheduleSpec, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    kinds: tuple[CatalogueKind, ...] = ()
 
 
 Listed = Mapping[str, frozenset[str]]
 """A list as it is matched: community to the keyed hashes of its entries."""
-
-
-def seconds_of(when: Threshold | Duration | Sequence | Match) -> float:
-    """How long the condition must hold, for the texts."""
-    match when:
-        case Threshold() | Duration():
-            return when.for_s
-        case Sequence():
-            return when.before_s
-        case Match():
-            return 0.0
-
-
-def micros(seconds: float) -> int:
-    return round(seconds * 1_000_000)

@@ -1,16 +1,20 @@
-"""Rules ready to run: each with its machine, found by what a reading is about."""
+"""Rules ready to run: each with its machine, found by what a reading is about.
+
+A rule with overrides has a variant for each combination of overrides that fits somewhere: a rule of its own with other
+numbers. Which one a device has is found once with the device's rules, so that a reading costs no search.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ingest.alerts.condition import Condition
-from ingest.alerts.hold import Hold, Level, Met
+from msgspec.structs import replace
+
 from ingest.alerts.machine import Machine
-from ingest.alerts.occurrence import Occurrence
-from ingest.alerts.rule import Absence, Duration, Listed, Match, Rule, Sequence, Threshold, micros
-from ingest.alerts.sequence import Succession
+from ingest.alerts.machines import Times, machine_of
+from ingest.alerts.rule import CatalogueKind, Listed, Override, Rule
+from ingest.alerts.when import Absence, AllOf, Anomaly, AnyOf, Count, Duration, Forecast, Match, Rate, Threshold
 from telemetry.metric import METRICS, Kind
 from telemetry.presence import Device
 
@@ -21,28 +25,22 @@ class Watcher:
 
     rule: Rule
     listed: Listed = field(default_factory=dict)
+    times: Times = field(default_factory=Times)
+    overrides: tuple[Override, ...] = ()
 
     def machine(self, community: str) -> Machine[Any]:
         if isinstance(self.rule.when, Match) and self.rule.when.list is not None:
-            return _machine(self.rule, self.listed.get(community, frozenset()))
+            return machine_of(self.rule, self.listed.get(community, frozenset()), self.times)
         return self._machine
 
     @cached_property
     def _machine(self) -> Machine[Any]:
-        return _machine(self.rule, frozenset())
+        return machine_of(self.rule, frozenset(), self.times)
 
     @cached_property
     def shown(self) -> tuple[str | None, str]:
         """The metric and the unit of the alert's value and limit."""
-        when = self.rule.when
-        match when:
-            case Threshold():
-                return when.metric, when.unit
-            case Duration() | Match():
-                kinds = self.rule.applies_to.kinds
-                return when.show, METRICS[kinds[0]][when.show].unit if when.show else "s" if isinstance(when, Duration) else ""
-            case _:
-                return None, "s" if isinstance(when, Absence) else ""
+        return _shown(self.rule)
 
     def applies(self, community: str, name: str, device: Device | None, zone: str) -> bool:
         """Whether the rule watches this device; what the inventory does not know of it satisfies no restriction."""
@@ -52,13 +50,41 @@ class Watcher:
             and (not to.devices or name in to.devices)
             and (not to.zones or zone in to.zones)
             and (not to.profiles or (device is not None and device.profile in to.profiles))
-            and (self.rule.subject == "device" or bool(zone))
+            and (self.rule.subject != "zone" or bool(zone))
         )
+
+    def subject(self, gateway: str, device: str, zone: str) -> str:
+        """Whose episode it is."""
+        match self.rule.subject:
+            case "device":
+                return f"{gateway}/{device}"
+            case "zone":
+                return f"zone:{zone}"
+            case _:
+                return "community"
+
+    def variant(self, community: str, device: str, zone: str) -> "Watcher":
+        """The watcher with the numbers that count for this device."""
+        fitting = tuple(number for number, one in enumerate(self.overrides) if _fits(one, community, device, zone))
+        if not fitting:
+            return self
+        if fitting not in self._variants:
+            self._variants[fitting] = Watcher(
+                overridden(self.rule, [self.overrides[one] for one in fitting]), self.listed, self.times
+            )
+        return self._variants[fitting]
+
+    @cached_property
+    def _variants(self) -> dict[tuple[int, ...], "Watcher"]:
+        return {}
 
 
 class Rules:
-    def __init__(self, watchers: Iterable[Watcher] = ()) -> None:
+    """``kinds`` is the catalogue, by id."""
+
+    def __init__(self, watchers: Iterable[Watcher] = (), kinds: Iterable[CatalogueKind] = ()) -> None:
         self.watchers = {watcher.rule.id: watcher for watcher in watchers}
+        self.kinds: Mapping[str, CatalogueKind] = {kind.id: kind for kind in kinds}
         self.absences = tuple(one for one in self.watchers.values() if isinstance(one.rule.when, Absence))
         self._by_kind: Mapping[Kind, tuple[Watcher, ...]] = {
             kind: tuple(
@@ -77,23 +103,42 @@ class Rules:
         return bool(self.absences or self._by_kind[kind])
 
     def watching(self, kind: Kind, community: str, name: str, device: Device | None, zone: str) -> tuple[Watcher, ...]:
-        """The rules that judge readings of this device, absences apart."""
-        return tuple(one for one in self._by_kind[kind] if one.applies(community, name, device, zone))
+        """The rules that judge readings of this device, each with its numbers; absences apart."""
+        found = (one for one in self._by_kind[kind] if one.applies(community, name, device, zone))
+        return tuple(one.variant(community, name, zone) for one in found)
 
 
-def _machine(rule: Rule, listed: frozenset[str]) -> Machine[Any]:
-    quiet_us = micros(rule.clear_after_quiet_s or 0.0)
-    match rule.when:
-        case Threshold(for_s=for_s, clear_for_s=clear_for_s) as when:
-            return Hold(Level(when), micros(for_s), micros(clear_for_s))
-        case Duration(where=where, for_s=for_s, clear_for_s=clear_for_s, show=show):
-            return Hold(Met(Condition(where), None if show else for_s, show), micros(for_s), micros(clear_for_s))
-        case Sequence(happens=happens, without=without, before_s=before_s, settle_s=settle_s):
-            excuses = tuple(Condition(where) for where in without)
-            return Succession(Condition(happens), excuses, micros(before_s), micros(settle_s), quiet_us)
-        case Match(where=where, metric=metric, list=None, show=show):
-            return Occurrence(Condition(where), quiet_us, None, frozenset(), show)
-        case Match(where=where, metric=metric, show=show):
-            return Occurrence(Condition(where), quiet_us, metric, listed, show)
-        case Absence():
-            raise TypeError("an absence has no machine of its own: it is judged by its gateway's presence")
+def overridden(rule: Rule, overrides: Iterable[Override]) -> Rule:
+    """The rule with what the overrides set, in their order."""
+    for override in overrides:
+        rule = replace(rule, when=replace(rule.when, **override.set))
+    return rule
+
+
+def _fits(override: Override, community: str, device: str, zone: str) -> bool:
+    return (
+        (not override.communities or community.startswith(override.communities))
+        and (not override.devices or device in override.devices)
+        and (not override.zones or zone in override.zones)
+    )
+
+
+def _shown(rule: Rule) -> tuple[str | None, str]:
+    when = rule.when
+    match when:
+        case Threshold() | Rate() | Anomaly():
+            return when.metric, when.unit
+        case Forecast():
+            return when.metric, "min"
+        case Duration(show=str(show)) | Match(show=str(show)):
+            return show, METRICS[rule.applies_to.kinds[0]][show].unit
+        case Duration() | Absence():
+            return None, "s"
+        case AllOf() | AnyOf():
+            numbers = (one for one in when.of if isinstance(one, Threshold | Rate | Anomaly))
+            first = next(numbers, None)
+            return (first.metric, first.unit) if first else (None, "")
+        case Count():
+            return None, "count"
+        case _:
+            return None, ""

@@ -5,38 +5,16 @@ came about, and it is over when it no longer holds at any device that raised (or
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import msgspec
 
 from ingest.alerts.condition import Condition
 from ingest.alerts.machine import Change, Sample, Transition, Transitions
+from ingest.alerts.memory import Coming, Side, Watched
+from ingest.alerts.schedule import Schedule
 
 MAX_KEPT = 32
 """Excuses and waiting occurrences remembered for one subject; the oldest go first."""
-
-
-class Side(NamedTuple):
-    """The newest sample of one device, and whether the condition held."""
-
-    at: int
-    held: bool
-
-
-class Coming(NamedTuple):
-    """An occurrence that may still be excused."""
-
-    at: int
-    device: str
-
-
-class Watched(msgspec.Struct, frozen=True, omit_defaults=True, tag="watched"):
-    """``raised``: the devices whose occurrence raised and still holds, with the time at which it came about."""
-
-    excuses: tuple[int, ...] = ()
-    coming: tuple[Coming, ...] = ()
-    sides: dict[str, Side] = {}
-    raised: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -46,6 +24,7 @@ class Succession:
     before_us: int
     settle_us: int
     quiet_us: int = 0
+    schedule: Schedule | None = None
 
     initial = Watched()
 
@@ -98,6 +77,7 @@ class Succession:
         if not holds:
             return self._ended(state, sample.device, sample.at)
         came_about = sample.fresh and (self.happens.is_event or (old is not None and not old.held))
+        came_about = came_about and (self.schedule is None or self.schedule.active(sample.at))
         if came_about and not any(self._excuses(excuse, sample.at) for excuse in state.excuses):
             coming = tuple(sorted((*state.coming, Coming(sample.at, sample.device))))[-MAX_KEPT:]
             state = msgspec.structs.replace(state, coming=coming)

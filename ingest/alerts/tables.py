@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from ingest.alerts.episode import Alert, AlertState, Episode, Key
-from ingest.alerts.rule import Colour, Family
+from ingest.alerts.rule import Family
+from ingest.alerts.severity import Colour
 from ingest.database import metadata
 from telemetry.identity import Stream
 from telemetry.metric import Value

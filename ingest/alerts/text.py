@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from telemetry.metric import Value
 
-NAMES = frozenset(("place", "value", "limit", "unit", "device", "zone", "seconds"))
+NAMES = frozenset(("place", "value", "limit", "unit", "device", "zone", "seconds", "clause"))
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 

@@ -8,7 +8,7 @@ from alerts_world import BASE, device, instant
 from ingest.alerts import absence as module
 from ingest.alerts.absence import Absent, Presence, hear, is_good, judge, limit_s, silence
 from ingest.alerts.machine import Change
-from ingest.alerts.rule import Absence
+from ingest.alerts.when import Absence
 from telemetry.batch import Lane
 from telemetry.metric import Kind
 from telemetry.quality import Quality

@@ -1,0 +1,91 @@
+"""Combinations and guards: all or any of several conditions, and a condition that counts at certain times alone."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ingest.alerts.hold import Hold, is_raised
+from ingest.alerts.machine import Sample
+from ingest.alerts.memory import Joined
+from ingest.alerts.schedule import Schedule
+from ingest.alerts.sense import Sense, Shown
+
+
+@dataclass(frozen=True)
+class Join:
+    """Each sub-condition has its own clock and remembers what it last said: what one reading leaves out, another told."""
+
+    of: tuple[Hold, ...]
+    every: bool
+
+    many = True
+
+    @property
+    def initial(self) -> Joined:
+        return Joined(tuple(hold.initial for hold in self.of))
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        return frozenset().union(*(hold.metrics for hold in self.of))
+
+    def hear(self, memory: Joined, sample: Sample, raised: bool) -> Joined:
+        pairs = zip(self.of, memory.of, strict=True)
+        found = tuple(
+            state if hold.metrics.isdisjoint(sample.values) else hold.advance(state, sample)[0] for hold, state in pairs
+        )
+        return memory if found == memory.of else Joined(found)
+
+    def holds(self, memory: Joined, at: int, raised: bool) -> bool | None:
+        said = (is_raised(state) for state in self._at(memory, at).of)
+        return all(said) if self.every else any(said)
+
+    def turns(self, memory: Joined, after: int, raised: bool) -> int | None:
+        """Of the sub-conditions as they will be after ``after``."""
+        memory = self._at(memory, after)
+        times = (hold.due(state) for hold, state in zip(self.of, memory.of, strict=True))
+        return min((at for at in times if at is not None), default=None)
+
+    def shown(self, memory: Joined) -> Shown:
+        """Of the first that has a value, those that hold before the others."""
+        pairs = sorted(zip(self.of, memory.of, strict=True), key=lambda pair: not is_raised(pair[1]))
+        found = [hold.sense.shown(hold.memory_of(state)) for hold, state in pairs]
+        return next((shown for shown in found if shown.value is not None), found[0])
+
+    def _at(self, memory: Joined, at: int) -> Joined:
+        return Joined(tuple(hold.fire(state, at)[0] for hold, state in zip(self.of, memory.of, strict=True)))
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """The condition, while the schedule is active."""
+
+    sense: Sense[Any]
+    schedule: Schedule
+
+    @property
+    def initial(self) -> Any:
+        return self.sense.initial
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        return self.sense.metrics
+
+    @property
+    def many(self) -> bool:
+        return self.sense.many
+
+    def hear(self, memory: Any, sample: Sample, raised: bool) -> Any:
+        return self.sense.hear(memory, sample, raised)
+
+    def holds(self, memory: Any, at: int, raised: bool) -> bool | None:
+        holds = self.sense.holds(memory, at, raised)
+        return self.schedule.active(at) if holds else holds
+
+    def turns(self, memory: Any, after: int, raised: bool) -> int | None:
+        """Edges of the schedule matter only while the condition holds."""
+        times = [self.sense.turns(memory, after, raised)]
+        if self.sense.holds(memory, after, raised):
+            times.append(self.schedule.turns(after))
+        return min((at for at in times if at is not None), default=None)
+
+    def shown(self, memory: Any) -> Shown:
+        return self.sense.shown(memory)
