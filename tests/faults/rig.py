@@ -65,6 +65,7 @@ rules: [rules]
 data: {data}
 store: "{store}"
 api: {{port: {api}}}
+backfill_credit: 1000
 """
 
 

@@ -48,11 +48,11 @@ def jumping(folder: Path, jumps: Sequence[str]) -> list[str]:
         rig.edge.environment = clock.environment
         rig.start()
         for jump in (*jumps, "+0"):
-            rig.until_accepted(60)
+            rig.until_accepted(40)
             clock.set(jump)
             time.sleep(0.2)
         rig.until_accepted(60)
-        rig.settle(within_s=20, in_order=False)
+        rig.settle(within_s=15, in_order=False)
         return rig.verdict(alerts=False, clocks=False)
 
 

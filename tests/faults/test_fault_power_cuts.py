@@ -15,7 +15,7 @@ from tests.faults.tap import Tap
 
 pytestmark = pytest.mark.slow
 
-CUTS = 4
+CUTS = 3
 """Each costs about two seconds here; the campaign makes many more."""
 
 

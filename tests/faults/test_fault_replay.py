@@ -32,25 +32,6 @@ def refilled(rig: Rig, since: str) -> list[str]:
     return found
 
 
-def test_row_8_a_database_that_forgot_what_it_confirmed_is_refilled(tmp_path: Path) -> None:
-    with influxdb(tmp_path) as database, on(database, tmp_path) as rig:
-        rig.start()
-        rig.until_accepted(300)
-        since = now()
-        database.kill()
-        backup = shutil.copytree(database.folder, tmp_path / "backup")
-        database.start()
-        rig.until_accepted(400)
-        rig.settle()
-        database.kill()
-        shutil.rmtree(database.folder)
-        shutil.copytree(backup, database.folder)
-        database.start()
-        assert oracle.missing(rig.settled, rig.stored()), "nothing was forgotten"
-        assert rig.linli("audit")[0] == 1
-        assert refilled(rig, since) == []
-
-
 def test_row_8_an_embedded_store_put_back_from_a_backup_is_refilled(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
         rig.start()

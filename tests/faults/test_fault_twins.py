@@ -1,0 +1,38 @@
+"""Two gateways with one identity, as after a card was copied: they drive each other off the broker, and nothing is lost."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.faults.rig import Program, Rig
+
+pytestmark = pytest.mark.slow
+
+
+def twin_of(rig: Rig) -> Program:
+    """A second gateway with the same configuration and keys, and an outbox of its own."""
+    folder = rig.folder / "twin"
+    shutil.copytree(rig.folder / "edge", folder, ignore=shutil.ignore_patterns("data"))
+    file = folder / "gateway.yaml"
+    file.write_text(file.read_text().replace(str(rig.edge_data), str(folder / "data")))
+    report = ["--report-fd", str(rig.accepted.descriptor)]
+    words = ["edge", "run", "--config", str(file), *report]
+    return Program("twin", words, rig.folder / "twin.log", lambda logged: b"gateway runs" in logged, [rig.accepted.descriptor])
+
+
+def test_two_gateways_with_one_identity_lose_nothing_that_either_accepted(tmp_path: Path) -> None:
+    with Rig(tmp_path, meters=6, alarms=2) as rig:
+        rig.start()
+        twin = twin_of(rig)
+        try:
+            twin.start()
+            rig.until_accepted(600)
+            assert "centre's broker cannot be reached" in rig.edge.words() + twin.words()
+            twin.stop()
+            rig.settle(within_s=10, in_order=False)
+            rig.edge.stop()
+            twin.start()  # each alone, to send what it still has
+            rig.until(lambda: rig.verdict(alerts=False, clocks=False) == [], 20, "everything of both at the centre")
+        finally:
+            twin.end()
