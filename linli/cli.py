@@ -17,6 +17,7 @@ VERBS = {
     "up": "Everything on one machine, with a demo community. 在一台机器上运行整个演示社区。",
     "edge": "Run a gateway. 运行网关。",
     "ingest": "Run the centre; register gateways, issue tokens. 运行中心端;登记网关、签发令牌。",
+    "rules": "Alert rules: list, check, test. 告警规则的列出、检查与测试。",
     "audit": "Say whether anything is missing, and why. 核对数据是否完整。",
     "replay": "Refill the store from what gateways keep. 从网关补录数据。",
     "deadletter": "What could not be read: list, show, replay, drop. 死信的查看与处理。",
