@@ -8,7 +8,7 @@ import asyncio
 import fcntl
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from ingest.history import History
 from ingest.letter_watch import LetterWatch
 from ingest.letterbox import Letterbox
 from ingest.metrics import Stats
+from ingest.notify import Notifications, Notifier, NotifyWatch, kind_problems
 from ingest.points import Points
 from ingest.registry import Registry
 from ingest.replay import Replays
@@ -65,7 +66,7 @@ def check(config_file: Path) -> CentreConfig:
     for look in (
         lambda: check_spec(config.centre.store, token_file=config.store_token_file),
         lambda: Tokens(config.path(config.centre.tokens_file)),
-        lambda: load_rules([config.path(name) for name in config.centre.rules], site_keys),
+        lambda: _check_rules(config, site_keys),
     ):
         try:
             look()
@@ -74,6 +75,14 @@ def check(config_file: Path) -> CentreConfig:
     if problems:
         raise ConfigInvalid(problems)
     return config
+
+
+def _check_rules(config: CentreConfig, site_keys: Mapping[str, bytes]) -> None:
+    """The rules, and the routes of notifications that name what they raise. Raises ``ConfigInvalid``."""
+    rules = load_rules([config.path(name) for name in config.centre.rules], site_keys)
+    kinds = {watcher.rule.kind for watcher in rules.watchers.values()}
+    if problems := list(kind_problems(config.centre.notify, kinds, str(config.file))):
+        raise ConfigInvalid(problems)
 
 
 async def run(config_file: Path, stop: asyncio.Event) -> None:
@@ -127,11 +136,14 @@ class Service:
         self._credit = Credit(config.centre.backfill_credit)
         self._commands: reception.Commands = asyncio.Queue(MAX_COMMANDS)
         rules = load_rules([config.path(name) for name in config.centre.rules], self._gateways.site_keys())
-        self._engine = AlertEngine(rules, database, self._registry, self._feed.beat)
-        self._alerts = Alerts(database)
+        self._notifier = notifier = Notifier(config.centre.notify, config.path, database, intake.wall_clock)
+        self._engine = AlertEngine(rules, database, self._registry, self._changed, notifier.told)
+        self._alerts = Alerts(database, notifier.told)
         self._auditor = Auditor(database, store, self._registry, self._engine.watermarks, self._whole_since)
         self._letterbox = Letterbox(database, store, intake.wall_clock)
         self._letter_watch = LetterWatch(database, self._engine.observe)
+        self._notify_watch = NotifyWatch(database, self._engine.observe)
+        self._notifications = Notifications(database, config.centre.notify.targets, notifier.standing, notifier.wake)
         self._replays = Replays(
             store, self._commands, self._gateways.key, self._registry.is_online, self._stats, intake.wall_clock
         )
@@ -165,6 +177,7 @@ class Service:
                 group.create_task(self._keep_time(sinks), name="timers"),
                 group.create_task(self._history.run(), name="history"),
                 group.create_task(self._replays.run(), name="replays"),
+                group.create_task(self._notifier.run(), name="notifications"),
                 group.create_task(reception.run(self._config, taking, acknowledger, self._commands), name="intake"),
             ]
             await self._answer(lambda: _failing(sinks, taking), listener, stop)
@@ -207,6 +220,10 @@ class Service:
         """The first instant from which on no reading has been dropped by age, of whatever kind."""
         return max(self._history.kept_from(Level.RAW, kind) for kind in Kind)
 
+    def _changed(self) -> None:
+        self._feed.beat()
+        self._notifier.wake()
+
     async def _judge(self, arrivals: Sequence[Arrival]) -> None:
         await self._engine.take(arrivals, intake.wall_clock())
 
@@ -217,6 +234,7 @@ class Service:
             try:
                 await self._engine.tick(intake.wall_clock())
                 await self._letter_watch.look(intake.wall_clock())
+                await self._notify_watch.look(intake.wall_clock())
                 late = False
             except StoreUnavailable as error:
                 if not late:
@@ -238,6 +256,7 @@ class Service:
             auditor=self._auditor,
             replays=self._replays,
             letterbox=self._letterbox,
+            notifications=self._notifications,
             tokens=self._tokens,
             clock=intake.wall_clock,
             stats=self._stats,

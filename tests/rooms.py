@@ -11,6 +11,7 @@ from ingest.auditor import Auditor
 from ingest.database import Database
 from ingest.letterbox import Letterbox
 from ingest.metrics import Stats
+from ingest.notify import Notifications, Notifier, Notify
 from ingest.registry import Registry
 from ingest.replay import Replays
 from ingest.store import PointStore
@@ -21,32 +22,44 @@ from telemetry.reading import Micros
 KEY = b"k" * 32
 """Every gateway's."""
 
+NOBODY = Notify()
+"""Is told anything."""
+
 
 class Rooms(NamedTuple):
     """``commands`` are those that would go out to gateways."""
 
     parts: Parts
     engine: AlertEngine
+    notifier: Notifier
     commands: "asyncio.Queue[tuple[GatewayRef, bytes]]"
 
 
 def rooms(
-    folder: Path, database: Database, store: PointStore, registry: Registry, tokens: Tokens, clock: Callable[[], Micros]
+    folder: Path,
+    database: Database,
+    store: PointStore,
+    registry: Registry,
+    tokens: Tokens,
+    clock: Callable[[], Micros],
+    notify: Notify = NOBODY,
 ) -> Rooms:
     """Without rules; nothing is opened yet."""
     (folder / "rules.yaml").write_text("rules: []")
-    engine = AlertEngine(load_rules([folder / "rules.yaml"]), database, registry, lambda: None)
+    notifier = Notifier(notify, folder.joinpath, database, clock)
+    engine = AlertEngine(load_rules([folder / "rules.yaml"]), database, registry, notifier.wake, notifier.told)
     commands: asyncio.Queue[tuple[GatewayRef, bytes]] = asyncio.Queue(100)
     stats = Stats()
     parts = Parts(
-        Alerts(database),
+        Alerts(database, notifier.told),
         registry,
         store,
         Auditor(database, store, registry, engine.watermarks, settle_s=0.2),
         Replays(store, commands, lambda ref: KEY, registry.is_online, stats, clock),
         Letterbox(database, store, clock),
+        Notifications(database, notify.targets, notifier.standing, notifier.wake),
         tokens,
         clock,
         stats,
     )
-    return Rooms(parts, engine, commands)
+    return Rooms(parts, engine, notifier, commands)

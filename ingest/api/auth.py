@@ -30,7 +30,7 @@ def _handler(grant: Annotated[Grant, Depends(grant_of)]) -> Grant:
 
 def _admin(grant: Annotated[Grant, Depends(grant_of)]) -> Grant:
     if grant.role is not Role.ADMIN:
-        raise HTTPException(403, "Replays and dead letters need a token with the role admin.")
+        raise HTTPException(403, "Replays, dead letters and notifications need a token with the role admin.")
     return grant
 
 

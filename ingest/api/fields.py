@@ -10,12 +10,19 @@ from telemetry.presence import Words
 
 EXAMPLE = "2026-11-23T08:00:00.123456Z"
 
+
+def _instant(written: object) -> int:
+    if not isinstance(written, str):
+        raise ValueError(f"an instant is text; {instant.CURE}")
+    return instant.parse(written)
+
+
 Instant = Annotated[
     int,
-    BeforeValidator(instant.parse),
+    BeforeValidator(_instant),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": [EXAMPLE]}),
 ]
-"""An instant of a query: RFC 3339 with an offset, or 16 digits of microseconds."""
+"""An instant of a question: RFC 3339 with an offset, or 16 digits of microseconds."""
 
 Said = Annotated[str, Field(json_schema_extra={"format": "date-time", "examples": [EXAMPLE]})]
 """An instant of an answer: RFC 3339, UTC, microseconds."""

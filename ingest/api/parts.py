@@ -11,6 +11,7 @@ from ingest.api.feed import Feed
 from ingest.auditor import Auditor
 from ingest.letterbox import Letterbox
 from ingest.metrics import Stats
+from ingest.notify import Notifications
 from ingest.registry import Registry
 from ingest.replay import Replays
 from ingest.store import Level, PointStore
@@ -32,6 +33,7 @@ class Parts:
     auditor: Auditor
     replays: Replays
     letterbox: Letterbox
+    notifications: Notifications
     tokens: Tokens
     clock: Callable[[], int]
     stats: Stats = field(default_factory=Stats)

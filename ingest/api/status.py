@@ -10,6 +10,7 @@ from ingest.api import docs
 from ingest.api.auth import Presented, grant_of
 from ingest.api.parts import Wired
 from ingest.api.problems import RESPONSES
+from ingest.notify import gauges
 from ingest.tokens import ALL
 from telemetry.identity import Scope
 
@@ -33,7 +34,8 @@ async def prometheus(request: Request, parts: Wired, presented: Presented) -> Pl
     open_here = parts.open_metrics and _asked_on_loopback(request)
     scope = Scope(ALL) if open_here else grant_of(parts, presented).scope
     families = metrics.families(parts.stats, await parts.alerts.counts(scope), parts.registry.gateways(scope))
-    return PlainTextResponse(metrics.render(families), media_type=metrics.CONTENT_TYPE)
+    told = gauges.families(await parts.notifications.targets(scope), parts.clock())
+    return PlainTextResponse(metrics.render((*families, *told)), media_type=metrics.CONTENT_TYPE)
 
 
 @router.get("/docs", include_in_schema=False)

@@ -59,6 +59,10 @@ async def test_the_api_describes_itself_with_examples(centre: Centre) -> None:
         "/api/v1/deadletters",
         "/api/v1/deadletters/{id}",
         "/api/v1/deadletters/{id}/replay",
+        "/api/v1/notifications",
+        "/api/v1/notifications/replay",
+        "/api/v1/notifications/targets",
+        "/api/v1/notifications/targets/{name}/on",
         "/healthz",
         "/metrics",
     }

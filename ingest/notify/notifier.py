@@ -1,0 +1,148 @@
+"""Notifications: every part of them meets here.
+
+``told`` writes who is to hear of a change into the transaction that makes it; ``run`` sees to it that they do.
+"""
+
+import asyncio
+import random
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import sqlalchemy as sa
+import structlog
+
+from ingest.alerts import Changed
+from ingest.database import Database
+from ingest.notify import signature
+from ingest.notify.allowance import Allowance, Limit
+from ingest.notify.bots import BotSender, Dialect, DingTalkDialect, FeishuDialect, WeComDialect
+from ingest.notify.courier import Courier
+from ingest.notify.mail import MailSender
+from ingest.notify.outbox import Outbox, enqueue, sweep
+from ingest.notify.post import Poster, Resolve, system_resolve
+from ingest.notify.routes import targets_of
+from ingest.notify.standing import Standing
+from ingest.notify.targets import Bot, DingTalk, Feishu, Mail, Mqtt, Notify, Target, Webhook, WeCom, url_of
+from ingest.notify.topic_sender import TopicSender
+from ingest.notify.verdict import Sender
+from ingest.notify.webhook import WebhookSender
+from ingest.secret_file import Watched, read_secret
+from telemetry.errors import ConfigInvalid, Problem, StoreUnavailable
+
+log = structlog.get_logger()
+
+SWEEP_EVERY_S = 60.0
+_MINUTE_US = 60_000_000
+
+
+class Notifier:
+    """``path`` makes a file of a name in the configuration. ``resolve`` and ``secure`` are the system's unless given."""
+
+    def __init__(
+        self,
+        notify: Notify,
+        path: Callable[[str], Path],
+        database: Database,
+        clock: Callable[[], int],
+        *,
+        resolve: Resolve = system_resolve,
+        secure: ssl.SSLContext | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.notify = notify
+        self.standing = Standing(database)
+        self._path = path
+        self._database = database
+        self._clock = clock
+        self._resolve = resolve
+        self._secure = secure
+        self._chance = chance
+        self._couriers: list[Courier] = []
+
+    def told(self, connection: sa.Connection, changed: Changed) -> None:
+        """Writes what is to be sent; for the transaction that changes the alert."""
+        enqueue(connection, changed, targets_of(self.notify, changed))
+
+    def wake(self) -> None:
+        """There may be something new."""
+        for courier in self._couriers:
+            courier.woken.set()
+
+    async def run(self) -> None:
+        """Sends until cancelled. Raises ``ConfigInvalid`` when a target cannot be made."""
+        poster = Poster(self.notify.on_site, self._resolve, self._secure)
+        try:
+            await self._sweep()
+            self._couriers = [await self._courier(name, target, poster) for name, target in self.notify.targets.items()]
+            async with asyncio.TaskGroup() as group:
+                for courier, name in zip(self._couriers, self.notify.targets, strict=True):
+                    group.create_task(courier.run(), name=f"notify {name}")
+                while True:
+                    await asyncio.sleep(SWEEP_EVERY_S)
+                    await self._sweep()
+        finally:
+            await poster.close()
+
+    async def _sweep(self) -> None:
+        try:
+            await sweep(self._database, tuple(self.notify.targets), self._clock())
+        except StoreUnavailable as error:
+            log.warning("notifications not swept", error=str(error))
+
+    async def _courier(self, name: str, target: Target, poster: Poster) -> Courier:
+        outbox = Outbox(self._database, name)
+        limits = _limits(target)
+        sent = await outbox.sent_since(self._clock() - _MINUTE_US) if limits else []
+        sender = self._sender(name, target, poster)
+        return Courier(name, outbox, sender, Allowance(limits, sent), self.standing, self._clock, self._chance)
+
+    def _sender(self, name: str, target: Target, poster: Poster) -> Sender:
+        match target:
+            case Webhook():
+                secrets = Watched[tuple[bytes, ...]](self._path(target.secrets_file), _secrets, ())
+                url, full = url_of(target, self._path), target.payload == "full"
+                return WebhookSender(poster, url, secrets.value, self.notify.source, self._clock, full=full)
+            case Mail():
+                return MailSender(target, self._password(target.password_file) or "", self._context(target), self._clock)
+            case Mqtt():
+                password = self._password(target.broker.password_file)
+                return TopicSender(name, target, self._path, password, self.notify.source)
+            case _:
+                return BotSender(poster, self._dialect(target), url_of(target, self._path), self._clock)
+
+    def _dialect(self, target: Bot) -> Dialect:
+        match target:
+            case DingTalk():
+                return DingTalkDialect(self._password(target.secret_file) or "")
+            case Feishu():
+                return FeishuDialect(self._password(target.secret_file) or "")
+            case WeCom():
+                return WeComDialect()
+
+    def _password(self, name: str) -> str | None:
+        return read_secret(self._path(name), "a secret for notifications").strip() if name else None
+
+    def _context(self, target: Mail) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self._path(target.ca_file)) if target.ca_file else None)
+
+
+def _limits(target: Target) -> tuple[Limit, ...]:
+    match target:
+        case DingTalk():
+            return DingTalkDialect.limits
+        case Feishu():
+            return FeishuDialect.limits
+        case WeCom():
+            return WeComDialect.limits
+        case Mail():
+            return (Limit(target.most_a_minute, _MINUTE_US, reserve=target.most_a_minute // 4),)
+        case _:
+            return ()
+
+
+def _secrets(path: Path) -> tuple[bytes, ...]:
+    try:
+        return signature.webhook_secrets(read_secret(path, "the webhook's secrets"))
+    except ValueError as error:
+        raise ConfigInvalid([Problem(str(path), "", str(error))]) from error
