@@ -28,6 +28,9 @@ MIN_SIBLINGS = 3
 SIBLING_US = 2 * HOUR_US
 """What a sibling said longer ago than this says nothing of now."""
 
+CLIP = 4.0
+"""A single value counts for no more deviations than these: one misreading is no drift."""
+
 NORMAL = 0.6745
 """The median deviation of a normal spread, in standard deviations."""
 
@@ -80,7 +83,7 @@ class Spread:
     def turns(self, memory: Usual, after: int, raised: bool) -> int | None:
         return None
 
-    def shown(self, memory: Usual) -> Shown:
+    def shown(self, memory: Usual, at: int) -> Shown:
         return Shown(memory.value, round(memory.median, 6))
 
     def _strays(self, memory: Usual, value: float) -> float:
@@ -118,7 +121,7 @@ class Drift:
         value = float(value)
         if not memory.learnt:
             return self._learnt(memory, value, sample.at)
-        step = (value - memory.mean) / self._deviation(memory)
+        step = max(-CLIP, min((value - memory.mean) / self._deviation(memory), CLIP))
         if self.method == "ewma":
             return replace(memory, up=memory.up + 0.2 * (step - memory.up), value=value)
         return replace(memory, up=max(0.0, memory.up + step - 0.5), down=max(0.0, memory.down - step - 0.5), value=value)
@@ -133,7 +136,7 @@ class Drift:
     def turns(self, memory: Drifting, after: int, raised: bool) -> int | None:
         return None
 
-    def shown(self, memory: Drifting) -> Shown:
+    def shown(self, memory: Drifting, at: int) -> Shown:
         return Shown(memory.value, round(memory.mean, 6))
 
     def _learnt(self, memory: Drifting, value: float, at: int) -> Drifting:
@@ -191,7 +194,7 @@ class Seasonal:
     def turns(self, memory: Seasons, after: int, raised: bool) -> int | None:
         return None
 
-    def shown(self, memory: Seasons) -> Shown:
+    def shown(self, memory: Seasons, at: int) -> Shown:
         past = memory.past.get(self._name(memory.hour), ())
         return Shown(memory.value, round(median(past), 6) if past else None)
 
@@ -234,7 +237,7 @@ class Peers:
     def turns(self, memory: Siblings, after: int, raised: bool) -> int | None:
         return None
 
-    def shown(self, memory: Siblings) -> Shown:
+    def shown(self, memory: Siblings, at: int) -> Shown:
         worst = self._worst(memory)
         if worst is None:
             return Shown()

@@ -67,8 +67,8 @@ class Change:
         times = [memory.spans[0].at + self.within_us, *(span.at + self.within_us for span in memory.spans[1:]), silent]
         return min((at for at in times if after < at <= silent), default=None)
 
-    def shown(self, memory: Trace) -> Shown:
-        return Shown(round(self._changed(memory, memory.newest), 9), self.raise_at)
+    def shown(self, memory: Trace, at: int) -> Shown:
+        return Shown(round(self._changed(memory, at), 9), self.raise_at)
 
     def _changed(self, memory: Trace, at: int) -> float:
         spans = self._current(memory.spans, at)

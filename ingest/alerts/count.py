@@ -48,12 +48,14 @@ class Count:
         return self._counted(memory, at) >= (1 if raised else self.count)
 
     def turns(self, memory: Tallied, after: int, raised: bool) -> int | None:
-        times = (at + self.within_us for at, _ in memory.entries)
-        return next((at for at in times if at > after), None)
+        """When the window is empty; before the alert stands, when it no longer holds enough."""
+        if not raised and not self.holds(memory, after, raised):
+            return None
+        times = [at + self.within_us for at, _ in memory.entries]
+        return next((at for at in (times[-1:] if raised else times) if at > after), None)
 
-    def shown(self, memory: Tallied) -> Shown:
-        newest = memory.entries[-1][0] if memory.entries else 0
-        return Shown(self._counted(memory, newest), self.count)
+    def shown(self, memory: Tallied, at: int) -> Shown:
+        return Shown(self._counted(memory, at), self.count)
 
     def _counted(self, memory: Tallied, at: int) -> int:
         within = [what for when, what in memory.entries if when > at - self.within_us]

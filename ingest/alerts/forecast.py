@@ -83,7 +83,7 @@ class TheilSen:
     def turns(self, memory: Fitted, after: int, raised: bool) -> int | None:
         return None
 
-    def shown(self, memory: Fitted) -> Shown:
+    def shown(self, memory: Fitted, at: int) -> Shown:
         return Shown(minutes(memory.sooner_s, memory.later_s), self.outlook.limit)
 
     def _with(self, points: tuple[Point, ...], point: Point) -> tuple[Point, ...]:
@@ -153,7 +153,7 @@ class Holt:
     def turns(self, memory: Smoothed, after: int, raised: bool) -> int | None:
         return None
 
-    def shown(self, memory: Smoothed) -> Shown:
+    def shown(self, memory: Smoothed, at: int) -> Shown:
         return Shown(minutes(self._until(memory, memory.error), self._until(memory, -memory.error)), self.outlook.limit)
 
     @property

@@ -99,7 +99,7 @@ class Hold:
         at = self._phase_due(state)
         if at is None or at > until:
             return state, ()
-        shown = self.sense.shown(self.memory_of(state))
+        shown = self.sense.shown(self.memory_of(state), at)
         if state.phase is Phase.PENDING:
             return replace(state, phase=Phase.FIRING, since=at), (Transition(Change.RAISE, at, *_told(shown)),)
         return replace(state, phase=Phase.CLEAR, since=at), (Transition(Change.CLEAR, at, *_told(shown)),)

@@ -44,10 +44,10 @@ class Join:
         times = (hold.due(state) for hold, state in zip(self.of, memory.of, strict=True))
         return min((at for at in times if at is not None), default=None)
 
-    def shown(self, memory: Joined) -> Shown:
+    def shown(self, memory: Joined, at: int) -> Shown:
         """Of the first that has a value, those that hold before the others."""
-        pairs = sorted(zip(self.of, memory.of, strict=True), key=lambda pair: not is_raised(pair[1]))
-        found = [hold.sense.shown(hold.memory_of(state)) for hold, state in pairs]
+        pairs = sorted(zip(self.of, self._at(memory, at).of, strict=True), key=lambda pair: not is_raised(pair[1]))
+        found = [hold.sense.shown(hold.memory_of(state), at) for hold, state in pairs]
         return next((shown for shown in found if shown.value is not None), found[0])
 
     def _at(self, memory: Joined, at: int) -> Joined:
@@ -87,5 +87,5 @@ class Guarded:
             times.append(self.schedule.turns(after))
         return min((at for at in times if at is not None), default=None)
 
-    def shown(self, memory: Any) -> Shown:
-        return self.sense.shown(memory)
+    def shown(self, memory: Any, at: int) -> Shown:
+        return self.sense.shown(memory, at)

@@ -67,7 +67,7 @@ class Level:
     def turns(self, memory: Verdict, after: int, raised: bool) -> int | None:
         return None
 
-    def shown(self, memory: Verdict) -> Shown:
+    def shown(self, memory: Verdict, at: int) -> Shown:
         limit = self._limit(memory.at)
         return Shown(memory.value, limit.raise_at, limit.clause)
 
@@ -101,7 +101,7 @@ class Met:
     def turns(self, memory: Verdict, after: int, raised: bool) -> int | None:
         return None
 
-    def shown(self, memory: Verdict) -> Shown:
+    def shown(self, memory: Verdict, at: int) -> Shown:
         return Shown(memory.value, self.limit)
 
     def _value(self, values: Mapping[str, Value]) -> Value | None:

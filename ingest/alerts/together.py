@@ -48,9 +48,8 @@ class Together:
         ends = (part.last + self.within_us for part in memory.parts.values() if not part.held)
         return min((at for at in ends if at > after), default=None)
 
-    def shown(self, memory: Gathered) -> Shown:
-        newest = max((part.at for part in memory.parts.values()), default=0)
-        return Shown(len({device for _, device in self._there(memory, newest)}), max(self.devices, 1))
+    def shown(self, memory: Gathered, at: int) -> Shown:
+        return Shown(len({device for _, device in self._there(memory, at)}), self.devices)
 
     def _there(self, memory: Gathered, at: int) -> Iterator[tuple[str, str]]:
         for key, part in memory.parts.items():

@@ -73,9 +73,9 @@ def load_table(file: Path) -> Loaded:
     paths = [(file.parent / name).resolve() for name in table.files]
     keys = dict.fromkeys(communities.values(), KEY)
     with tempfile.TemporaryDirectory() as folder:
-        if table.rules is not None:
+        if table.rules is not None or table.more:
             own = Path(folder) / f"{file.stem}-rules.yaml"
-            own.write_bytes(msgspec.json.encode({"rules": table.rules}))
+            own.write_bytes(msgspec.json.encode({"rules": table.rules or [], **table.more}))
             paths.append(own)
         rules = load_rules(paths, keys)
     if unknown := set(table.about) - set(rules.watchers):

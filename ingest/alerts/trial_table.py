@@ -80,12 +80,14 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``files`` are rules from this file's folder, ``rules`` more of them; ``about``: whose episodes count here, or all."""
+    """``files`` are rules from this file's folder, ``rules`` more of them, ``more`` what else a rules file may say, as
+    ``schedules``; ``about``: whose episodes count here, or all."""
 
     devices: tuple[Place, ...]
     cases: tuple[Case, ...]
     files: tuple[str, ...] = ()
     rules: Any = None
+    more: dict[str, Any] = {}
     about: tuple[str, ...] = ()
 
 
