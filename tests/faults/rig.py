@@ -287,9 +287,10 @@ class Rig:
     def logs(self) -> str:
         return f"== edge\n{self.edge.words()}\n== centre\n{self.centre.words()}"
 
-    def settle(self, within_s: float = SETTLE_S, *, in_order: bool = True) -> None:
+    def settle(self, within_s: float = SETTLE_S, *, in_order: bool = True, still_s: float = SETTLE_S) -> None:
         """Everything runs again, undisturbed, until what was accepted is at the centre or the time is over.
 
+        It is over as well when nothing more has arrived for ``still_s``: for runs that must lose something.
         ``in_order``: the backlog goes first, and only then is the gateway started anew to seal the rest; what is sealed by a
         new start overtakes it (test_fault_alerts).
         """
@@ -298,16 +299,21 @@ class Rig:
                 part.start()
         give_up = time.monotonic() + within_s
         if in_order:
-            self._drain(Counter(self.accepted.keys), give_up)
+            self._drain(Counter(self.accepted.keys), give_up, still_s)
         self.units.quiet = True
         time.sleep(UNDER_WAY_S if in_order else 0)
         self.edge.stop()
         self.settled = Counter(self.accepted.keys)
         self.edge.start()
-        self._drain(self.settled, give_up)
+        self._drain(self.settled, give_up, still_s)
 
-    def _drain(self, accepted: Counter[oracle.Key], give_up: float) -> None:
-        while oracle.missing(accepted, self.stored()) and time.monotonic() < give_up:
+    def _drain(self, accepted: Counter[oracle.Key], give_up: float, still_s: float) -> None:
+        before, since = -1, time.monotonic()
+        while (missing := len(oracle.missing(accepted, self.stored()))) and time.monotonic() < give_up:
+            if missing != before:
+                before, since = missing, time.monotonic()
+            if time.monotonic() - since > still_s:
+                return
             time.sleep(0.3)
 
     def verdict(self, *, alerts: bool = True, clocks: bool = True) -> list[str]:

@@ -62,6 +62,5 @@ def test_row_17_a_clock_that_jumps_loses_nothing_and_uses_no_key_twice(tmp_path:
     assert jumping(tmp_path, jumps) == []
 
 
-@pytest.mark.xfail(strict=True, reason="what is sealed before 2001-09-09 is no batch to the centre, and its stream stands still")
 def test_row_17_a_clock_in_1970_loses_nothing(tmp_path: Path) -> None:
     assert jumping(tmp_path, ["@1970-01-02 00:00:00"]) == []

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 def lost(rig: Rig) -> list[oracle.Key]:
     """What was accepted and is nowhere, after everything else has had its time."""
-    rig.settle(within_s=4, in_order=False)
+    rig.settle(in_order=False, still_s=8)
     return oracle.missing(rig.settled, rig.stored())
 
 

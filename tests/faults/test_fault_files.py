@@ -83,7 +83,7 @@ def damaged_runs(rig: Rig, damage: Callable[[Path], None]) -> None:
     rig.edge.stop()
     rig.edge.start()
     rig.until_accepted(50)
-    rig.settle(within_s=7, in_order=False)
+    rig.settle(in_order=False, still_s=12)
 
 
 def test_row_15_flipped_bits_cost_what_they_hit_and_never_the_start(tmp_path: Path, chance: random.Random) -> None:
