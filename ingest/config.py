@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from device_profiles import read_text
+from ingest.cases import WorkOrdersSpec, work_order_problems
 from ingest.history import Retention, retention_problems
 from ingest.notify import Notify, notify_problems
 from ingest.secret_file import read_secret
@@ -43,6 +44,7 @@ class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: Api = Api()
     retention: Retention = Retention()
     backfill_credit: Annotated[float, msgspec.Meta(ge=1, le=10_000)] = 50.0
+    work_orders: WorkOrdersSpec = WorkOrdersSpec()
     notify: Notify = Notify()
 
 
@@ -84,6 +86,7 @@ def _problems(config: CentreConfig) -> Iterator[Problem]:
     for name in (*public_files(centre.broker), *filter(None, (centre.api.certificate_file, centre.api.certificate_key_file))):
         yield from _refusals(read_text, config.path(name))
     yield from retention_problems(centre.retention, file)
+    yield from work_order_problems(centre.work_orders, config.path, file)
     yield from notify_problems(centre.notify, config.path, file)
     if not is_root(centre.root):
         yield Problem(file, "root", f"{centre.root!r} cannot stand before a topic", f"for example {DEFAULT_ROOT}")

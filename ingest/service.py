@@ -21,6 +21,7 @@ from ingest.alerts import AlertEngine, Alerts, load_rules
 from ingest.api import Feed, Parts, create_app, listen, serve
 from ingest.arrival import Arrival
 from ingest.auditor import Auditor
+from ingest.cases import WorkOrders, catalogue_of, terms_of
 from ingest.config import CentreConfig
 from ingest.credit import Credit
 from ingest.database import Database
@@ -141,6 +142,9 @@ class Service:
         self._alerts = Alerts(database, notifier.told)
         self._auditor = Auditor(database, store, self._registry, self._engine.watermarks, self._whole_since)
         self._letterbox = Letterbox(database, store, intake.wall_clock)
+        auto = [name for name, watcher in rules.watchers.items() if watcher.rule.case == "auto"]
+        terms = terms_of(config.centre.work_orders, config.path)
+        self._work_orders = WorkOrders(database, terms, auto, catalogue_of(rules.kinds))
         self._letter_watch = LetterWatch(database, self._engine.observe)
         self._notify_watch = NotifyWatch(database, self._engine.observe)
         self._notifications = Notifications(database, config.centre.notify.targets, notifier.standing, notifier.wake)
@@ -234,6 +238,7 @@ class Service:
             try:
                 await self._engine.tick(intake.wall_clock())
                 await self._letter_watch.look(intake.wall_clock())
+                await self._work_orders.follow(intake.wall_clock())
                 await self._notify_watch.look(intake.wall_clock())
                 late = False
             except StoreUnavailable as error:
@@ -256,6 +261,7 @@ class Service:
             auditor=self._auditor,
             replays=self._replays,
             letterbox=self._letterbox,
+            work_orders=self._work_orders,
             notifications=self._notifications,
             tokens=self._tokens,
             clock=intake.wall_clock,

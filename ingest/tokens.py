@@ -50,7 +50,7 @@ _RANKS = {role: rank for rank, role in enumerate(Role)}
 
 
 class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """One token of the file. ``expires`` is an RFC 3339 instant; ``unit`` is whose work orders it works on, by default ``name``."""
+    """One token of the file. ``expires`` is an RFC 3339 instant; ``unit``: whose work orders it works on, else ``name``."""
 
     name: Label
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]

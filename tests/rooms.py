@@ -8,6 +8,8 @@ from typing import NamedTuple
 from ingest.alerts import AlertEngine, Alerts, load_rules
 from ingest.api import Parts
 from ingest.auditor import Auditor
+from ingest.cases import Terms, WorkOrders
+from ingest.cases.hours import AroundTheClock
 from ingest.database import Database
 from ingest.letterbox import Letterbox
 from ingest.metrics import Stats
@@ -57,6 +59,7 @@ def rooms(
         Auditor(database, store, registry, engine.watermarks, settle_s=0.2),
         Replays(store, commands, lambda ref: KEY, registry.is_online, stats, clock),
         Letterbox(database, store, clock),
+        WorkOrders(database, Terms(AroundTheClock())),
         Notifications(database, notify.targets, notifier.standing, notifier.wake),
         tokens,
         clock,

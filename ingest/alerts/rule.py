@@ -56,7 +56,7 @@ class Rule(_Strict, frozen=True, kw_only=True):
     ``discriminator`` names a metric that tells subjects apart, as the object a camera tracks. ``latch``: open until a person has
     acknowledged it. ``clear_after_quiet_s``: for events, over after so long without another. ``reopen_s``: raised again
     within so long after it cleared, it is the same episode. ``during``: a schedule outside of which the rule is silent.
-    ``stages``: when its colour rises, and with ``falls_back`` falls again.
+    ``stages``: when its colour rises, and with ``falls_back`` falls again. ``case``: ``auto`` makes a work order of its alerts.
     """
 
     id: RuleId
@@ -72,6 +72,7 @@ class Rule(_Strict, frozen=True, kw_only=True):
     latch: bool = False
     clear_after_quiet_s: Span | None = None
     reopen_s: Seconds = 0.0
+    case: Literal["auto", "ask"] = "ask"
     during: RuleId | None = None
     stages: Annotated[tuple[StageSpec, ...], msgspec.Meta(max_length=4)] = ()
     falls_back: bool = False

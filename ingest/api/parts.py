@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from ingest.alerts import Alerts
 from ingest.api.feed import Feed
 from ingest.auditor import Auditor
+from ingest.cases import WorkOrders
 from ingest.letterbox import Letterbox
 from ingest.metrics import Stats
 from ingest.notify import Notifications
@@ -33,6 +34,7 @@ class Parts:
     auditor: Auditor
     replays: Replays
     letterbox: Letterbox
+    work_orders: WorkOrders
     notifications: Notifications
     tokens: Tokens
     clock: Callable[[], int]

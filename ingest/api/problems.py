@@ -10,7 +10,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
+from ingest.api.language import prefers_chinese
 from telemetry.errors import StoreUnavailable
+from telemetry.presence import Words
 
 
 class Fault(BaseModel):
@@ -56,10 +58,32 @@ def _schema() -> dict[str, Any]:
 RESPONSES: dict[int | str, dict[str, Any]] = {
     "4XX": {
         "description": "400 the request is malformed, 401 no valid token, 403 the token may not do this, "
-        "404 not there or outside the token's scope, 413 the body is too large, 429 too many streams",
+        "404 not there or outside the token's scope, 409 not now, 412 it has changed meanwhile, 413 the body is too large, "
+        "422 an Idempotency-Key was used for something else, 428 If-Match is missing, 429 too many streams",
         "content": {"application/problem+json": {"schema": _schema()}},
     }
 }
+
+
+TITLES = {
+    403: "无权操作",
+    404: "不存在",
+    409: "无法执行",
+    412: "版本已变",
+    422: "内容不符",
+    428: "缺少版本",
+}
+
+
+class Refused(Exception):
+    """A refusal in the language of who asks. ``kind`` makes a ``type`` that programs may rely on."""
+
+    def __init__(self, status: int, kind: str, words: Words, headers: Mapping[str, str] | None = None) -> None:
+        self.status = status
+        self.kind = kind
+        self.words = words
+        self.headers = dict(headers or {})
+        super().__init__(words.en)
 
 
 def problem(
@@ -74,6 +98,7 @@ def problem(
 def install(app: FastAPI) -> None:
     """Makes every error that leaves ``app`` a problem."""
     app.exception_handler(HTTPException)(_refused)
+    app.exception_handler(Refused)(_told)
     app.exception_handler(RequestValidationError)(_malformed)
     app.exception_handler(StoreUnavailable)(_unavailable)
     app.exception_handler(Exception)(_broken)
@@ -81,6 +106,19 @@ def install(app: FastAPI) -> None:
 
 async def _refused(request: Request, error: HTTPException) -> JSONResponse:
     return problem(request, error.status_code, error.detail, headers=error.headers)
+
+
+async def _told(request: Request, error: Refused) -> JSONResponse:
+    chinese = prefers_chinese(request.headers.get("accept-language", ""))
+    body = {
+        "type": f"urn:linli:problem:{error.kind}",
+        "title": TITLES[error.status] if chinese else HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": error.words.zh if chinese else error.words.en,
+        "instance": request.url.path,
+    }
+    headers = {**error.headers, "Content-Language": "zh-CN" if chinese else "en", "Vary": "Accept-Language"}
+    return JSONResponse(body, error.status, headers, media_type="application/problem+json")
 
 
 async def _malformed(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -4,12 +4,13 @@
 and ``following``; ``docket`` writes.
 """
 
+from ingest.cases import export
 from ingest.cases.case import Case, CloseKind, Court, Part, PartState, Person, Source, Stage, court
 from ingest.cases.clock import Clock, Step, deadline, used
 from ingest.cases.hours import Hours
 from ingest.cases.journal import Line
 from ingest.cases.move import Move
-from ingest.cases.opening import Practice, from_report
+from ingest.cases.opening import Practice, catalogue_of, from_report
 from ingest.cases.refusal import MoveRefused, Why
 from ingest.cases.spec import WorkOrdersSpec, terms_of, work_order_problems
 from ingest.cases.terms import Terms
@@ -42,8 +43,10 @@ __all__ = [
     "Why",
     "WorkOrders",
     "WorkOrdersSpec",
+    "catalogue_of",
     "court",
     "deadline",
+    "export",
     "from_report",
     "terms_of",
     "used",

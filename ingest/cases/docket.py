@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from ingest.alerts import Alert, Colour
+from ingest.alerts import Alert, AlertState, Colour
 from ingest.alerts.tables import alert as alerts
 from ingest.cases import following
 from ingest.cases.case import MACHINE, Case, Person
@@ -65,7 +65,7 @@ def linked(connection: sa.Connection, case: Case) -> Linked:
 
 def opened(connection: sa.Connection, case: Case, by: Person, event_at: int, at: int, terms: Terms, reason: str = "") -> Case:
     """A new case, numbered."""
-    day = day_of(at)
+    day = day_of(case.times.reported)
     mine = work_order.c.community == case.community, work_order.c.day == day
     serial = (connection.scalar(sa.select(sa.func.count()).select_from(work_order).where(*mine)) or 0) + 1
     no = f"{case.community}-{day}-{serial:04}"
@@ -116,7 +116,8 @@ def changed_alerts(connection: sa.Connection, after: int, limit: int) -> Sequenc
 def waiting_alerts(connection: sa.Connection, rules: Sequence[str], before: int, limit: int) -> Sequence[sa.RowMapping]:
     """Alerts of these rules that were opened before an instant, still hold and are nobody's case."""
     unlinked = ~sa.exists().where(work_order_alert.c.alert == alerts.c.id)
-    mine = alerts.c.rule.in_(rules), alerts.c.over_at.is_(None), alerts.c.opened_at <= before, unlinked
+    holding = alerts.c.state == AlertState.OPEN.value, alerts.c.over_at.is_(None)  # the state is what an index knows
+    mine = *holding, alerts.c.rule.in_(rules), alerts.c.opened_at <= before, unlinked
     return connection.execute(sa.select(alerts).where(*mine).order_by(alerts.c.opened_at).limit(limit)).mappings().all()
 
 

@@ -24,7 +24,19 @@ Instant = Annotated[
 ]
 
 
-class _Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="action"):
+Name = Annotated[
+    str, msgspec.Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*\Z", description="Who did it, else the token's name.")
+]
+
+
+class _Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True, tag_field="action"):
+    """``happened_at``: when it was done, if it is entered later."""
+
+    by: Name = ""
+    happened_at: Instant = ""
+
+
+class _Sensed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="action"):
     pass
 
 
@@ -239,24 +251,24 @@ Move = (
 """What a person may say."""
 
 
-class Attach(_Said, frozen=True, tag="attach"):
+class Attach(_Sensed, frozen=True, tag="attach"):
     """The alert came back as a new one, or another case was merged into this one: they belong to it now."""
 
     alerts: tuple[str, ...] = ()
     merged: str = ""
 
 
-class Regrade(_Said, frozen=True, tag="regrade"):
+class Regrade(_Sensed, frozen=True, tag="regrade"):
     """The alert became more serious."""
 
     colour: Colour
 
 
-class Withdraw(_Said, frozen=True, tag="withdraw"):
+class Withdraw(_Sensed, frozen=True, tag="withdraw"):
     """It was over before anybody touched it."""
 
 
-class Overdue(_Said, frozen=True, tag="overdue"):
+class Overdue(_Sensed, frozen=True, tag="overdue"):
     """A clock has reached a rung of the ladder; ``part`` is ``None`` for the case's own clock."""
 
     step: Step

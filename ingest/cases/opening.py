@@ -1,11 +1,13 @@
 """How a case begins: from an alert, or from what a person reports. Pure; it is numbered when it is written down."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from ingest.alerts import Alert, Colour
+from ingest.alerts.rule import CatalogueKind
+from ingest.alerts.when import micros
 from ingest.cases.case import Case, Source, Stage, Times
 from ingest.cases.clock import Step, begun
 from ingest.cases.terms import Terms
@@ -21,6 +23,17 @@ class Practice(NamedTuple):
 
 
 Catalogue = Callable[[str], Practice]
+
+
+def catalogue_of(kinds: Mapping[str, CatalogueKind]) -> Catalogue:
+    def practice(kind: str) -> Practice:
+        said = kinds.get(kind)
+        if said is None:
+            return Practice()
+        done_s = said.sla.done_s
+        return Practice(None if done_s is None else micros(done_s), said.file_when, said.close_when)
+
+    return practice
 
 
 def unsaid(_kind: str) -> Practice:

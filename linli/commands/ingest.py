@@ -133,13 +133,18 @@ _name = click.option("--name", required=True, help="Whose it is. 令牌名称。
     type=click.Choice([role.value for role in Role]),
     default=Role.VIEWER.value,
     show_default=True,
-    help="A viewer reads; a handler also acknowledges; an admin also replays. viewer 只读,handler 可确认告警,admin 还可补录。",
+    help="Each may what those before it may: viewer reads; platform acknowledges alerts, reports work orders; handler works on "
+    "those of its unit; dispatcher sends them out and checks them; supervisor supervises; admin replays. "
+    "权限依次递增:viewer 只读,platform 上报案件,handler 处置本单位案件,dispatcher 派遣核查,supervisor 督办,admin 补录。",
 )
+@click.option("--unit", help="The unit whose work orders it works on; by default its name. 处置单位,默认为令牌名称。")
 @click.option("--days", type=click.IntRange(1, 3650), help="It ends after so many days. 有效天数。")
-def token_add(config: Path | None, file: Path | None, name: str, scope: tuple[str, ...], role: str, days: int | None) -> None:
+def token_add(
+    config: Path | None, file: Path | None, name: str, scope: tuple[str, ...], role: str, unit: str | None, days: int | None
+) -> None:
     """Make a token and show it, this once. 签发令牌,只显示一次。"""
     expires = (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="seconds") if days else None
-    made = tokens.add(_file_of(config, file, "tokens_file"), name, scope, Role(role), expires)
+    made = tokens.add(_file_of(config, file, "tokens_file"), name, scope, Role(role), expires, unit)
     click.echo(made)
     click.echo("This token is shown once; only its hash is kept. 令牌只显示这一次,请妥善保存。", err=True)
 
@@ -153,7 +158,14 @@ def token_list(config: Path | None, file: Path | None, as_json: bool) -> None:
     path = _file_of(config, file, "tokens_file")
     entries = tokens.load_entries(path) if path.exists() else ()
     rows = [
-        {"name": entry.name, "scope": list(entry.scope), "role": entry.role.value, "expires": entry.expires} for entry in entries
+        {
+            "name": entry.name,
+            "scope": list(entry.scope),
+            "role": entry.role.value,
+            "unit": entry.unit,
+            "expires": entry.expires,
+        }
+        for entry in entries
     ]
     _print(rows, as_json)
 

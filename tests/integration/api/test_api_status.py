@@ -63,10 +63,16 @@ async def test_the_api_describes_itself_with_examples(centre: Centre) -> None:
         "/api/v1/notifications/replay",
         "/api/v1/notifications/targets",
         "/api/v1/notifications/targets/{name}/on",
+        "/api/v1/work-orders",
+        "/api/v1/work-orders/check",
+        "/api/v1/work-orders/export",
+        "/api/v1/work-orders/{id}",
+        "/api/v1/work-orders/{id}/journal",
+        "/api/v1/work-orders/{id}/transitions",
         "/healthz",
         "/metrics",
     }
-    assert "422" not in str(described["paths"])
+    assert "'422'" not in str(described["paths"])
     for path, operations in described["paths"].items():
         if path.startswith("/api/"):
             assert all(operation["security"] for operation in operations.values()), path

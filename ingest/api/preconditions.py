@@ -1,0 +1,58 @@
+"""``ETag``, ``If-Match`` and ``Idempotency-Key``: what a change was decided on, and that it is done once."""
+
+import hashlib
+import re
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+
+from ingest.api.auth import Viewer
+from ingest.api.problems import Refused
+from ingest.cases import Once
+from telemetry.presence import Words
+
+_ETAG = re.compile(r'"([1-9][0-9]{0,8})"\Z')
+
+MISSING = Words("请在 If-Match 中给出您所见版本的 ETag。", "Give the ETag of the version you have seen as If-Match.")
+STALE = Words("案件在此期间已有变化，请重新读取后再试。", "The work order has changed meanwhile: read it again, then decide.")
+REUSED = Words("该 Idempotency-Key 已用于其他请求。", "This Idempotency-Key was used for another request.")
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def stale(version: int) -> Refused:
+    """412, with the version that it is at now."""
+    return Refused(412, "changed", STALE, {"ETag": etag(version)})
+
+
+def _version(
+    if_match: Annotated[
+        str | None, Header(max_length=100, description='The `ETag` of the version that was seen, as `"3"`.')
+    ] = None,
+) -> int:
+    if if_match is None or if_match.strip() in ("", "*"):
+        raise Refused(428, "if-match-missing", MISSING)
+    found = _ETAG.match(if_match.strip())
+    if found is None:
+        raise Refused(412, "changed", STALE)
+    return int(found[1])
+
+
+async def _once(
+    request: Request,
+    grant: Viewer,
+    idempotency_key: Annotated[
+        str | None,
+        Header(pattern=r"^[\x21-\x7e]{1,255}$", description="Asked again with the same key within 24 h, it is done once."),
+    ] = None,
+) -> Once | None:
+    if idempotency_key is None:
+        return None
+    asked = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body())
+    return Once(grant.name, idempotency_key, asked.hexdigest())
+
+
+Version = Annotated[int, Depends(_version)]
+Key = Annotated[Once | None, Depends(_once)]
