@@ -255,7 +255,7 @@ class Uplink:
         if retained:
             return
         self.clock_offset_s = self._told(word.at)
-        if self._window.heard(word.credit, now):
+        if self._window.heard(word.credit, word.since, now):
             log.info("contact with the centre again; the backlog drains apart", epoch=await self._outbox.call(self._outbox.roll))
 
     def _refuse(self, reason: str) -> None:

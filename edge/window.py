@@ -47,6 +47,7 @@ class Window:
         self._credit = 50.0
         self._allowance = 1.0
         self._refilled = now
+        self._since = 0
         self._contact = now
 
     def refresh(self, spans: list[Span], current: str, now: float) -> None:
@@ -91,16 +92,17 @@ class Window:
         flow.wait = RESEND_S
         flow.deadline = now + RESEND_S
 
-    def heard(self, credit: float, now: float) -> bool:
-        """The centre spoke; after a silence everything unacknowledged goes out again at once.
+    def heard(self, credit: float, since: int, now: float) -> bool:
+        """The centre spoke; after a silence, or when it listens only ``since`` lately, everything unacknowledged goes out again.
 
         True when that ends an outage, after which a new epoch separates live data from the backlog.
         """
         silence = now - self._contact
         self._contact = now
         self._credit = credit
-        if silence > RESEND_S:
+        if silence > RESEND_S or since != (self._since or since):
             self.rewind(now)
+        self._since = since
         return silence > OUTAGE_S
 
     def quiet(self, now: float) -> None:

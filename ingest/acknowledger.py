@@ -43,6 +43,7 @@ class Acknowledger:
         self._due: set[GatewayRef] = set()
         self._again: set[GatewayRef] = set()
         self._some = asyncio.Event()
+        self._since = clock()
         for durable in durables:
             for stream in durable:
                 self._remember(stream)
@@ -73,7 +74,8 @@ class Acknowledger:
         self._repeat((stream.ref,))
 
     def greet(self) -> None:
-        """Every gateway ever heard learns that the centre is here."""
+        """Every gateway ever heard learns that the centre listens from now on: what it sent before may have met nobody."""
+        self._since = self._clock()
         self._repeat(self._streams)
 
     async def run(self, publish: Callable[[GatewayRef, bytes], Awaitable[None]]) -> None:
@@ -109,7 +111,8 @@ class Acknowledger:
 
     def _signed(self, ref: GatewayRef, key: bytes, marks: list[ack.Mark]) -> bytes:
         rejected = list(self._rejected.get(ref, ()))
-        return ack.encode(ack.Ack(at=self._clock(), marks=marks, rejected=rejected, credit=self._credit()), ref, key)
+        word = ack.Ack(at=self._clock(), marks=marks, rejected=rejected, credit=self._credit(), since=self._since)
+        return ack.encode(word, ref, key)
 
     def _repeat(self, refs: Iterable[GatewayRef]) -> None:
         self._due.update(refs)

@@ -85,8 +85,8 @@ class Intake:
         """Whether it is better to let messages wait at the broker for a while."""
         return any(sink.is_crowded for sink in self._sinks)
 
-    def take(self, name: bytes, payload: bytes) -> None:
-        """One message, whatever it holds; never raises for what a gateway may send."""
+    def take(self, name: bytes, payload: bytes, retained: bool = False) -> None:
+        """One message, whatever it holds; never raises for what a gateway may send. ``retained``: it may be of long ago."""
         try:
             ref, leaf = self._parse(name)
         except (TopicInvalid, UnicodeDecodeError):
@@ -99,7 +99,7 @@ class Intake:
                 case topic.Leaf.UP:
                     self._take_batch(ref, payload)
                 case topic.Leaf.STATE:
-                    self._take_state(ref, presence.decode_state(payload))
+                    self._take_state(ref, presence.decode_state(payload), retained)
                 case topic.Leaf.INVENTORY:
                     self._registry.take_inventory(ref, presence.decode_inventory(payload))
                 case topic.Leaf.REPLY:
@@ -151,10 +151,10 @@ class Intake:
             for reading in arrival.readings:
                 counted[reading.kind] += 1
 
-    def _take_state(self, ref: GatewayRef, state: presence.State) -> None:
+    def _take_state(self, ref: GatewayRef, state: presence.State, retained: bool) -> None:
         self._registry.take_state(ref, state, self._clock())
         for sink in self._sinks:
-            sink.hello(ref, state.hello)
+            sink.hello(ref, state.hello, retained=retained)
         for span in state.hello:
             self._acknowledger.touch(Stream(ref.community, ref.gateway, span.epoch, span.lane))
 

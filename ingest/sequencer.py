@@ -80,8 +80,11 @@ class Sequencer:
         """The sink had no room for an arrival just given out: it and what follows will come again."""
         self._next[arrival.stream] = min(self._next[arrival.stream], arrival.seq)
 
-    def hello(self, ref: GatewayRef, spans: Sequence[Span]) -> tuple[list[Gap], list[Arrival]]:
-        """Takes what a gateway says it holds; the gaps that this reveals, and batches that are now in order."""
+    def hello(self, ref: GatewayRef, spans: Sequence[Span], *, retained: bool = False) -> tuple[list[Gap], list[Arrival]]:
+        """Takes what a gateway says it holds; the gaps that this reveals, and batches that are now in order.
+
+        One that the broker ``retained`` is older than what has come since, so to know more than it says is no rollback.
+        """
         gaps: list[Gap] = []
         ready: list[Arrival] = []
         starts = self._starts[ref] = {}
@@ -89,7 +92,8 @@ class Sequencer:
             stream = Stream(ref.community, ref.gateway, span.epoch, span.lane)
             expected = self._next.get(stream)
             if expected is not None and span.last + 1 < expected:
-                gaps.append(Gap(stream, span.last + 1, expected - 1, ROLLED_BACK))
+                if not retained:
+                    gaps.append(Gap(stream, span.last + 1, expected - 1, ROLLED_BACK))
             elif (expected or 1) < span.first:
                 starts[stream] = span.first
                 if any(seq >= span.first for seq in self._held.get(stream, ())):

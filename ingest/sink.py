@@ -67,9 +67,9 @@ class Sink:
         verdict, ready = self._sequencer.push(arrival)
         return verdict if self._queue(ready) else Verdict.DROPPED
 
-    def hello(self, ref: GatewayRef, spans: Sequence[Span]) -> list[Gap]:
+    def hello(self, ref: GatewayRef, spans: Sequence[Span], *, retained: bool = False) -> list[Gap]:
         """Takes what a gateway says it holds; the gaps that this reveals."""
-        gaps, ready = self._sequencer.hello(ref, spans)
+        gaps, ready = self._sequencer.hello(ref, spans, retained=retained)
         for gap in gaps:
             self._skip(gap)
         self._queue(ready)

@@ -12,6 +12,7 @@ import msgspec
 from telemetry.batch import Epoch, Instant, Lane, Seq
 from telemetry.errors import AckInvalid
 from telemetry.identity import GatewayRef
+from telemetry.reading import LATEST
 
 MAX_BYTES = 64 * 1024
 
@@ -35,13 +36,17 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``at`` is the centre's clock, UTC microseconds; ``credit`` is how many batches a second may be backfilled."""
+    """``at`` is the centre's clock, UTC microseconds; ``credit`` is how many batches a second may be backfilled.
+
+    ``since`` is when the centre began to listen: what was sent before another ``since`` may have met nobody.
+    """
 
     v: Literal[1] = 1
     at: Instant
     marks: Annotated[list[Mark], msgspec.Meta(max_length=64)]
     rejected: Annotated[list[Rejected], msgspec.Meta(max_length=64)] = []
     credit: Annotated[float, msgspec.Meta(ge=0, le=10_000)] = 50.0
+    since: Annotated[int, msgspec.Meta(ge=0, le=LATEST)] = 0
     mac: str = ""
 
 

@@ -74,7 +74,7 @@ class Fleet:
         self.resent = 0
         self.done = asyncio.Event()
 
-    def hear(self, name: bytes, payload: bytes) -> None:
+    def hear(self, name: bytes, payload: bytes, retained: bool = False) -> None:
         ref = self._names.get(name)
         if ref is None:
             return

@@ -53,7 +53,7 @@ class Address(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def connected(
-    address: Address, receive: Callable[[bytes, bytes], None], crowded: Callable[[], bool]
+    address: Address, receive: Callable[[bytes, bytes, bool], None], crowded: Callable[[], bool]
 ) -> AsyncIterator["Link"]:
     """``receive`` gets topic and payload of each message. Raises ``BrokerUnavailable``, also from within the block."""
     link = Link(address, receive, crowded)
@@ -78,7 +78,7 @@ async def connected(
 class Link(asyncio.Protocol):
     """Made by ``connected``."""
 
-    def __init__(self, address: Address, receive: Callable[[bytes, bytes], None], crowded: Callable[[], bool]) -> None:
+    def __init__(self, address: Address, receive: Callable[[bytes, bytes, bool], None], crowded: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()
         self._address = address
         self._receive = receive
@@ -108,7 +108,7 @@ class Link(asyncio.Protocol):
             for packet in self._packets.feed(data):
                 if isinstance(packet, Publish):
                     came = True
-                    self._receive(packet.topic, packet.payload)
+                    self._receive(packet.topic, packet.payload, packet.retained)
                     if packet.mid:
                         owed.append(packets.puback(packet.mid))
                 else:

@@ -37,11 +37,12 @@ class Kind(IntEnum):
 
 
 class Publish(NamedTuple):
-    """A message; ``mid`` is 0 at QoS 0."""
+    """A message; ``mid`` is 0 at QoS 0. ``retained``: the broker kept it, it was not said just now."""
 
     topic: bytes
     payload: bytes
     mid: int
+    retained: bool = False
 
 
 class Control(NamedTuple):
@@ -110,7 +111,7 @@ class Packets:
             end = behind + length if behind else after + 1
         if end > after:
             raise ValueError("a head longer than its packet")
-        return Publish(topic, buffer[end:after], mid)
+        return Publish(topic, buffer[end:after], mid, bool(first & 1))
 
 
 def connect(identifier: str, user: str, password: str | None, keepalive_s: int, *, v5: bool, receive_maximum: int) -> bytes:

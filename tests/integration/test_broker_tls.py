@@ -231,7 +231,7 @@ def centre(broker: Server, folder: Path, *, ca: str = "ca.pem", password: str = 
 
 async def test_the_centre_gets_through_with_the_right_authority_and_password(tmp_path: Path, broker: Server) -> None:
     heard = asyncio.Event()
-    async with connected(centre(broker, tmp_path), lambda topic, payload: heard.set(), lambda: False) as link:
+    async with connected(centre(broker, tmp_path), lambda topic, payload, retained: heard.set(), lambda: False) as link:
         await link.subscribe(["a/b"], qos=1)
         await link.publish("a/b", b"x" * 100_000, retain=False)
         await asyncio.wait_for(heard.wait(), 5)
@@ -249,7 +249,7 @@ async def test_the_centre_does_not_with_another_authority_name_or_password(
     tmp_path: Path, broker: Server, change: dict[str, str], reason: str
 ) -> None:
     with pytest.raises(BrokerUnavailable, match=reason):
-        async with connected(centre(broker, tmp_path, **change), lambda topic, payload: None, lambda: False):
+        async with connected(centre(broker, tmp_path, **change), lambda topic, payload, retained: None, lambda: False):
             pass
 
 

@@ -28,7 +28,7 @@ def address(port: int, *, v5: bool = False, keepalive_s: int = 2, user: str = ""
 @BOTH
 async def test_every_message_comes_once_and_in_order(broker: Server, v5: bool) -> None:
     heard: list[bytes] = []
-    async with connected(address(broker.port, v5=v5), lambda topic, payload: heard.append(payload), lambda: False) as link:
+    async with connected(address(broker.port, v5=v5), lambda topic, payload, _: heard.append(payload), lambda: False) as link:
         await link.subscribe(["a/+"], qos=1)
         async with aiomqtt.Client("127.0.0.1", broker.port) as other:
             for number in range(300):
@@ -41,7 +41,7 @@ async def test_every_message_comes_once_and_in_order(broker: Server, v5: bool) -
 async def test_what_is_published_arrives_past_the_number_on_their_way(broker: Server, v5: bool) -> None:
     async with (
         aiomqtt.Client("127.0.0.1", broker.port) as other,
-        connected(address(broker.port, v5=v5), lambda topic, payload: None, lambda: False) as link,
+        connected(address(broker.port, v5=v5), lambda topic, payload, _: None, lambda: False) as link,
     ):
         await other.subscribe("c/#", qos=1)
         for number in range(500):
@@ -54,7 +54,7 @@ async def test_what_is_published_arrives_past_the_number_on_their_way(broker: Se
 async def test_while_it_is_crowded_nothing_is_read_and_nothing_is_lost(broker: Server) -> None:
     heard: list[bytes] = []
     crowded = True
-    async with connected(address(broker.port), lambda topic, payload: heard.append(payload), lambda: crowded) as link:
+    async with connected(address(broker.port), lambda topic, payload, _: heard.append(payload), lambda: crowded) as link:
         keeping = asyncio.create_task(link.keep())
         await link.subscribe(["a/b"], qos=1)
         async with aiomqtt.Client("127.0.0.1", broker.port) as other:
@@ -71,7 +71,7 @@ async def test_while_it_is_crowded_nothing_is_read_and_nothing_is_lost(broker: S
 
 @pytest.mark.slow
 async def test_a_quiet_connection_is_kept_and_a_broker_that_is_stuck_is_given_up(broker: Server) -> None:
-    async with connected(address(broker.port), lambda topic, payload: None, lambda: False) as link:
+    async with connected(address(broker.port), lambda topic, payload, _: None, lambda: False) as link:
         keeping = asyncio.create_task(link.keep())
         await asyncio.sleep(4)
         assert not keeping.done()
@@ -82,7 +82,7 @@ async def test_a_quiet_connection_is_kept_and_a_broker_that_is_stuck_is_given_up
 
 
 async def test_a_broker_that_dies_is_noticed_at_once(broker: Server) -> None:
-    async with connected(address(broker.port, keepalive_s=60), lambda topic, payload: None, lambda: False) as link:
+    async with connected(address(broker.port, keepalive_s=60), lambda topic, payload, _: None, lambda: False) as link:
         keeping = asyncio.create_task(link.keep())
         await asyncio.sleep(0)
         await asyncio.to_thread(broker.kill)
@@ -91,7 +91,7 @@ async def test_a_broker_that_dies_is_noticed_at_once(broker: Server) -> None:
 
 
 async def test_what_receiving_raises_ends_the_session(broker: Server) -> None:
-    def receive(topic: bytes, payload: bytes) -> None:
+    def receive(topic: bytes, payload: bytes, retained: bool) -> None:
         raise RuntimeError("a defect")
 
     async with connected(address(broker.port), receive, lambda: False) as link:
@@ -108,11 +108,11 @@ async def test_a_broker_that_does_not_want_us_says_why(tmp_path: Path, v5: bool)
     (tmp_path / "passwords").write_text("")
     settings = f"allow_anonymous false\npassword_file {tmp_path}/passwords\n"
     with mosquitto(tmp_path, settings=settings) as closed, pytest.raises(BrokerUnavailable, match=r"not authorised|refuses user"):
-        async with connected(address(closed.port, v5=v5, user="gw"), lambda topic, payload: None, lambda: False):
+        async with connected(address(closed.port, v5=v5, user="gw"), lambda topic, payload, _: None, lambda: False):
             pass
 
 
 async def test_where_no_broker_is_it_is_said() -> None:
     with pytest.raises(BrokerUnavailable, match=r"[Cc]onnect"):
-        async with connected(address(free_port()), lambda topic, payload: None, lambda: False):
+        async with connected(address(free_port()), lambda topic, payload, _: None, lambda: False):
             pass

@@ -39,7 +39,7 @@ def test_no_more_than_the_window_is_on_its_way() -> None:
 
 def test_backfill_keeps_to_the_credit() -> None:
     made = window(Span(OLD, Lane.BULK, 1, 50))
-    made.heard(credit=5.0, now=0.0)
+    made.heard(credit=5.0, since=7, now=0.0)
     assert len(drained(made, 0.0)) <= 5
     assert len(drained(made, 1.0)) == 5
     assert made.choose(1.0) is None
@@ -77,17 +77,27 @@ def test_an_old_acknowledgement_takes_nothing_back() -> None:
 def test_an_outage_is_silence_while_something_waits() -> None:
     made = window(Span(LIVE, Lane.BULK, 1, 1))
     assert not made.is_idle()
-    assert not made.heard(50.0, OUTAGE_S - 1)
-    assert made.heard(50.0, 2 * OUTAGE_S)
+    assert not made.heard(50.0, 7, OUTAGE_S - 1)
+    assert made.heard(50.0, 7, 2 * OUTAGE_S)
     made.acknowledged(LIVE, Lane.BULK, 1, 2 * OUTAGE_S)
     assert made.is_idle()
     made.quiet(9 * OUTAGE_S)
-    assert not made.heard(50.0, 9 * OUTAGE_S + 1)
+    assert not made.heard(50.0, 7, 9 * OUTAGE_S + 1)
 
 
 def test_the_first_word_after_a_silence_sends_everything_again_at_once() -> None:
     made = window(Span(LIVE, Lane.BULK, 1, 2))
     drained(made, 0.0)
     assert made.choose(RESEND_S + 1) is None
-    made.heard(50.0, RESEND_S + 1)
+    made.heard(50.0, 7, RESEND_S + 1)
     assert made.choose(RESEND_S + 1) == Next(LIVE, Lane.BULK, 0, 2)
+
+
+def test_a_centre_that_listens_only_since_lately_is_sent_everything_again() -> None:
+    made = window(Span(LIVE, Lane.BULK, 1, 2))
+    drained(made, 0.0)
+    made.heard(50.0, 7, 1.0)
+    made.heard(50.0, 7, 1.1)
+    assert made.choose(1.1) is None
+    made.heard(50.0, 8, 1.2)
+    assert made.choose(1.2) == Next(LIVE, Lane.BULK, 0, 2)

@@ -138,3 +138,12 @@ async def test_what_is_due_is_said_once_and_again_when_it_could_not_be_said() ->
             await asyncio.sleep(0)
     again.cancel()
     assert heard == [REF]
+
+
+def test_it_says_since_when_the_centre_listens() -> None:
+    now = [T0]
+    made = Acknowledger([{BULK: 7}], lambda ref: KEY, lambda: now[0], lambda: 20.0)
+    now[0] = Micros(T0 + 5)
+    assert said(made).since == T0
+    made.greet()
+    assert said(made).since == T0 + 5

@@ -31,14 +31,16 @@ def test_a_connect_of_version_5_says_how_much_it_takes() -> None:
 
 @pytest.mark.parametrize("v5", [False, True])
 @given(
-    messages=st.lists(st.tuples(st.text("abc/", min_size=1, max_size=20), st.binary(max_size=300), st.integers(0, 65_535))),
+    messages=st.lists(
+        st.tuples(st.text("abc/", min_size=1, max_size=20), st.binary(max_size=300), st.integers(0, 65_535), st.booleans())
+    ),
     cut=st.integers(1, 50),
 )
-def test_what_was_published_is_read_however_it_was_cut(v5: bool, messages: list[tuple[str, bytes, int]], cut: int) -> None:
-    stream = b"".join(packets.publish(topic, body, mid, retain=False, v5=v5) for topic, body, mid in messages)
+def test_what_was_published_is_read_however_it_was_cut(v5: bool, messages: list[tuple[str, bytes, int, bool]], cut: int) -> None:
+    stream = b"".join(packets.publish(topic, body, mid, retain=retained, v5=v5) for topic, body, mid, retained in messages)
     reader = Packets(v5=v5)
     found = [packet for at in range(0, len(stream), cut) for packet in reader.feed(stream[at : at + cut])]
-    assert found == [Publish(topic.encode(), body, mid) for topic, body, mid in messages]
+    assert found == [Publish(topic.encode(), body, mid, retained) for topic, body, mid, retained in messages]
 
 
 def test_properties_of_a_message_are_passed_over() -> None:

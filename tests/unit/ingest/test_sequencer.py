@@ -67,6 +67,13 @@ def test_a_gateway_that_rolled_back_behind_our_watermark_is_a_gap_and_nothing_is
     assert sequencer.push(arrival(9))[0] is Verdict.DUPLICATE
 
 
+def test_a_retained_hello_is_older_than_what_came_since_and_no_rollback() -> None:
+    sequencer = Sequencer({STREAM: 9})
+    assert sequencer.hello(REF, hello(6, 7), retained=True) == ([], [])
+    assert sequencer.hello(REF, hello(57, 60), retained=True) == ([], [])
+    assert sequencer.concede(arrival(57)) is not None  # what it holds no more is believed of it all the same
+
+
 def test_streams_do_not_wait_for_each_other() -> None:
     sequencer = Sequencer({})
     other = Stream(*REF, EPOCH, Lane.URGENT)
