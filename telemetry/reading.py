@@ -52,7 +52,7 @@ def faults_of(reading: Reading) -> list[str]:
     types = _TYPES[reading.kind]
     for name, value in reading.values.items():
         said = type(value)
-        if said is types.get(name) and (said is bool or (said is float and isfinite(value))):
+        if said is types.get(name) and (said is bool or (isinstance(value, float) and isfinite(value))):
             continue
         if fault := fault_of(reading.kind, name, value):
             found.append(fault)
