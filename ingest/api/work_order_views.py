@@ -1,5 +1,8 @@
 """Work orders as JSON."""
 
+import json
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 from ingest.alerts import Colour
@@ -17,6 +20,7 @@ from ingest.cases import (
     Stage,
     Step,
     Terms,
+    case_then,
     court,
     deadline,
     used,
@@ -203,11 +207,17 @@ class WorkOrdersPage(BaseModel):
 
 
 class LineView(BaseModel):
-    """One thing that was done. `event_at` is when it happened, `known_at` when it was entered; the machine has no `role`.
-    `digest` covers the line and the digest `before` it."""
+    """One thing that was done, and what it led to. `event_at` is when it happened, `known_at` when it was entered.
+
+    The machine has no `role`. `details` is what was said with the action; of `overdue`, a clock that nobody stopped, `rung` 1 is
+    a reminder and 2 to 4 bring the grades of supervision. `digest` covers the line and the digest `before` it.
+    """
 
     version: int
     action: str
+    stage: Stage
+    supervision: int
+    details: dict[str, Any]
     event_at: Said
     known_at: Said
     token: str
@@ -221,6 +231,20 @@ class LineView(BaseModel):
 
 class JournalView(BaseModel):
     items: list[LineView]
+
+
+class ChangeView(LineView):
+    """A line of the journal, with its place among those of all work orders."""
+
+    seq: int
+    work_order: str
+
+
+class ChangesView(BaseModel):
+    """In the order in which it was written; `next` is the `after` of what comes then."""
+
+    items: list[ChangeView]
+    next: int
 
 
 _SAME = (
@@ -254,12 +278,20 @@ def view(case: Case, now: int, terms: Terms) -> WorkOrderView:
 
 def line_view(line: Line) -> LineView:
     same = ("version", "action", "token", "role", "unit", "reason", "before", "digest")
+    after = case_then(line)
     return LineView(
         **{name: getattr(line, name) for name in same},
+        stage=after.stage,
+        supervision=after.supervision,
+        details=json.loads(line.details),
         by=line.person,
         event_at=said(line.event_at) or "",
         known_at=said(line.known_at) or "",
     )
+
+
+def change_view(line: Line) -> ChangeView:
+    return ChangeView(**line_view(line).model_dump(), seq=line.seq, work_order=line.case)
 
 
 def _part(part: Part, now: int, hours: Hours) -> PartView:

@@ -17,7 +17,7 @@ from ingest.api.parts import Parts, Wired
 from ingest.api.preconditions import REUSED, Key, Version, etag, stale
 from ingest.api.problems import RESPONSES, Refused
 from ingest.api.work_order_moves import MOVE, Moved, malformed
-from ingest.api.work_order_views import JournalView, WorkOrdersPage, WorkOrderView, line_view, view
+from ingest.api.work_order_views import ChangesView, JournalView, WorkOrdersPage, WorkOrderView, change_view, line_view, view
 from ingest.cases import (
     Answer,
     Case,
@@ -63,6 +63,11 @@ class WorkOrdersAsked(Asked):
 class WorkOrdersPageAsked(WorkOrdersAsked):
     cursor: Annotated[str | None, Field(min_length=1, description="The `next` of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class ChangesAsked(Asked):
+    after: Annotated[int, Field(ge=0, lt=2**63, description="The `next` of the answer before; 0 for all.")] = 0
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
 
 
 class ExportAsked(WorkOrdersAsked):
@@ -149,6 +154,13 @@ async def exported(parts: Wired, grant: Viewer, asked: Annotated[ExportAsked, Qu
     written, kind = (export.csv_of, "text/csv; charset=utf-8") if asked.format == "csv" else (export.json_of, "application/json")
     name = {"Content-Disposition": f'attachment; filename="work-orders.{asked.format}"'}
     return StreamingResponse(written(pages, parts.clock(), parts.work_orders.terms), media_type=kind, headers=name)
+
+
+@router.get("/api/v1/work-orders/changes")
+async def changes(parts: Wired, grant: Viewer, asked: Annotated[ChangesAsked, Query()]) -> ChangesView:
+    """Everything that was done with any work order, by people, clocks and sensors, in order: ask again with `after`."""
+    lines = await parts.work_orders.changes(grant.scope, asked.after, asked.limit)
+    return ChangesView(items=[change_view(line) for line in lines], next=lines[-1].seq if lines else asked.after)
 
 
 @router.get("/api/v1/work-orders/check")

@@ -13,6 +13,7 @@ from ingest.cases.move import Move
 from ingest.cases.opening import Practice, catalogue_of, from_report
 from ingest.cases.refusal import MoveRefused, Why
 from ingest.cases.spec import WorkOrdersSpec, terms_of, work_order_problems
+from ingest.cases.tables import case_then
 from ingest.cases.terms import Terms
 from ingest.cases.work_orders import Answer, CaseFilter, Changed, Checked, KeyReused, NotThere, Once, WorkOrders
 
@@ -43,6 +44,7 @@ __all__ = [
     "Why",
     "WorkOrders",
     "WorkOrdersSpec",
+    "case_then",
     "catalogue_of",
     "court",
     "deadline",

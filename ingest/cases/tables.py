@@ -99,6 +99,11 @@ def case_of(body: bytes) -> Case:
     return _case.decode(body)
 
 
+def case_then(line: Line) -> Case:
+    """The case as it was after a line of the journal."""
+    return case_of(line.body)
+
+
 def line_of(row: sa.RowMapping) -> Line:
     return Line(**{name: row[name] for name in Line._fields})
 

@@ -122,6 +122,13 @@ class WorkOrders:
             return None
         return await self._database.read(lambda connection: docket.lines(connection, id))
 
+    async def changes(self, scope: Scope, after_seq: int, limit: int) -> list[Line]:
+        """The journal's lines after ``after_seq``, of all work orders of the scope, in the order in which they were written."""
+        pair = sa.join(work_order_journal, work_order, work_order_journal.c.case == work_order.c.id)
+        wanted = sa.select(work_order_journal).select_from(pair).where(_within(scope), work_order_journal.c.seq > after_seq)
+        wanted = wanted.order_by(work_order_journal.c.seq).limit(limit)
+        return await self._database.read(lambda connection: [line_of(row) for row in connection.execute(wanted).mappings()])
+
     async def open(self, case: Case, by: Person, event_at: int, now: int, once: Once | None = None) -> Answer:
         """A new work order that no alert has raised. Raises ``KeyReused``."""
 

@@ -64,6 +64,7 @@ async def test_the_api_describes_itself_with_examples(centre: Centre) -> None:
         "/api/v1/notifications/targets",
         "/api/v1/notifications/targets/{name}/on",
         "/api/v1/work-orders",
+        "/api/v1/work-orders/changes",
         "/api/v1/work-orders/check",
         "/api/v1/work-orders/export",
         "/api/v1/work-orders/{id}",

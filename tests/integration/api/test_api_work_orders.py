@@ -281,6 +281,22 @@ async def test_pages_and_filters(centre: Centre) -> None:
         assert_problem(await centre.get(PATH, **bad), 400)
 
 
+async def test_the_feed_of_changes_goes_on_where_it_ended_and_tells_reminders(centre: Centre) -> None:
+    order = await opened(centre)
+    await centre.raise_alert(community=ELSEWHERE)
+    first = (await centre.get(f"{PATH}/changes", limit=1)).json()
+    assert [(line["work_order"], line["action"]) for line in first["items"]] == [(order["id"], "report")]
+    await centre.parts.work_orders.follow(NOW + 8 * 3600 * 1_000_000)
+    second = (await centre.get(f"{PATH}/changes", after=first["next"])).json()
+    assert [(line["action"], line["details"].get("rung"), line["supervision"]) for line in second["items"]] == [
+        ("overdue", 1, 0),
+        ("overdue", 2, 1),
+    ]
+    assert (await centre.get(f"{PATH}/changes", after=second["next"])).json() == {"items": [], "next": second["next"]}
+    assert (await centre.get(f"{PATH}/changes", "wuhan")).json()["items"] == []
+    assert_problem(await centre.get(f"{PATH}/changes", after=-1), 400)
+
+
 async def test_the_export_has_the_names_of_the_city_and_no_formula(centre: Centre) -> None:
     asked = {
         "community": HERE,
