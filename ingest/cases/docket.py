@@ -108,17 +108,24 @@ def as_it_was(connection: sa.Connection, id: str, version: int) -> Case:
     return case_of(connection.execute(sa.select(work_order_journal.c.body).where(*mine)).scalar_one())
 
 
-def changed_alerts(connection: sa.Connection, after: int, limit: int) -> Sequence[sa.RowMapping]:
-    wanted = sa.select(alerts).where(alerts.c.seq > after).order_by(alerts.c.seq).limit(limit)
-    return connection.execute(wanted).mappings().all()
+def changed_alerts(connection: sa.Connection, after: int, until: int, limit: int) -> Sequence[sa.RowMapping]:
+    """Alerts changed after one ``seq`` up to another that belong to a work order, or to a rule and subject with an open one."""
+    linked = sa.exists().where(work_order_alert.c.alert == alerts.c.id)
+    same = [work_order.c[name] == alerts.c[name] for name in ("rule", "community", "subject", "discriminator")]
+    joining = sa.exists().where(*same, work_order.c.ended.is_(False))
+    wanted = sa.select(alerts).where(alerts.c.seq > after, alerts.c.seq <= until, linked | joining)
+    return connection.execute(wanted.order_by(alerts.c.seq).limit(limit)).mappings().all()
 
 
 def waiting_alerts(connection: sa.Connection, rules: Sequence[str], before: int, limit: int) -> Sequence[sa.RowMapping]:
-    """Alerts of these rules that were opened before an instant, still hold and are nobody's case."""
+    """Alerts of these rules that still hold and are nobody's case; yellow ones when acknowledged, or opened before an instant."""
+    if not rules:
+        return ()
     unlinked = ~sa.exists().where(work_order_alert.c.alert == alerts.c.id)
+    ripe = (alerts.c.colour != Colour.YELLOW.value) | alerts.c.acked_at.is_not(None) | (alerts.c.opened_at <= before)
     holding = alerts.c.state == AlertState.OPEN.value, alerts.c.over_at.is_(None)  # the state is what an index knows
-    mine = *holding, alerts.c.rule.in_(rules), alerts.c.opened_at <= before, unlinked
-    return connection.execute(sa.select(alerts).where(*mine).order_by(alerts.c.opened_at).limit(limit)).mappings().all()
+    wanted = sa.select(alerts).where(*holding, alerts.c.rule.in_(rules), ripe, unlinked)
+    return connection.execute(wanted.order_by(alerts.c.opened_at).limit(limit)).mappings().all()
 
 
 def due(connection: sa.Connection, now: int, limit: int) -> Iterator[Case]:

@@ -7,7 +7,7 @@
    ``PATIENCE`` old; blue at once, as a report.
 """
 
-from ingest.alerts import Alert, Colour
+from ingest.alerts import Colour
 from ingest.cases import move as moves
 from ingest.cases.case import Case, Stage
 from ingest.cases.move import MachineMove, Move
@@ -16,19 +16,12 @@ from ingest.cases.terms import MINUTE, Terms
 from ingest.cases.turn import Facts
 
 PATIENCE = 10 * MINUTE
+"""How long a yellow alert waits for a person before it is filed."""
 
 RAISED_AGAIN = "传感器再次触发。The sensor has raised it again."
 STILL_HOLDS = "反馈后情况仍然存在。The sensor still shows it after the feedback."
 
 _SERIOUS = (Colour.BLUE, Colour.YELLOW, Colour.ORANGE, Colour.RED)
-
-
-def opens_at(alert: Alert) -> int:
-    """When an alert whose rule says ``case: auto`` becomes a case, if its condition still holds then."""
-    if alert.colour is not Colour.YELLOW:
-        return alert.opened_at
-    waited = alert.opened_at + PATIENCE
-    return waited if alert.acked_at is None else min(alert.acked_at, waited)
 
 
 def first_stage(colour: Colour) -> Stage:

@@ -199,44 +199,46 @@ class WorkOrders:
         return Checked(lines, head, await self._database.read(_first_stray))
 
     def _something(self, connection: sa.Connection, now: int) -> bool:
-        newest = connection.scalar(sa.select(sa.func.max(alerts.c.seq))) or 0
         return (
-            newest > _cursor(connection)
+            _newest_change(connection) != _cursor(connection)
             or connection.scalar(sa.select(sa.func.min(work_order.c.look_at)).where(work_order.c.look_at <= now)) is not None
             or bool(docket.waiting_alerts(connection, self._auto, now - following.PATIENCE, 1))
         )
 
     def _follow(self, connection: sa.Connection, now: int) -> int:
-        count = 0
-        rows = docket.changed_alerts(connection, _cursor(connection), CHANGES)
-        for row in rows:
-            count += self._heed(connection, row, now)
-        if rows:
-            _move_cursor(connection, rows[-1]["seq"])
+        newest = _newest_change(connection)
+        rows = docket.changed_alerts(connection, _cursor(connection), newest, CHANGES)
+        count = sum(self._heed(connection, row, now) for row in rows)
+        _move_cursor(connection, rows[-1]["seq"] if len(rows) == CHANGES else newest)
         for row in docket.waiting_alerts(connection, self._auto, now - following.PATIENCE, CHANGES):
-            count += self._heed(connection, row, now)
+            alert = alert_of(row)
+            count += self._join(connection, row, alert, now) or self._file(connection, row, alert, now)
         for case in docket.due(connection, now, CHANGES):
             count += self._settle(connection, case, now, now)
         connection.execute(work_order_once.delete().where(work_order_once.c.at < now - DAY_US))
         return count
 
     def _heed(self, connection: sa.Connection, row: sa.RowMapping, now: int) -> int:
-        """What a changed alert makes of the work orders."""
+        """What a changed alert makes of the work order that it belongs to, or now joins; how many changes that were."""
         alert = alert_of(row)
         case = docket.case_of_alert(connection, alert.id)
         holds = row["over_at"] is None
-        if holds and (case is None or case.stage is Stage.CANCELLED):
-            return self._first_seen(connection, row, alert, case, now)
-        return self._settle(connection, case, _event_at(alert, holds), now) if case is not None else 0
+        if not holds or (case is not None and case.stage is not Stage.CANCELLED):
+            return self._settle(connection, case, _event_at(alert, holds), now) if case is not None else 0
+        if joined := self._join(connection, row, alert, now):
+            return joined
+        withdrawn = case is not None and not case.touched
+        return self._file(connection, row, alert, now) if withdrawn and alert.rule in self._auto else 0
 
-    def _first_seen(self, connection: sa.Connection, row: sa.RowMapping, alert: Alert, case: Case | None, now: int) -> int:
-        joined = docket.open_case_of(connection, row)
-        if joined is not None:
-            after = docket.attached(connection, joined, alert, now, self.terms)
-            return 1 + self._settle(connection, after, alert.opened_at, now)
-        refused = case is not None and case.touched
-        if refused or alert.rule not in self._auto or following.opens_at(alert) > now:
+    def _join(self, connection: sa.Connection, row: sa.RowMapping, alert: Alert, now: int) -> int:
+        """Adds an alert that is in nobody's hands to the open case of its rule and subject, if there is one."""
+        case = docket.open_case_of(connection, row)
+        if case is None:
             return 0
+        after = docket.attached(connection, case, alert, now, self.terms)
+        return 1 + self._settle(connection, after, alert.opened_at, now)
+
+    def _file(self, connection: sa.Connection, row: sa.RowMapping, alert: Alert, now: int) -> int:
         self._take_in(connection, row, following.first_stage(alert.colour), MACHINE, now)
         return 1
 
@@ -288,6 +290,10 @@ def _remember(connection: sa.Connection, once: Once | None, case: Case, now: int
     if once is not None:
         row = {**once._asdict(), "work_order": case.id, "version": case.version, "at": now}
         connection.execute(work_order_once.insert().values(row))
+
+
+def _newest_change(connection: sa.Connection) -> int:
+    return connection.scalar(sa.select(sa.func.max(alerts.c.seq))) or 0
 
 
 def _cursor(connection: sa.Connection) -> int:

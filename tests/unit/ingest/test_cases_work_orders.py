@@ -169,6 +169,24 @@ async def test_a_new_alert_of_the_same_subject_joins_the_open_case(desk: Desk) -
     assert (await desk.case()).alerts == (first.id, second.id)
 
 
+async def test_a_centre_that_begins_to_make_work_orders_files_what_holds_now_and_nothing_of_the_past(desk: Desk) -> None:
+    await desk.raise_alert(Colour.ORANGE, NOON - 48 * HOUR)
+    await desk.clear(Colour.ORANGE, NOON - 47 * HOUR)
+    still = await desk.raise_alert(Colour.RED, NOON - 24 * HOUR)
+    assert await desk.orders.follow(NOON) == 1
+    assert (await desk.case()).alerts == (still.id,)
+
+
+async def test_what_could_not_be_written_is_followed_later(desk: Desk) -> None:
+    await desk.raise_alert()
+    await desk.orders.follow(NOON)
+    await desk.act(*TO_CHECK)
+    await desk.raise_again(at=NOON + MINUTE)
+    again = WorkOrders(desk.database, ROUND, AUTO)
+    assert await again.follow(NOON + MINUTE) == 1
+    assert (await desk.case()).stage is Stage.REWORK
+
+
 async def test_closing_is_refused_while_the_sensor_shows_it_and_taken_when_it_does_not(desk: Desk) -> None:
     await desk.raise_alert()
     await desk.orders.follow(NOON)
