@@ -60,6 +60,8 @@ class Courier:
         while True:
             self.woken.clear()
             pause_us = await self._surely(self.round)
+            if (task := asyncio.current_task()) and task.cancelling():  # before Python 3.12 wait_for, so a sender, can lose it
+                raise asyncio.CancelledError
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_us / SECOND_US):
                     await self.woken.wait()

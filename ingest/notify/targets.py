@@ -81,7 +81,8 @@ Target = Webhook | DingTalk | Feishu | WeCom | Mail | Mqtt
 Bot = DingTalk | Feishu | WeCom
 """What speaks to a group, which personal data never reach."""
 
-Change = Literal["opened", "raised again", "cleared", "acknowledged"]
+Change = Literal["opened", "raised again", "graded", "cleared", "acknowledged"]
+"""``graded``: the colour rose or fell."""
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

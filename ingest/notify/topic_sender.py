@@ -1,6 +1,7 @@
 """CloudEvents on an MQTT topic, for platforms that prefer it: QoS 1, sent when the broker has confirmed it."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ class TopicSender:
         return SENT
 
     def _client(self) -> aiomqtt.Client:
+        logging.getLogger("mqtt").setLevel(logging.CRITICAL)  # it would say each try
         broker = self._target.broker
         return aiomqtt.Client(
             **connection(broker, lambda name: str(self._path(name)), self._password),

@@ -11,7 +11,7 @@ from ingest.notify.privacy import masked, number
 from telemetry.presence import Words
 
 COLOURS = {Colour.RED: "红色告警", Colour.ORANGE: "橙色告警", Colour.YELLOW: "黄色告警", Colour.BLUE: "蓝色告警"}
-CHANGES = {"opened": "发生", "raised again": "再次发生", "cleared": "已恢复", "acknowledged": "已确认"}
+CHANGES = {"opened": "发生", "raised again": "再次发生", "graded": "级别变化", "cleared": "已恢复", "acknowledged": "已确认"}
 
 _CHINA = timezone(timedelta(hours=8))
 _START = datetime(1970, 1, 1, tzinfo=UTC)
