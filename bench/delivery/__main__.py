@@ -138,7 +138,9 @@ def main(wanted: list[str]) -> int:
     rows: list[Row] = []
     for name in wanted or WORKS:
         with tempfile.TemporaryDirectory() as folder:
-            rows += WORKS[name](Path(folder))
+            for row in WORKS[name](Path(folder)):
+                rows.append(row)
+                print(f"{row.name}: {row.value:,.1f} {row.unit}", file=sys.stderr, flush=True)
     results = Path(__file__).with_name("results.json") if not wanted else Path(tempfile.gettempdir()) / "delivery.json"
     return publish(rows, results, {"duckdb": duckdb.__version__})
 
