@@ -32,7 +32,7 @@ from ingest.history import History
 from ingest.letter_watch import LetterWatch
 from ingest.letterbox import Letterbox
 from ingest.metrics import Stats
-from ingest.notify import Notifications, Notifier, NotifyWatch, kind_problems
+from ingest.notify import Notifications, Notifier, NotifyWatch, kind_problems, look_up, resolved_problems
 from ingest.points import Points
 from ingest.registry import Registry
 from ingest.replay import Replays
@@ -83,6 +83,12 @@ def _check_rules(config: CentreConfig, site_keys: Mapping[str, bytes]) -> None:
     rules = load_rules([config.path(name) for name in config.centre.rules], site_keys)
     kinds = {watcher.rule.kind for watcher in rules.watchers.values()}
     if problems := list(kind_problems(config.centre.notify, kinds, str(config.file))):
+        raise ConfigInvalid(problems)
+
+
+def check_names(config: CentreConfig) -> None:
+    """Where the names of receivers lead now: for a person who asks, and no reason not to start. Raises ``ConfigInvalid``."""
+    if problems := list(resolved_problems(config.centre.notify, config.path, str(config.file), look_up)):
         raise ConfigInvalid(problems)
 
 

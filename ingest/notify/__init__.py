@@ -7,7 +7,8 @@
 from ingest.notify.notifications import Notification, NotificationFilter, Notifications, TargetSeen
 from ingest.notify.notifier import Notifier
 from ingest.notify.outbox import State
-from ingest.notify.targets import Notify, kind_problems, notify_problems
+from ingest.notify.post import look_up
+from ingest.notify.targets import Notify, kind_problems, notify_problems, resolved_problems
 from ingest.notify.watch import NotifyWatch
 
 __all__ = [
@@ -20,5 +21,7 @@ __all__ = [
     "State",
     "TargetSeen",
     "kind_problems",
+    "look_up",
     "notify_problems",
+    "resolved_problems",
 ]

@@ -113,5 +113,9 @@ async def _beginning(answer: httpx.Response) -> bytes:
 
 async def system_resolve(host: str, port: int) -> Sequence[str]:
     """What the system's resolver says. Raises ``OSError``."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for *_, sockaddr in found]
+    return await asyncio.to_thread(look_up, host, port)
+
+
+def look_up(host: str, port: int) -> Sequence[str]:
+    """The same, and the caller waits. Raises ``OSError``."""
+    return [str(sockaddr[0]) for *_, sockaddr in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]

@@ -4,20 +4,22 @@ What is secret (a bot's URL, a signing secret, a password) stands in files of mo
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator
+import ssl
+from collections.abc import Callable, Collection, Iterator, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
+from device_profiles import read_text
 from ingest.alerts import Colour, Family
 from ingest.notify import address, signature
 from ingest.notify.address import OnSite
 from ingest.notify.hours import Hours, hours_problems
 from ingest.notify.privacy import is_personal
 from ingest.secret_file import read_secret
-from telemetry.broker import Broker, broker_problems, is_loopback, secret_files
+from telemetry.broker import Broker, broker_problems, is_loopback, public_files, secret_files
 from telemetry.document import nearest
 from telemetry.errors import ConfigInvalid, Problem
 from telemetry.identity import PREFIX_LENGTHS
@@ -128,6 +130,25 @@ def kind_problems(notify: Notify, kinds: Collection[str], file: str) -> Iterator
                 yield Problem(file, f"notify.routes[{number}].{key}", f"no rule raises {kind!r}", nearest(kind, kinds))
 
 
+def resolved_problems(
+    notify: Notify, path: Callable[[str], Path], file: str, resolve: Callable[[str, int], Sequence[str]]
+) -> Iterator[Problem]:
+    """Names that lead where nothing may be sent, of a configuration without other problems.
+
+    Those that cannot be found pass: every message looks again.
+    """
+    for name, target in notify.targets.items():
+        if isinstance(target, Mail | Mqtt):
+            continue
+        url = url_of(target, path)
+        try:
+            address.checked(url, resolve(url.host, url.port), notify.on_site)
+        except address.Refused as error:
+            yield Problem(file, f"notify.targets.{name}", str(error))
+        except OSError:
+            continue
+
+
 def url_of(target: Webhook | Bot, path: Callable[[str], Path]) -> address.Url:
     """Raises ``ConfigInvalid`` when its file cannot be read and ``address.Refused`` when it is no URL to send to."""
     written = target.url if isinstance(target, Webhook) else read_secret(path(target.url_file), "the bot's URL").strip()
@@ -158,6 +179,8 @@ def _target_problems(target: Target, notify: Notify, path: Callable[[str], Path]
             yield from broker_problems(target.broker, file, f"{where}.broker")
             for name in secret_files(target.broker):
                 yield from _secret_problems(path(name), "the broker's secret")
+            for name in public_files(target.broker):
+                yield from _text_problems(path(name))
             if not is_root(target.topic):
                 yield Problem(file, f"{where}.topic", f"{target.topic!r} cannot stand before a topic", "for example linli/alerts")
 
@@ -193,6 +216,13 @@ def _webhook_secret_problems(path: Path) -> Iterator[Problem]:
         yield Problem(str(path), "", str(error), "write one a line: whsec_ and 24 to 64 bytes in base64")
 
 
+def _text_problems(path: Path) -> Iterator[Problem]:
+    try:
+        read_text(path)
+    except ConfigInvalid as error:
+        yield from error.problems
+
+
 _MAILBOX = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
 
 
@@ -208,6 +238,10 @@ def _mail_problems(target: Mail, path: Callable[[str], Path], file: str, where: 
         yield Problem(file, where, "user and password_file go together", "give both or neither")
     elif target.password_file:
         yield from _secret_problems(path(target.password_file), "the password for mail")
+    try:
+        ssl.create_default_context(cafile=str(path(target.ca_file)) if target.ca_file else None)
+    except OSError as error:
+        yield Problem(file, f"{where}.ca_file", f"cannot be used: {error.strerror or error}", "name a PEM file of authorities")
 
 
 def _route_problems(route: Route, notify: Notify, file: str, where: str) -> Iterator[Problem]:

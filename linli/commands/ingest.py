@@ -44,10 +44,13 @@ def run(config: Path) -> None:
 @ingest.command()
 @click.option("--config", type=_FILE, required=True, help="centre.yaml. 中心端配置文件。")
 def check(config: Path) -> None:
-    """Read everything that the centre reads at its start; start nothing. 检查配置、规则、网关与令牌文件,不启动任何程序。"""
+    """Read everything that the centre reads at its start, and look up the names of receivers; start nothing.
+
+    检查配置、规则、网关与令牌文件,并解析通知接收方的域名;不启动任何程序。
+    """
     from ingest import service
 
-    service.check(config)
+    service.check_names(service.check(config))
     click.echo(f"{config}: good. 配置正确。")
 
 

@@ -3,9 +3,12 @@
 import asyncio
 import email
 import email.policy
+import shlex
 import ssl
+import subprocess
 import time
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -258,3 +261,36 @@ async def test_a_mail_server_that_refuses_or_is_away_is_a_failure_and_one_recipi
         box.greeting = b"554 no service\r\n"
         assert await mail(box.port).send([notice()]) == Verdict(Fate.FAILED, "the mail server answered 554")
     assert (await mail(1).send([notice()])).fate is Fate.FAILED
+
+
+def certificate(folder: Path, name: str) -> ssl.SSLContext:
+    """A server's context with a certificate of its own for ``name``, which stands in ``folder``."""
+    words = shlex.split("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout key.pem -out cert.pem")
+    words += ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=60)
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return secure
+
+
+@pytest.mark.parametrize(
+    ("name", "fate"), [("platform.test", Fate.SENT), ("other.test", Fate.FAILED), ("127.0.0.1", Fate.FAILED)]
+)
+async def test_over_tls_the_receiver_is_known_by_its_name_though_an_address_is_reached(
+    tmp_path: Path, name: str, fate: Fate
+) -> None:
+    async with receiver(certificate(tmp_path, name)) as other:
+        trusting = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+        through = Poster((OnSite("127.0.0.1/32", (other.port,)),), Names(["127.0.0.1"]), trusting)
+        url = parse(f"https://platform.test:{other.port}/")
+        sender = WebhookSender(through, url, lambda: [SECRET], "/linli", lambda: NOW, full=False)
+        assert (await sender.send([notice()])).fate is fate
+        assert len(other.asked) == (fate is Fate.SENT)
+
+
+async def test_a_receiver_whose_authority_nobody_knows_gets_nothing(tmp_path: Path) -> None:
+    async with receiver(certificate(tmp_path, "platform.test")) as other:
+        url = parse(f"https://platform.test:{other.port}/")
+        sender = WebhookSender(poster(other.port), url, lambda: [SECRET], "/linli", lambda: NOW, full=False)
+        assert (await sender.send([notice()])).fate is Fate.FAILED
+        assert not other.asked

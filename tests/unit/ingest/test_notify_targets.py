@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.notify import Notify, kind_problems, notify_problems
+from ingest.notify import Notify, kind_problems, notify_problems, resolved_problems
 from tests.notices import notify_of, secret
 
 ROOT = Path(__file__).parents[3]
@@ -111,3 +111,29 @@ def test_kinds_that_no_rule_raises_are_said_with_the_nearest_one() -> None:
         ("notify.routes[1].not_kinds", "no rule raises 'x'"),
     ]
     assert found[0].cure == "did you mean 'door_forced'?"
+
+
+def test_a_name_that_leads_inside_is_said_when_somebody_checks_and_one_that_cannot_be_found_is_not(tmp_path: Path) -> None:
+    addresses = {"inside.example.org": ["203.107.32.1", "10.0.0.1"], "outside.example.org": ["203.107.32.1"]}
+
+    def resolve(host: str, port: int) -> list[str]:
+        if host not in addresses:
+            raise OSError("no such name")
+        return addresses[host]
+
+    hooks = [
+        f'{name}: {{type: webhook, url: "https://{name}.example.org/", secrets_file: s}}' for name in ("inside", "outside", "x")
+    ]
+    notify = notify_of(f"targets: {{{', '.join(hooks)}}}")
+    (problem,) = resolved_problems(notify, tmp_path.joinpath, "centre.yaml", resolve)
+    assert problem.path == "notify.targets.inside"
+    assert "10.0.0.1" in problem.reason
+
+
+def test_authorities_that_are_none_are_said(tmp_path: Path) -> None:
+    (tmp_path / "none.pem").write_text("none")
+    mail = "{type: mail, host: m.example.org, from: a@example.org, to: [b@example.org], ca_file: none.pem}"
+    topic = '{type: mqtt, broker: {url: "mqtts://m.example.org", ca_file: gone.pem}, topic: a}'
+    found = problems(notify_of(f"{{targets: {{mail: {mail}, topic: {topic}}}, routes: [{{to: [mail, topic]}}]}}"), tmp_path)
+    assert found[0].startswith("centre.yaml: notify.targets.mail.ca_file: cannot be used")
+    assert found[1:] == ["gone.pem: : cannot be read: No such file or directory"]
