@@ -5,35 +5,28 @@
 3. What was asked under an idempotency key is done once; asked again within 24 hours it has the same answer.
 4. An alert has one intake: while its case is open no other is made of it, and a new alert of the same rule at the same subject
    joins it.
-5. ``follow`` loses no change of an alert: how far it came commits with what came of it.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-import structlog
 
-from ingest.alerts import Alert, Colour, Cursor
+from ingest.alerts import Colour, Cursor
 from ingest.alerts.tables import alert as alerts
-from ingest.alerts.tables import alert_of
-from ingest.cases import docket, following, opening
-from ingest.cases.case import MACHINE, Case, Person, Stage
+from ingest.cases import docket, opening
+from ingest.cases.case import Case, Person, Stage
+from ingest.cases.follower import Follower
 from ingest.cases.journal import START, Broken, Line, first_break
-from ingest.cases.move import MachineMove, Move
-from ingest.cases.refusal import MoveRefused
-from ingest.cases.tables import case_of, line_of, work_order, work_order_cursor, work_order_journal, work_order_once
+from ingest.cases.move import Move
+from ingest.cases.tables import case_of, line_of, work_order, work_order_journal, work_order_once
 from ingest.cases.terms import Terms
 from ingest.database import Database
 from telemetry.errors import LinliError
 from telemetry.identity import Scope
 
-log = structlog.get_logger()
-
 DAY_US = 24 * 3600 * 1_000_000
-CHANGES = 500
 CHECKED = 1_000
-MAX_MOVES = 10
 
 
 class NotThere(LinliError):
@@ -97,9 +90,8 @@ class WorkOrders:
         self, database: Database, terms: Terms, auto: Collection[str] = (), catalogue: opening.Catalogue = opening.unsaid
     ) -> None:
         self._database = database
+        self._follower = Follower(terms, auto, catalogue)
         self.terms = terms
-        self._catalogue = catalogue
-        self._auto = sorted(auto)
 
     async def page(self, scope: Scope, filter: CaseFilter, after: Cursor | None, limit: int) -> tuple[list[Case], Cursor | None]:
         """Newest first, at most ``limit``; the cursor of the next page, ``None`` after the last."""
@@ -155,9 +147,9 @@ class WorkOrders:
             known = docket.case_of_alert(connection, alert)
             if known is not None and not known.ended:
                 return Answer(known)
-            found = self._take_in(connection, row, Stage.REPORTED, by, now, reason)
-            _remember(connection, once, found.case, now)
-            return found
+            made = self._follower.take_in(connection, row, Stage.REPORTED, by, now, reason)
+            _remember(connection, once, made, now)
+            return Answer(made, True)
 
         return await self._database.write(change)
 
@@ -182,9 +174,14 @@ class WorkOrders:
 
     async def follow(self, now: int) -> int:
         """Brings the work orders up to what alerts and time have made of them; how many changes that were. Call it often."""
-        if not await self._database.read(lambda connection: self._something(connection, now)):
+        if not await self._database.read(lambda connection: self._follower.anything(connection, now)):
             return 0
-        return await self._database.write(lambda connection: self._follow(connection, now))
+
+        def change(connection: sa.Connection) -> int:
+            connection.execute(work_order_once.delete().where(work_order_once.c.at < now - DAY_US))
+            return self._follower.follow(connection, now)
+
+        return await self._database.write(change)
 
     async def check(self) -> Checked:
         """Whether the journal is what was written, and says the same of every work order as its row."""
@@ -197,80 +194,6 @@ class WorkOrders:
                 break
             lines, head, after = lines + len(run), run[-1].digest, run[-1].seq
         return Checked(lines, head, await self._database.read(_first_stray))
-
-    def _something(self, connection: sa.Connection, now: int) -> bool:
-        return (
-            _newest_change(connection) != _cursor(connection)
-            or connection.scalar(sa.select(sa.func.min(work_order.c.look_at)).where(work_order.c.look_at <= now)) is not None
-            or bool(docket.waiting_alerts(connection, self._auto, now - following.PATIENCE, 1))
-        )
-
-    def _follow(self, connection: sa.Connection, now: int) -> int:
-        newest = _newest_change(connection)
-        rows = docket.changed_alerts(connection, _cursor(connection), newest, CHANGES)
-        count = sum(self._heed(connection, row, now) for row in rows)
-        _move_cursor(connection, rows[-1]["seq"] if len(rows) == CHANGES else newest)
-        for row in docket.waiting_alerts(connection, self._auto, now - following.PATIENCE, CHANGES):
-            alert = alert_of(row)
-            count += self._join(connection, row, alert, now) or self._file(connection, row, alert, now)
-        for case in docket.due(connection, now, CHANGES):
-            count += self._settle(connection, case, now, now)
-        connection.execute(work_order_once.delete().where(work_order_once.c.at < now - DAY_US))
-        return count
-
-    def _heed(self, connection: sa.Connection, row: sa.RowMapping, now: int) -> int:
-        """What a changed alert makes of the work order that it belongs to, or now joins; how many changes that were."""
-        alert = alert_of(row)
-        case = docket.case_of_alert(connection, alert.id)
-        holds = row["over_at"] is None
-        if not holds or (case is not None and case.stage is not Stage.CANCELLED):
-            return self._settle(connection, case, _event_at(alert, holds), now) if case is not None else 0
-        if joined := self._join(connection, row, alert, now):
-            return joined
-        withdrawn = case is not None and not case.touched
-        return self._file(connection, row, alert, now) if withdrawn and alert.rule in self._auto else 0
-
-    def _join(self, connection: sa.Connection, row: sa.RowMapping, alert: Alert, now: int) -> int:
-        """Adds an alert that is in nobody's hands to the open case of its rule and subject, if there is one."""
-        case = docket.open_case_of(connection, row)
-        if case is None:
-            return 0
-        after = docket.attached(connection, case, alert, now, self.terms)
-        return 1 + self._settle(connection, after, alert.opened_at, now)
-
-    def _file(self, connection: sa.Connection, row: sa.RowMapping, alert: Alert, now: int) -> int:
-        self._take_in(connection, row, following.first_stage(alert.colour), MACHINE, now)
-        return 1
-
-    def _take_in(
-        self, connection: sa.Connection, row: sa.RowMapping, stage: Stage, by: Person, now: int, reason: str = ""
-    ) -> Answer:
-        alert = alert_of(row)
-        fresh = opening.from_alert(
-            alert, row["subject"], row["discriminator"], self._catalogue(alert.kind), stage, now, self.terms
-        )
-        return Answer(docket.opened(connection, fresh, by, alert.opened_at, now, self.terms, reason), True)
-
-    def _settle(self, connection: sa.Connection, case: Case, event_at: int, now: int) -> int:
-        """Moves a case on by itself until nothing more is to be done now."""
-        for count in range(MAX_MOVES):
-            facts, colour = docket.linked(connection, case)
-            found: Move | MachineMove | None = following.sensed(case, facts, colour, now, self.terms)
-            found = found or following.timed(case, now, self.terms)
-            if found is None:
-                docket.look_again(connection, case, following.look_at(case, now, self.terms))
-                return count
-            try:
-                case = docket.moved(connection, case, found, MACHINE, event_at, now, self.terms)
-            except MoveRefused as error:
-                log.error("work order could not follow", work_order=case.id, why=error.why.value)
-                docket.look_again(connection, case, None)
-                return count
-        return MAX_MOVES
-
-
-def _event_at(alert: Alert, holds: bool) -> int:
-    return alert.opened_at if holds or alert.cleared_at is None else alert.cleared_at
 
 
 def _answered(connection: sa.Connection, once: Once | None) -> Case | None:
@@ -290,19 +213,6 @@ def _remember(connection: sa.Connection, once: Once | None, case: Case, now: int
     if once is not None:
         row = {**once._asdict(), "work_order": case.id, "version": case.version, "at": now}
         connection.execute(work_order_once.insert().values(row))
-
-
-def _newest_change(connection: sa.Connection) -> int:
-    return connection.scalar(sa.select(sa.func.max(alerts.c.seq))) or 0
-
-
-def _cursor(connection: sa.Connection) -> int:
-    return connection.scalar(sa.select(work_order_cursor.c.alert_seq)) or 0
-
-
-def _move_cursor(connection: sa.Connection, seq: int) -> None:
-    if connection.execute(work_order_cursor.update().values(alert_seq=seq)).rowcount == 0:
-        connection.execute(work_order_cursor.insert().values(id=1, alert_seq=seq))
 
 
 def _run_after(seq: int) -> Callable[[sa.Connection], list[Line]]:
