@@ -11,7 +11,7 @@ Pure: names are resolved by the caller, once, and the connection goes to an addr
 import re
 import socket
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
@@ -24,7 +24,6 @@ Address = IPv4Address | IPv6Address
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _PLAIN = re.compile(r"[!-~]+")
-_NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class OnSite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,8 +113,6 @@ def _unusual(url: Url) -> str:
 
 def _is_public(address: Address) -> bool:
     if isinstance(address, IPv6Address):
-        if address in _NAT64 or address.teredo is not None:
-            return False
         inner = address.ipv4_mapped or address.sixtofour
         if inner is not None:
             return _is_public(inner)

@@ -37,7 +37,7 @@ def is_open(hours: Hours, at: int) -> bool:
         inside = since <= now < until
     else:
         inside = now >= since or now < until
-        if now < min(since, until):
+        if now < until:
             day = (day - 1) % 7
     return inside and (not hours.days or _DAYS[day] in hours.days)
 

@@ -223,6 +223,12 @@ async def test_a_storm_becomes_one_message_and_red_still_gets_through(robot: Que
     assert len(robot.other.asked) <= 23
 
 
+async def test_a_red_one_has_a_message_of_its_own_in_a_storm_of_others(robot: Queue) -> None:
+    await robot.put(*(numbered(seq) for seq in range(1, 61)), numbered(61, Colour.RED))
+    await robot.until_idle()
+    assert [text.splitlines()[0][:5] for text in robot.texts()] == ["【红色告警", "60 条告"]
+
+
 async def test_a_robot_that_says_too_fast_is_left_alone_for_ten_minutes(robot: Queue) -> None:
     robot.other.say = lambda asked: answer(200, {"errcode": 130101, "errmsg": "send too fast"})
     await robot.put(numbered(1, Colour.RED))
