@@ -77,12 +77,16 @@ class Level:
 
 @dataclass(frozen=True)
 class Met:
-    """A condition that is met or not; ``limit`` is the time it may last, ``show`` the metric to show, if any."""
+    """A condition that is met or not; ``limit`` is the time it may last, ``show`` the metric to show, if any.
+
+    With ``gap_us`` it is not taken to last through a longer silence, until it has raised: an alert is not over by silence.
+    """
 
     condition: Condition
     limit: Value | None = None
     show: str | None = None
     samples: Samples = EACH
+    gap_us: int | None = None
 
     initial = Verdict()
     many = False
@@ -96,10 +100,13 @@ class Met:
         return memory if met is None else agreed(memory, self.samples, met, self._value(sample.values), sample.at)
 
     def holds(self, memory: Verdict, at: int, raised: bool) -> bool | None:
+        if memory.holds and not raised and self.gap_us is not None and at - memory.at > self.gap_us:
+            return False
         return memory.holds
 
     def turns(self, memory: Verdict, after: int, raised: bool) -> int | None:
-        return None
+        silent = memory.at + (self.gap_us or 0) + 1
+        return silent if self.gap_us is not None and memory.holds and not raised and silent > after else None
 
     def shown(self, memory: Verdict, at: int) -> Shown:
         return Shown(memory.value, self.limit)

@@ -89,8 +89,9 @@ def _sense(when: Simple, times: Times) -> Sense[Any]:
     match when:
         case Threshold():
             return level.Level(when.metric, tuple(_limits(when)), when.direction, _samples(when.samples))
-        case Duration(where=where, for_s=for_s, show=show, samples=samples):
-            return level.Met(Condition(where), None if show else for_s, show, _samples(samples))
+        case Duration(where=where, for_s=for_s, show=show, samples=samples, gap_s=gap_s):
+            gap_us = None if gap_s is None else micros(gap_s)
+            return level.Met(Condition(where), None if show else for_s, show, _samples(samples), gap_us)
         case Rate(metric=metric, course=course, within_s=within_s, raise_at=raise_at, clear_at=clear_at, gap_s=gap_s):
             cleared_at = raise_at if clear_at is None else clear_at
             return change.Change(metric, course, micros(within_s), raise_at, cleared_at, micros(gap_s))

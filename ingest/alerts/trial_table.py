@@ -23,7 +23,7 @@ START = "2026-03-02T09:00:00+08:00"
 DELAY_US = 100_000
 """From a reading to its arrival."""
 
-BEATS = 200
+BEATS = 60
 """Words of the gateway itself over a long case."""
 
 Time = float | str
@@ -66,8 +66,8 @@ class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``beats``: from when to when the gateway speaks of itself; ``epochs``: when its agent restarts. ``trap`` is a false alarm
-    of the catalogue, as ``door_forced/guard_round``: nothing of that kind may come."""
+    """``beats``: from when to when the gateway speaks of itself; ``epochs``: when its agent restarts. ``trap`` is the false
+    alarm of the catalogue that it shows to be none, as ``door_forced/exit_button``."""
 
     name: str
     series: tuple[Said, ...]
@@ -91,11 +91,12 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     about: tuple[str, ...] = ()
 
 
-def arrivals_of(table: Table, case: Case, community: str, start: int) -> list[Arrival]:
-    """Each reading as a batch of its own, as soon as it is said."""
+def arrivals_of(table: Table, case: Case, community: str, start: int, *, beats: bool) -> list[Arrival]:
+    """Each reading as a batch of its own, as soon as it is said; with ``beats`` those of the gateway itself."""
     kinds = {place.id: place.kind for place in table.devices}
     readings = [reading for said in case.series for reading in _readings(said, kinds[said.device], start)]
-    readings += _beats(case, start)
+    if beats:
+        readings += _beats(case, start)
     numbers: dict[Stream, int] = {}
     arrivals = []
     for one in sorted(readings, key=lambda one: one.at):

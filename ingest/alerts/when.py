@@ -70,11 +70,13 @@ class Threshold(_When, frozen=True, kw_only=True, tag="threshold"):
 
 
 class Duration(_When, frozen=True, kw_only=True, tag="duration"):
-    """Raised when ``where`` has held for ``for_s``; over when it has not held for ``clear_for_s``."""
+    """Raised when ``where`` has held for ``for_s``; over when it has not held for ``clear_for_s``. With ``gap_s`` a longer
+    silence starts the clock anew: what nobody said for so long did not last."""
 
     where: Where
     for_s: Seconds = 0.0
     clear_for_s: Seconds = 0.0
+    gap_s: Span | None = None
     show: str | None = None
     samples: Samples | None = None
 

@@ -43,6 +43,7 @@ MACHINES: list[Machine[Any]] = [
     Hold(LEVEL, 5, 3),
     Hold(Level("level", (Limit(3, 3),), "below"), 0, 0),
     Hold(Met(Condition({"door_open": True}), 7), 7, 0),
+    Hold(Met(Condition({"door_open": True}), 7, gap_us=5), 12, 0),
     Succession(Condition({"door_open": True}), (Condition({"event": "granted"}),), 4, 3),
     Succession(Condition({"event": "opened"}), (Condition({"event": "granted"}),), 4, 3, 9),
     Occurrence(Condition({"event": ("opened", "granted")}), 6),
