@@ -1,7 +1,8 @@
 """What time it is at the gateway, and whether anybody vouches for it.
 
 1. Known means vouched for: by a time service that holds the kernel's clock, or by the centre's signed word. A site without a
-   time service has the centre's time: where the two differ by more than ``TOLERANCE_US``, the centre's counts.
+   time service has the centre's time: where the two differ by more than ``TOLERANCE_US``, the centre's counts. Its words may
+   come late or again, but never early: one of them puts the clock forward, only ``WORDS`` in a row put it back.
 2. Before that, time goes on from the newest reading kept: a board without a battery does not begin in 1970 again.
 3. Once known, it follows the monotonic clock: a wall clock that somebody sets changes nothing until it is vouched for.
 4. A ``Stamp`` says what an instant was read from, so that it can be dated anew when the true time is learned.
@@ -10,6 +11,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +20,7 @@ from edge.board import clock_synchronised
 from telemetry.reading import Micros
 
 TOLERANCE_US = 2_000_000
+WORDS = 8
 LOOK_US = 1_000_000
 REDATE_US = 100_000
 """A smaller difference is not worth dating anew."""
@@ -77,6 +80,7 @@ class Clock:
         self._synchronised = synchronised
         self._lock = threading.Lock()
         self._held = False
+        self._told: deque[int] = deque(maxlen=WORDS)
         self._base = max(wall(), floor) - monotonic()
         self._wall_base = wall() - monotonic()
         self._looked = monotonic()
@@ -96,9 +100,12 @@ class Clock:
         """Takes the centre's time, as its signed word just told it; how far it is ahead of ours, in seconds."""
         ahead = at - self.utc()
         with self._lock:
+            self._told.append(self._base + ahead)
             if not self._held:
-                if abs(ahead) > TOLERANCE_US:
-                    self._base += ahead
+                best = max(self._told)
+                enough = not self.known or best > self._base or len(self._told) == WORDS
+                if enough and abs(best - self._base) > TOLERANCE_US:
+                    self._base = best
                 self.known = True
         return ahead / 1e6
 

@@ -1,7 +1,8 @@
 """What to send next: the uplink's decisions, without input or output.
 
 1. Urgent before bulk, live before backfill: the current epoch's urgent lane, older urgent lanes, the current bulk
-   lane, older bulk lanes from the oldest epoch on.
+   lane, older bulk lanes from the oldest epoch on. Only a handful of older urgent batches goes before the current ones, so
+   that after a restart events come in the order in which they happened.
 2. At most ``WINDOW`` batches of a stream are on their way unacknowledged; backfill goes no faster than the centre's credit.
    The urgent window is wide: rules at the centre see smoke while its telemetry store is down and nothing is acknowledged.
 3. A stream that gets no acknowledgement is sent again from its first unacknowledged batch, later each time.
@@ -16,6 +17,8 @@ WINDOW = {Lane.URGENT: 1_000, Lane.BULK: 64}
 RESEND_S = 5.0
 RESEND_MAX_S = 60.0
 OUTAGE_S = 30.0
+HANDFUL = 256
+"""Batches: sent in a small part of a second."""
 
 Key = tuple[str, Lane]
 
@@ -61,7 +64,14 @@ class Window:
 
     def choose(self, now: float) -> Next | None:
         """The most pressing stream that may send, or ``None``."""
-        for key in sorted(self._flows, key=lambda key: (key[1] is Lane.BULK, key[0] != self._current)):
+        few = self._older_urgent() <= HANDFUL
+
+        def rank(key: Key) -> tuple[bool, bool]:
+            epoch, lane = key
+            live_first = lane is Lane.BULK or not few
+            return lane is Lane.BULK, (epoch != self._current) is live_first
+
+        for key in sorted(self._flows, key=rank):
             flow, (epoch, lane) = self._flows[key], key
             room = min(flow.last, flow.mark + WINDOW[lane]) - flow.sent
             if room > 0 and lane is Lane.BULK and epoch != self._current:
@@ -69,6 +79,11 @@ class Window:
             if room > 0:
                 return Next(epoch, lane, flow.sent, min(room, 8))
         return None
+
+    def _older_urgent(self) -> int:
+        return sum(
+            flow.last - flow.sent for (epoch, lane), flow in self._flows.items() if lane is Lane.URGENT and epoch != self._current
+        )
 
     def sent(self, epoch: str, lane: Lane, seq: int, now: float) -> bool:
         """Notes that a batch goes out; true when it had gone out before."""

@@ -34,7 +34,6 @@ def test_row_21_batches_and_acknowledgements_that_come_again_change_nothing(tmp_
         assert "acknowledgements are refused" not in rig.edge.words(100_000)
 
 
-@pytest.mark.xfail(reason="an acknowledgement that comes late or again sets the clock of a gateway without a time service")
 def test_row_21_an_acknowledgement_that_comes_again_moves_no_clock(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig, Tap(rig.broker.port, topic.Leaf.ACK) as words:
         rig.start()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.clock import REDATE_US, Clock, Stamp, correction_of
+from edge.clock import REDATE_US, WORDS, Clock, Stamp, correction_of
 
 S = 1_000_000
 TRUE = 1_700_000_000 * S
@@ -105,6 +105,28 @@ def test_a_clock_that_is_slewed_is_followed() -> None:
         board.passes(2)
         clock.utc()
     assert clock.utc() == board.true + 5 * S
+
+
+def test_words_of_the_centre_that_come_late_or_again_do_not_put_it_back() -> None:
+    board = Board()
+    clock = board.clock()
+    clock.hear(board.true)
+    old = board.true
+    for _ in range(3):
+        board.passes(60)
+        clock.hear(old)
+        clock.hear(board.true)
+        assert clock.utc() == board.true
+
+
+def test_a_clock_that_ran_ahead_is_put_back_when_all_words_say_so() -> None:
+    board = Board(off=3600 * S)
+    clock = board.clock()
+    clock.hear(board.true + 3600 * S)  # the centre was wrong too
+    for n in range(WORDS):
+        board.passes(10)
+        clock.hear(board.true)
+        assert clock.utc() == board.true + (3600 * S if n < WORDS - 1 else 0)
 
 
 def test_instants_of_an_unknown_clock_can_be_dated_anew_within_one_boot_only() -> None:

@@ -1,6 +1,6 @@
 """What the uplink sends next."""
 
-from edge.window import OUTAGE_S, RESEND_S, WINDOW, Next, Window
+from edge.window import HANDFUL, OUTAGE_S, RESEND_S, WINDOW, Next, Window
 from telemetry.batch import Lane
 from telemetry.presence import Span
 
@@ -27,7 +27,7 @@ def test_urgent_goes_before_bulk_and_live_before_backfill() -> None:
         Span(OLD, Lane.URGENT, 1, 1), Span(OLD, Lane.BULK, 1, 1), Span(LIVE, Lane.URGENT, 1, 1), Span(LIVE, Lane.BULK, 1, 1)
     )
     order = [(epoch, lane) for epoch, lane, _ in drained(made, 10.0)]
-    assert order == [(LIVE, Lane.URGENT), (OLD, Lane.URGENT), (LIVE, Lane.BULK), (OLD, Lane.BULK)]
+    assert order == [(OLD, Lane.URGENT), (LIVE, Lane.URGENT), (LIVE, Lane.BULK), (OLD, Lane.BULK)]
 
 
 def test_no_more_than_the_window_is_on_its_way() -> None:
@@ -101,3 +101,14 @@ def test_a_centre_that_listens_only_since_lately_is_sent_everything_again() -> N
     assert made.choose(1.1) is None
     made.heard(50.0, 8, 1.2)
     assert made.choose(1.2) == Next(LIVE, Lane.BULK, 0, 2)
+
+
+def test_a_handful_of_older_events_goes_before_the_current_ones() -> None:
+    made = window(Span(OLD, Lane.URGENT, 1, HANDFUL), Span(LIVE, Lane.URGENT, 1, 1), Span(LIVE, Lane.BULK, 1, 1))
+    order = dict.fromkeys((epoch, lane) for epoch, lane, _ in drained(made, 0.0))
+    assert list(order) == [(OLD, Lane.URGENT), (LIVE, Lane.URGENT), (LIVE, Lane.BULK)]
+
+
+def test_many_older_events_wait_for_the_current_ones() -> None:
+    made = window(Span(OLD, Lane.URGENT, 1, HANDFUL + 1), Span(LIVE, Lane.URGENT, 1, 1))
+    assert made.choose(0.0) == Next(LIVE, Lane.URGENT, 0, 1)
