@@ -8,6 +8,7 @@ import hashlib
 import smtplib
 import ssl
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 
@@ -26,16 +27,17 @@ _START = datetime(1970, 1, 1, tzinfo=UTC)
 class MailSender:
     most = MOST
 
-    def __init__(self, target: Mail, password: str, secure: ssl.SSLContext, clock: Callable[[], int]) -> None:
+    def __init__(self, target: Mail, password: str, secure: ssl.SSLContext, clock: Callable[[], int], threads: Executor) -> None:
         self._target = target
         self._password = password
         self._secure = secure
         self._clock = clock
+        self._threads = threads
 
     async def send(self, notices: Sequence[Notice]) -> Verdict:
         message = compose(self._target, notices, self._clock())
         try:
-            refused = await asyncio.to_thread(self._deliver, message)
+            refused = await asyncio.get_running_loop().run_in_executor(self._threads, self._deliver, message)
         except smtplib.SMTPResponseException as error:
             return failed(f"the mail server answered {error.smtp_code}")
         except smtplib.SMTPRecipientsRefused:

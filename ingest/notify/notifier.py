@@ -7,6 +7,7 @@ import asyncio
 import random
 import ssl
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -20,7 +21,7 @@ from ingest.notify.bots import BotSender, Dialect, DingTalkDialect, FeishuDialec
 from ingest.notify.courier import Courier
 from ingest.notify.mail import MailSender
 from ingest.notify.outbox import Outbox, enqueue, sweep
-from ingest.notify.post import Poster, Resolve, system_resolve
+from ingest.notify.post import Poster, Resolve, resolver
 from ingest.notify.routes import targets_of
 from ingest.notify.standing import Standing
 from ingest.notify.targets import Bot, DingTalk, Feishu, Mail, Mqtt, Notify, Target, Webhook, WeCom, url_of
@@ -33,6 +34,7 @@ from telemetry.errors import ConfigInvalid, Problem, StoreUnavailable
 log = structlog.get_logger()
 
 SWEEP_EVERY_S = 60.0
+THREADS = 4
 _MINUTE_US = 60_000_000
 
 
@@ -46,7 +48,7 @@ class Notifier:
         database: Database,
         clock: Callable[[], int],
         *,
-        resolve: Resolve = system_resolve,
+        resolve: Resolve | None = None,
         secure: ssl.SSLContext | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -55,7 +57,8 @@ class Notifier:
         self._path = path
         self._database = database
         self._clock = clock
-        self._resolve = resolve
+        self._threads = ThreadPoolExecutor(THREADS, "notify")
+        self._resolve = resolve or resolver(self._threads)
         self._secure = secure
         self._chance = chance
         self._couriers: list[Courier] = []
@@ -70,7 +73,7 @@ class Notifier:
             courier.woken.set()
 
     async def run(self) -> None:
-        """Sends until cancelled. Raises ``ConfigInvalid`` when a target cannot be made."""
+        """Sends until cancelled, once. Raises ``ConfigInvalid`` when a target cannot be made."""
         poster = Poster(self.notify.on_site, self._resolve, self._secure)
         try:
             await self._sweep()
@@ -82,6 +85,7 @@ class Notifier:
                     await asyncio.sleep(SWEEP_EVERY_S)
                     await self._sweep()
         finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
             await poster.close()
 
     async def _sweep(self) -> None:
@@ -104,7 +108,9 @@ class Notifier:
                 url, full = url_of(target, self._path), target.payload == "full"
                 return WebhookSender(poster, url, secrets.value, self.notify.source, self._clock, full=full)
             case Mail():
-                return MailSender(target, self._password(target.password_file) or "", self._context(target), self._clock)
+                return MailSender(
+                    target, self._password(target.password_file) or "", self._context(target), self._clock, self._threads
+                )
             case Mqtt():
                 password = self._password(target.broker.password_file)
                 return TopicSender(name, target, self._path, password, self.notify.source)

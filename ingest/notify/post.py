@@ -10,6 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import NamedTuple
 
 import httpx
@@ -111,11 +112,15 @@ async def _beginning(answer: httpx.Response) -> bytes:
     return read[:MAX_ANSWER]
 
 
-async def system_resolve(host: str, port: int) -> Sequence[str]:
-    """What the system's resolver says. Raises ``OSError``."""
-    return await asyncio.to_thread(look_up, host, port)
+def resolver(threads: Executor) -> Resolve:
+    """The system's resolver, in threads of its own: one that hangs holds up nobody else's work."""
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return await asyncio.get_running_loop().run_in_executor(threads, look_up, host, port)
+
+    return resolve
 
 
 def look_up(host: str, port: int) -> Sequence[str]:
-    """The same, and the caller waits. Raises ``OSError``."""
+    """What the system's resolver says. Raises ``OSError``."""
     return [str(sockaddr[0]) for *_, sockaddr in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]

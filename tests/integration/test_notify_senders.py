@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -230,7 +231,7 @@ async def test_feishu_says_too_many_with_http_400_and_a_zero_with_another_status
 def mail(port: int, *to: str) -> MailSender:
 
     target = Mail(host="127.0.0.1", sender="linli@example.org", to=to or ("a@example.org",), tls="none", port=port)
-    return MailSender(target, "", ssl.create_default_context(), lambda: NOW)
+    return MailSender(target, "", ssl.create_default_context(), lambda: NOW, ThreadPoolExecutor(1))
 
 
 async def test_a_mail_says_it_in_chinese_with_an_id_that_is_the_same_at_every_try() -> None:
