@@ -48,12 +48,11 @@ def _edges(schedule: Schedule, hour: int) -> tuple[int, ...]:
     first, last = hour * HOUR_US, (hour + 1) * HOUR_US
     merged: list[list[int]] = []
     for begin, end in sorted(_stretches(schedule, first)):
-        if end > first and begin < last:
-            if merged and begin <= merged[-1][1]:
-                merged[-1][1] = max(end, merged[-1][1])
-            else:
-                merged.append([begin, end])
-    return tuple(edge for stretch in merged for edge in stretch)
+        if merged and begin <= merged[-1][1]:
+            merged[-1][1] = max(end, merged[-1][1])
+        else:
+            merged.append([begin, end])
+    return tuple(edge for begin, end in merged if end > first and begin < last for edge in (begin, end))
 
 
 def _stretches(schedule: Schedule, at: int) -> Iterator[tuple[int, int]]:

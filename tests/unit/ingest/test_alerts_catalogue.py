@@ -1,11 +1,14 @@
 """The catalogue that ships: every kind has a rule, a trace that raises it, and a trace for each of its traps."""
 
+import re
+import typing
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from ingest.alerts import load_rules, trial
-from ingest.alerts.rule import CatalogueKind
+from ingest.alerts import load_rules, trial, when
+from ingest.alerts.rule import CatalogueKind, Override, Rule, ScheduleSpec, StageSpec
 from linli.paths import config_dir
 
 RULES = load_rules([config_dir() / "rules"])
@@ -44,3 +47,15 @@ def test_every_trap_of_the_tables_is_in_the_catalogue() -> None:
 @pytest.mark.parametrize("rule", [id for id, one in RULES.watchers.items() if one.rule.kind not in ELSEWHERE])
 def test_every_shipped_rule_is_raised_by_some_trace(rule: str) -> None:
     assert rule in {one.rule for case in CASES for one in case.expect}
+
+
+GUIDE = (Path(__file__).parents[3] / "docs" / "rules.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "part", [*typing.get_args(when.When), when.Dated, Rule, StageSpec, ScheduleSpec, Override, CatalogueKind]
+)
+def test_the_guide_names_every_key_of_the_format(part: type[msgspec.Struct]) -> None:
+    owned_elsewhere = {"case"}  # of work orders: docs/manager.md
+    missing = [name for name in part.__struct_fields__ if not re.search(rf"\b{name}\b", GUIDE)]
+    assert set(missing) <= owned_elsewhere
