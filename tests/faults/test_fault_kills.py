@@ -29,7 +29,7 @@ def test_row_1_a_gateway_killed_twenty_times_loses_only_what_was_not_committed_y
         time.sleep(2)
         ends.append(time.time())
         rig.settle(in_order=False)
-        assert rig.verdict(alerts=False) == []  # see test_fault_alerts
+        assert rig.verdict(alerts=False) == []
         assert len(rig.settled) > 100
         rows = rig.stored()
         ends = [end * 1e6 for end in ends]
@@ -125,6 +125,6 @@ def test_row_5_gateway_broker_and_centre_die_at_random_together(tmp_path: Path, 
             else:
                 (rig.edge if victim == "edge" else rig.centre).again()
         rig.settle(in_order=False)
-        assert rig.verdict(alerts=False) == []  # see test_fault_alerts
+        assert rig.verdict(alerts=False) == []
         assert len(rig.settled) > 100
         assert {device for device, _ in rig.settled} >= {device.id for device in rig.devices}

@@ -32,7 +32,7 @@ def test_row_6_a_gateway_whose_power_is_cut_keeps_what_it_accepted_and_uses_no_k
             rig.edge.start(wait=False)
         rig.until_accepted(50)
         rig.settle(in_order=False)
-        assert rig.verdict(alerts=False) == []  # see test_fault_alerts
+        assert rig.verdict(alerts=False) == []
         assert len(tap.batches) > 20
         assert tap.reused == []
 
@@ -66,4 +66,4 @@ def test_row_12_a_card_that_vanishes_accepts_nothing_more_and_confirms_nothing_t
         rig.edge.start()
         rig.until_accepted(50)
         rig.settle(in_order=False)
-        assert rig.verdict(alerts=False) == []  # see test_fault_alerts
+        assert rig.verdict(alerts=False) == []
