@@ -138,7 +138,7 @@ async def notifications(parts: Wired, grant: Admin, asked: Annotated[Notificatio
 async def replay(
     parts: Wired, grant: Admin, _asked: Annotated[Asked, Query()], body: Annotated[ReplayAsked, Body()]
 ) -> ReplayedView:
-    """Sends again what was sent or given up, oldest first, at most 10,000 at once; receivers know by the id what they have had."""
+    """Sends again what was sent or given up, oldest first, at most 10,000 at once; by the id a receiver knows what it had."""
     wanted = NotificationFilter(body.target, body.state, body.alert, body.since, body.until)
     if wanted == NotificationFilter():
         raise RequestValidationError([{"loc": ("body",), "msg": "say which: target, state, alert, since or until"}])
