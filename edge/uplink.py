@@ -179,13 +179,16 @@ class Uplink:
                 continue
 
     async def _publish(self, link: aiomqtt.Client, upcoming: Next) -> int:
-        """Sends the batches, until something new may be more pressing; how many there were."""
+        """Sends the batches, together; how many there were."""
         batches = await self._outbox.call(self._outbox.batches, *upcoming)
-        for sealed in batches:
-            again = self._window.sent(sealed.epoch, sealed.lane, sealed.seq, self._monotonic())
-            await link.publish(self._topic(topic.Leaf.UP), sealed.message(self._clock(), again), qos=1)
-            if self._outbox.news.is_set():
-                break
+        try:
+            async with asyncio.TaskGroup() as group:
+                for sealed in batches:
+                    again = self._window.sent(sealed.epoch, sealed.lane, sealed.seq, self._monotonic())
+                    message = sealed.message(self._clock(), again)
+                    group.create_task(link.publish(self._topic(topic.Leaf.UP), message, qos=1))
+        except* aiomqtt.MqttError as errors:
+            raise errors.exceptions[0] from None
         return len(batches)
 
     async def _publish_again(self, link: aiomqtt.Client, room: int) -> bool:

@@ -17,8 +17,9 @@ WINDOW = {Lane.URGENT: 1_000, Lane.BULK: 64}
 RESEND_S = 5.0
 RESEND_MAX_S = 60.0
 OUTAGE_S = 30.0
-HANDFUL = 256
-"""Batches: sent in a small part of a second."""
+AT_ONCE = 8
+"""Batches that go out without waiting for each other's receipt: one way there and back for all."""
+HANDFUL = 8 * AT_ONCE
 
 Key = tuple[str, Lane]
 
@@ -77,7 +78,7 @@ class Window:
             if room > 0 and lane is Lane.BULK and epoch != self._current:
                 room = min(room, self.afford(now))
             if room > 0:
-                return Next(epoch, lane, flow.sent, min(room, 8))
+                return Next(epoch, lane, flow.sent, min(room, AT_ONCE))
         return None
 
     def _older_urgent(self) -> int:
