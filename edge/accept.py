@@ -167,7 +167,8 @@ class Accept:
 
     async def _wait(self, until: float) -> None:
         try:
-            await asyncio.wait_for(self._pressing.wait(), max(0.0, until - time.monotonic()))
+            async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                await self._pressing.wait()
         except TimeoutError:
             return
         self._pressing.clear()

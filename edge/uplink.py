@@ -19,6 +19,7 @@ import aiomqtt
 import structlog
 
 from edge.broker import client
+from edge.cancelling import end_if_cancelled
 from edge.clock import wall_clock
 from edge.config import GatewayConfig, read_key
 from edge.outbox import EpochUnknown, MarkBeyond, Outbox, OutboxFailing
@@ -108,6 +109,7 @@ class Uplink:
                 pause = RECONNECT_S
             finally:
                 self.connected = False
+            end_if_cancelled()
             await asyncio.sleep(random.uniform(*pause))
 
     async def _session(self) -> None:
@@ -130,6 +132,7 @@ class Uplink:
             try:
                 await self._say_hello(link)
                 await self._say_inventory(link)
+                end_if_cancelled()
                 await self._exchange(link)
             except asyncio.CancelledError:
                 await link.publish(self._topic(topic.Leaf.STATE), presence.encode(self._state(False, [])), qos=1, retain=True)
@@ -154,6 +157,7 @@ class Uplink:
     async def _send(self, link: aiomqtt.Client) -> None:
         window = self._window
         while True:
+            end_if_cancelled()
             self._outbox.news.clear()
             now = self._monotonic()
             window.refresh(await self._outbox.call(self._outbox.spans), self._outbox.epoch, now)
@@ -174,7 +178,8 @@ class Uplink:
             if await self._publish_again(link, window.afford(now)):
                 continue
             try:
-                await asyncio.wait_for(self._outbox.news.wait(), window.delay(now) if self._replay.wanted is None else 0.1)
+                async with asyncio.timeout(window.delay(now) if self._replay.wanted is None else 0.1):
+                    await self._outbox.news.wait()
             except TimeoutError:
                 continue
 

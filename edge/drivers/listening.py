@@ -18,6 +18,7 @@ import aiomqtt
 import structlog
 
 from device_profiles import Keys, Message, Observation, PayloadInvalid, extract
+from edge.cancelling import end_if_cancelled
 from edge.drivers.freshest import Freshest
 from edge.drivers.inbox import PAYLOAD_BYTES, Delivery
 from edge.drivers.routes import Listener, Routes
@@ -96,6 +97,7 @@ class Listening:
                 await self._listen()
             except* (aiomqtt.MqttError, BrokerUnavailable, ConfigInvalid) as group:
                 self._note(str(_first(group)))
+            end_if_cancelled()
             await asyncio.sleep(self._retry_s * self._chance.uniform(0.75, 1.25))
             self._retry_s = min(self._retry_s * 2, LAST_RETRY_S)
 
@@ -208,6 +210,7 @@ class Listening:
             for filter_ in await session.subscribe(sorted(wanted - held)):
                 log.warning("subscription refused", broker=session.broker, filter=filter_)
             held, self._left_over = wanted, self._left_over - left_over
+            end_if_cancelled()
             await self._changed.wait()
 
 
