@@ -2,12 +2,24 @@
 
 import contextlib
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge.outbox.chunk import Chunk
-from edge.outbox.schema import COLUMNS, PAGE, SCHEMA, Damaged, is_newer, row_crc, text_of_bytes, upgrade, version_of
+from edge.outbox.schema import (
+    COLUMNS,
+    PAGE,
+    SCHEMA,
+    Damaged,
+    chunk_crc,
+    is_newer,
+    row_crc,
+    text_of_bytes,
+    upgrade,
+    version_of,
+)
 from edge.outbox.tail import Tail
 from edge.outbox.thin import Tally
 from edge.outbox.undated import Undated
@@ -131,26 +143,29 @@ class OutboxFile:
     # Chunks
 
     def add_chunk(self, lane: Lane, n: int, chunk: Chunk) -> None:
-        self._db.execute(
-            "INSERT INTO chunk (lane, n, count, first_at, size, crc, body) VALUES (?,?,?,?,?,?,?)", (lane, n, *chunk)
-        )
+        readings, first_at, size, body_crc, body = chunk
+        crc = chunk_crc(lane, n, readings, first_at, size, body_crc)
+        asked = "INSERT INTO chunk (lane, n, count, first_at, size, crc, body) VALUES (?,?,?,?,?,?,?)"
+        self._db.execute(asked, (lane, n, readings, first_at, size, crc, body))
 
     def chunks(self, lane: Lane, first: int, last: int = (1 << 63) - 1) -> list[tuple[int, Chunk]]:
         """In order, each with its number."""
         where = "WHERE lane=? AND n BETWEEN ? AND ? ORDER BY n"
         rows = self._db.execute(f"SELECT n, count, first_at, size, crc, body FROM chunk {where}", (lane, first, last))  # noqa: S608 - a constant
-        return [(n, Chunk(*row)) for n, *row in rows.fetchall()]
+        return [(n, placed_chunk(lane, n, *row)) for n, *row in rows.fetchall()]
 
     def newest_chunks(self, lane: Lane, limit: int) -> list[Chunk]:
         """The newest first."""
-        asked = "SELECT count, first_at, size, crc, body FROM chunk WHERE lane=? ORDER BY n DESC LIMIT ?"
-        return [Chunk(*row) for row in self._db.execute(asked, (lane, limit)).fetchall()]
+        asked = "SELECT n, count, first_at, size, crc, body FROM chunk WHERE lane=? ORDER BY n DESC LIMIT ?"
+        return [placed_chunk(lane, *row) for row in self._db.execute(asked, (lane, limit)).fetchall()]
 
     def drop_chunks(self, lane: Lane, first: int, last: int) -> None:
         self._db.execute("DELETE FROM chunk WHERE lane=? AND n BETWEEN ? AND ?", (lane, first, last))
 
     def renumber_chunk(self, lane: Lane, n: int, new: int) -> None:
-        self._db.execute("UPDATE chunk SET n=? WHERE lane=? AND n=?", (new, lane, n))
+        for _, chunk in self.chunks(lane, n, n):
+            self.drop_chunks(lane, n, n)
+            self.add_chunk(lane, new, chunk)
 
     def last_chunk(self, lane: Lane) -> int:
         """The highest number that a chunk of this lane ever had, as far as the file remembers."""
@@ -281,6 +296,15 @@ class OutboxFile:
 
     def _number(self, question: str, *arguments: object) -> int:
         return int(self._db.execute(question, arguments).fetchone()[0] or 0)
+
+
+def placed_chunk(lane: str, n: int, readings: int, first_at: int, size: int, crc: int, body: bytes) -> Chunk:
+    """A row of chunks: its body does not check out unless all of the row does. Raises ``Damaged`` when it is no such row."""
+    if not all(map(isinstance, (n, readings, first_at, size, crc, body), (int, int, int, int, int, bytes))):
+        raise Damaged("a row of chunk is damaged")
+    if crc != zlib.crc32(body):  # else as versions 1 and 2 wrote it
+        crc = chunk_crc(lane, n, readings, first_at, size, crc)
+    return Chunk(readings, first_at, size, crc, body)
 
 
 def batch_row(row: list[Any]) -> BatchRow:

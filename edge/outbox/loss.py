@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from edge.outbox.chunk import Chunk, readings_of
+from telemetry.batch import Lane
 from telemetry.metric import Kind, Value
 from telemetry.reading import Reading
 
@@ -18,6 +19,8 @@ OLD = "older than the outbox keeps"
 THINNED = "thinned: outbox nearly full"
 UNWRITTEN = "the disk took nothing"
 MOST_CERTIFICATES = 400
+LATE_US = 60_000_000
+"""So much earlier than what stood beside it, a reading that nobody can read may be: it was accepted late, or out of order."""
 
 
 class Place(NamedTuple):
@@ -36,6 +39,11 @@ class Lost(NamedTuple):
     last: int
     readings: int
     reason: str
+
+
+def lane_offset(lane: Lane) -> int:
+    """Batches of both lanes may have the same seq and instant of sealing; their certificates may not have the same number."""
+    return 500 if lane is Lane.URGENT else 0
 
 
 def damaged(first_at: int, sealed_at: int, readings: int) -> Lost:

@@ -1,16 +1,19 @@
 """What a damaged outbox still knows, made whole again without reusing a key or dropping a reading in silence. Pure.
 
-1. A batch that was read keeps its key and its chunks; chunks that it misses are told when it is sent.
+1. A batch that was read keeps its key and its chunks; those that it misses are told in their places.
 2. A batch that was not read is put together again where its neighbours leave no doubt about its chunks.
 3. Where they do, its chunks are sealed anew, in a new epoch, and its seq becomes a tombstone, so that no seq is missing.
-4. A mark that was not read forgets nothing.
+4. A mark that was not read forgets nothing; it is set to before the first batch that is left, as if the others had been taken.
 """
 
+import bisect
 from typing import NamedTuple
 
 from edge.outbox.file import BatchRow, Epoch
+from edge.outbox.loss import LATE_US
 from edge.outbox.tail import BATCH_READINGS
 from telemetry.batch import Lane
+from telemetry.reading import EARLIEST, LATEST
 
 
 class Head(NamedTuple):
@@ -22,7 +25,7 @@ class Head(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Rows that check out, in the order of their keys. ``torn``: chunks whose body does not.
+    """Rows that check out, in the order of their keys. ``torn``: chunks that do not, and of which none that does has the number.
 
     ``marks_whole``: no mark is missing, so where there is none nothing was acknowledged.
     """
@@ -46,10 +49,22 @@ class Mended(NamedTuple):
     """``batches`` were read or put together again; ``loose`` chunks are to be sealed anew; ``torn`` ones are lost."""
 
     epochs: list[Epoch]
+    marks: dict[tuple[int, Lane], int]
     batches: list[BatchRow]
     tombs: list[Tomb]
     loose: dict[Lane, list[int]]
     torn: list[Head]
+
+
+UNKNOWN_SINCE_US = 7 * 24 * 3600 * 1_000_000
+"""What waits in an outbox of which nothing is known is of the last days."""
+
+
+def since(found: Found, now: int) -> int:
+    """Nothing that is lost is older, as far as anybody can tell."""
+    heads = [head.first_at for lane in Lane for head in found.chunks[lane]]
+    firsts = heads + [batch.first_at for batch in found.batches]
+    return max(min(firsts, default=now - UNKNOWN_SINCE_US) - LATE_US, EARLIEST)
 
 
 def mend(found: Found, now: int) -> Mended:
@@ -63,8 +78,19 @@ def mend(found: Found, now: int) -> Mended:
         batches += walk.batches
         tombs += walk.tombs
         loose[lane] = walk.loose
-        torn += [head for head in found.torn[lane] if not any(one.first <= head.n <= one.last for one in walk.batches)]
-    return Mended(epochs, batches, tombs, loose, torn)
+        torn += walk.torn
+    left = batches + [tomb.batch for tomb in tombs]
+    return Mended(epochs, _marks(found, epochs, left), batches, tombs, loose, torn)
+
+
+def _marks(found: Found, epochs: list[Epoch], left: list[BatchRow]) -> dict[tuple[int, Lane], int]:
+    firsts: dict[tuple[int, Lane], int] = {}
+    for batch in left:
+        key = (batch.epoch, batch.lane)
+        firsts[key] = min(batch.seq, firsts.get(key, batch.seq))
+    known = {epoch.n for epoch in epochs}
+    kept = {key: mark for key, mark in found.marks.items() if key[0] in known}
+    return {key: first - 1 for key, first in firsts.items() if first > 1} | kept
 
 
 def _epochs(found: Found) -> list[Epoch]:
@@ -98,9 +124,15 @@ class _Walk:
         self.batches: list[BatchRow] = []
         self.tombs: list[Tomb] = []
         self.loose: list[int] = []
+        self.torn: list[Head] = []
         self._lane = lane
         self._chunks = found.chunks[lane]
+        self._torn = {head.n: head for head in found.torn[lane]}
         self._upto = 0
+        self._since = since(found, now)
+        numbers = [epoch.n for epoch in epochs]
+        self._gapless = numbers == list(range(min(numbers, default=1), max(numbers, default=0) + 1))
+        self._from_first = self._gapless and numbers[:1] == [1]
         known = {(batch.epoch, batch.seq): batch for batch in found.batches if batch.lane is lane}
         self._sealed_at = min((batch.sealed_at for batch in known.values()), default=now)
         missing: list[tuple[int, int]] = []
@@ -112,33 +144,49 @@ class _Walk:
             self._fill(missing, batch.first - 1)
             self.batches.append(batch)
             self._upto, self._sealed_at = max(self._upto, batch.last), batch.sealed_at
+            self._since = batch.sealed_at - LATE_US
             missing = []
         self._end(missing)
 
     def _fill(self, missing: list[tuple[int, int]], last: int) -> None:
         """The chunks after those of the batch before, up to ``last``, belong to the missing batches."""
         between = [head for head in self._chunks if self._upto < head.n <= last]
-        whole = bool(between) and len(between) == last - self._upto
+        whole = bool(between) and len(between) == last - self._upto and (self._gapless if self._upto else self._from_first)
         if whole and len(missing) == len(between):
             self.batches += [self._batch(key, [head]) for key, head in zip(missing, between, strict=True)]
         elif whole and len(missing) == 1 and sum(head.readings for head in between) <= BATCH_READINGS:
             self.batches.append(self._batch(missing[0], between))
         else:
             self.loose += [head.n for head in between]
-            self._bury(missing, last - self._upto - len(between) if self._upto else 0, bool(between))
+            torn = [n for n in self._torn if self._upto < n <= last]
+            gone = last - self._upto - len(between) - len(torn) if self._upto else 0
+            self._tear(torn)
+            self._bury(missing, gone, bool(between or torn))
 
     def _end(self, missing: list[tuple[int, int]]) -> None:
         """What follows the last batch that was read is sealed anew as what was never sealed is."""
-        self._bury(missing, 0, any(head.n > self._upto for head in self._chunks))
+        loose = [head.n for head in self._chunks if head.n > self._upto]
+        torn = {n for n in self._torn if n > self._upto}
+        holes = set(range(loose[0], loose[-1])) - torn - set(loose) if loose else set()
+        self.loose += loose
+        self._tear([*torn, *holes])
+        self._bury(missing, 0, bool(loose or torn))
+
+    def _tear(self, numbers: list[int]) -> None:
+        """These are lost, and what they held is not from before what stood beside them."""
+        for n in sorted(numbers):
+            head = self._torn.get(n, Head(n, 1, LATEST))
+            before = bisect.bisect_left(self._chunks, n, key=lambda one: one.n)
+            beside = self._chunks[before - 1].first_at - LATE_US if before else self._since
+            self.torn.append(head._replace(first_at=max(min(head.first_at, max(beside, self._since)), EARLIEST)))
 
     def _bury(self, missing: list[tuple[int, int]], gone: int, some_left: bool) -> None:
         lost = max(gone, 0 if some_left else len(missing))
-        for key in missing:
-            self.tombs.append(Tomb(self._batch(key, []), lost))
-            lost = 0
+        for key in missing:  # the last tells, which the centre only has when it has all of them
+            self.tombs.append(Tomb(self._batch(key, []), lost if key == missing[-1] else 0))
 
     def _batch(self, key: tuple[int, int], heads: list[Head]) -> BatchRow:
         first, last = (heads[0].n, heads[-1].n) if heads else (self._upto + 1, self._upto)
-        first_at = min((head.first_at for head in heads), default=self._sealed_at)
+        first_at = min((head.first_at for head in heads), default=self._since)
         readings = sum(head.readings for head in heads)
         return BatchRow(key[0], self._lane, key[1], first, last, readings, first_at, self._sealed_at, None)

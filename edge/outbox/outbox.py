@@ -13,11 +13,12 @@ import structlog
 
 from edge.clock import Stamp
 from edge.outbox import ballast
-from edge.outbox.chunk import Chunk, chunk_of, readings_of
+from edge.outbox.chunk import chunk_of, readings_of, text_of
 from edge.outbox.file import BatchRow, OutboxFailing, OutboxFile, OutboxUnusable, is_damage, is_full
 from edge.outbox.loss import DAMAGED, EVERY_DEVICE, FULL, OLD, THINNED, Lost, Place, certificate
 from edge.outbox.room import Room
 from edge.outbox.salvage import emptied, resume, salvage
+from edge.outbox.schema import Damaged
 from edge.outbox.sealed import Sealed, sealed
 from edge.outbox.streams import Streams
 from edge.outbox.tail import BATCH_READINGS, EMPTY
@@ -292,11 +293,13 @@ class Outbox:
     def _adopt(self, now: Micros) -> None:
         """Chunks that an earlier run committed and did not seal go into this epoch, in batches of the usual size."""
         for lane in Lane:
-            for n, chunk in self._file.chunks(lane, self._file.last_sealed(lane) + 1):
-                counted = _counted(chunk)
-                if not self._tails[lane].has_room(counted):
+            chunks = self._file.chunks(lane, self._file.last_sealed(lane) + 1)
+            for place, (n, chunk) in enumerate(chunks, chunks[0][0] if chunks else 0):
+                if n != place or text_of(chunk) is None:
+                    raise Damaged(f"chunks of {lane} are damaged before or at {n}")
+                if not self._tails[lane].has_room(chunk):
                     self._seal(lane, n - 1, now)
-                self._tails[lane] = self._tails[lane].with_chunk(n, counted, now)
+                self._tails[lane] = self._tails[lane].with_chunk(n, chunk, now)
             if self._tails[lane].readings:
                 self._seal(lane, self._next_chunk[lane] - 1, now)
 
@@ -454,11 +457,3 @@ class Outbox:
 
     def _sealed(self, row: BatchRow) -> Sealed:
         return sealed(self._file, row, self.gateway, self._streams.epochs[row.epoch].id)
-
-
-def _counted(chunk: Chunk) -> Chunk:
-    """A chunk that no batch tells of, counted anew from its body where that can be read."""
-    readings = readings_of(chunk)
-    if not readings:
-        return chunk._replace(readings=min(max(chunk.readings, 1), BATCH_READINGS))
-    return chunk._replace(readings=len(readings), first_at=min(reading.at for reading in readings))

@@ -11,16 +11,18 @@
 import contextlib
 import os
 import sqlite3
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from edge.outbox.chunk import Chunk, chunk_of, text_of
-from edge.outbox.file import BatchRow, Epoch, OutboxFile, OutboxUnusable, batch_row, undated_row
-from edge.outbox.loss import DAMAGED, EVERY_DEVICE, Lost, Place, certificate
-from edge.outbox.mend import Found, Head, mend
-from edge.outbox.schema import COLUMNS, PAGE, first_page, row_crc, text_of_bytes
+from edge.outbox.chunk import Chunk, chunk_of, readings_of, text_of
+from edge.outbox.file import BatchRow, Epoch, OutboxFile, OutboxUnusable, batch_row, placed_chunk, undated_row
+from edge.outbox.loss import DAMAGED, EVERY_DEVICE, Lost, Place, certificate, damaged, lane_offset, merged
+from edge.outbox.mend import UNKNOWN_SINCE_US, Found, Head, mend, since
+from edge.outbox.schema import COLUMNS, PAGE, Damaged, chunk_crc, first_page, row_crc, text_of_bytes
 from edge.outbox.tail import BATCH_READINGS
 from edge.outbox.thin import Tally
 from edge.outbox.undated import Undated
@@ -64,7 +66,7 @@ def resume(path: Path, gateway: str, now: int) -> None:
 def emptied(path: Path, gateway: str, now: int) -> None:
     """A new file that says that the one before it is gone: nobody knows what was in it."""
     with contextlib.closing(OutboxFile(path)) as file:
-        _certify(file, gateway, [Lost(EVERY_DEVICE, now, now, 1, DAMAGED)], now)
+        _certify(file, gateway, [Lost(EVERY_DEVICE, max(now - UNKNOWN_SINCE_US, EARLIEST), now, 1, DAMAGED)], now)
 
 
 def _rescue(path: Path, wreck: Path, gateway: str, now: int) -> None:
@@ -82,46 +84,61 @@ def _rescue(path: Path, wreck: Path, gateway: str, now: int) -> None:
 
 
 def _rebuild(wreck: "_Wreck", file: OutboxFile, gateway: str, now: int) -> None:
+    wreck.check_pages()
     epochs = wreck.epochs()
     batches, (marks, marks_whole) = wreck.batches([epoch.n for epoch in epochs]), wreck.marks()
-    chunks: dict[Lane, list[Head]] = {}
-    torn: dict[Lane, list[Head]] = {}
-    for lane in Lane:
-        named = max((batch.last for batch in batches if batch.lane is lane), default=0)
-        chunks[lane], torn[lane] = wreck.copy_chunks(lane, file, named)
+    chunks, torn = wreck.copy_chunks(
+        file, {lane: max((one.last for one in batches if one.lane is lane), default=0) for lane in Lane}
+    )
+    held, torn_held = wreck.undated()
     found = Found(epochs, marks, marks_whole, batches, chunks, torn)
     mended = mend(found, now)
-    kept = {epoch.n for epoch in mended.epochs}
     with file.transaction():
         for epoch in mended.epochs:
             file.add_epoch(epoch)
-        for (n, lane), seq in found.marks.items():
-            if n in kept:
-                file.set_mark(n, lane, seq)
+        for (n, lane), seq in mended.marks.items():
+            file.set_mark(n, lane, seq)
         for batch in mended.batches:
             file.add_batch(batch)
         for batch, lost in mended.tombs:
             file.add_batch(batch._replace(certificates=_certificates(batch, lost, gateway, now)))
         for device, tally in wreck.thinned().items():
             file.set_thinned(device, tally)
-        for held in wreck.undated():
-            file.add_undated(held)
+        for one in held:
+            file.add_undated(one)
         for lane, numbers in mended.loose.items():
             last = file.last_chunk(lane)
             for new, n in enumerate(numbers, last + 1):
                 file.renumber_chunk(lane, n, new)
-    lost_now = [Lost(EVERY_DEVICE, head.first_at, max(now, head.first_at), head.readings, DAMAGED) for head in mended.torn]
+        for lane in Lane:
+            _stand_in(file, [one for one in mended.batches if one.lane is lane], {head.n: head for head in chunks[lane]}, gateway)
+    lost_now = [
+        Lost(EVERY_DEVICE, head.first_at, max(now, head.first_at), head.readings, DAMAGED) for head in mended.torn + torn_held
+    ]
     if wreck.unreadable:
-        since = min((batch.sealed_at for batch in mended.batches), default=now)
-        lost_now.append(Lost(EVERY_DEVICE, min(since, now), now, 1, DAMAGED))
-    _certify(file, gateway, lost_now[: BATCH_READINGS // 2], now)
+        lost_now.append(Lost(EVERY_DEVICE, min(since(found, now), now), now, 1, DAMAGED))
+    _certify(file, gateway, lost_now if len(lost_now) <= BATCH_READINGS // 2 else merged(lost_now), now)
+
+
+def _stand_in(file: OutboxFile, batches: list[BatchRow], whole: dict[int, Head], gateway: str) -> None:
+    """Certificates in the places of the chunks that a batch misses, together of as many readings."""
+    for batch in batches:
+        numbers = range(batch.first, batch.last + 1) if batch.certificates is None else range(0)
+        gone = [n for n in numbers if n not in whole]
+        lost = batch.readings - sum(whole[n].readings for n in numbers if n in whole)
+        place = Place(gateway, batch.seq, batch.sealed_at)
+        for number, n in enumerate(gone):
+            readings = max(1, lost - len(gone) + 1) if number == 0 else 1
+            told = damaged(batch.first_at, batch.sealed_at, readings)
+            file.add_chunk(batch.lane, n, chunk_of([certificate(told, place, lane_offset(batch.lane) + number)]))
 
 
 def _certificates(batch: BatchRow, lost: int, gateway: str, now: int) -> bytes:
     if not lost:
         return b""
     told = Lost(EVERY_DEVICE, batch.first_at, max(now, batch.first_at), lost, DAMAGED)
-    return pack(encode_readings([certificate(told, Place(gateway, batch.seq, batch.sealed_at), 0)]))
+    place = Place(gateway, batch.seq, batch.sealed_at)
+    return pack(encode_readings([certificate(told, place, lane_offset(batch.lane))]))
 
 
 def _certify(file: OutboxFile, gateway: str, lost: list[Lost], now: int) -> None:
@@ -187,84 +204,93 @@ class _Wreck:
         rows = self._whole_rows("thinned", "device")[0] if self._checked else []
         return {device: Tally(*row) for device, *row in rows}
 
-    def undated(self) -> list[Undated]:
-        return [undated_row(row) for row in self._whole_rows("undated", "n")[0]] if self._checked else []
+    def undated(self) -> tuple[list[Undated], list[Head]]:
+        """And what is known of those that do not check out."""
+        if not self._checked:
+            return [], []
+        rows, _ = self._both_ends("undated", "n")
+        sound = [undated_row(columns) for row in rows if (columns := self._sound(row)) is not None]
+        return sound, [_plausible(0, row[4], row[5]) for row in rows if self._sound(row) is None]
+
+    def check_pages(self) -> None:
+        """A page may be wrong so that rows are gone without an error."""
+        for table in ("epoch", "mark", "batch", "chunk", "thinned", "undated"):
+            if self._walk(f"PRAGMA quick_check({table})")[0] != [("ok",)]:
+                self.unreadable = True
 
     def batches(self, epochs: list[int]) -> list[BatchRow]:
-        found = []
-        for n in self._epoch_numbers(epochs):
-            for lane in Lane:
-                for seq in self._keys("batch", "seq", "epoch=? AND lane=?", n, lane):
-                    row = self._row("batch", "epoch=? AND lane=? AND seq=?", n, lane, seq)
-                    if row is not None:
-                        found.append(batch_row(row))
-        self.batches_read = len(found)
-        return found
-
-    def copy_chunks(self, lane: Lane, file: OutboxFile, named: int) -> tuple[list[Head], list[Head]]:
-        """Those that check out, copied, and those that do not; in order. ``named``: the highest that a batch names."""
-        whole: list[Head] = []
-        torn: list[Head] = []
-        keys = iter(self._keys("chunk", "n", "lane=?", lane, most=named))
-        while batch := [key for _, key in zip(range(_COPIED_AT_ONCE), keys, strict=False)]:
-            with file.transaction():
-                for n in batch:
-                    chunk = self._chunk(lane, n)
-                    if chunk is None:
-                        continue
-                    if text_of(chunk) is None:
-                        torn.append(_plausible(n, chunk))
-                        continue
-                    file.add_chunk(lane, n, chunk)
-                    whole.append(Head(n, chunk.readings, chunk.first_at))
-        self.copied += len(whole)
-        return whole, torn
-
-    def _chunk(self, lane: Lane, n: int) -> Chunk | None:
-        asked = "SELECT count, first_at, size, crc, body FROM chunk WHERE lane=? AND n=?"
-        row = self._one(asked, lane, n)
-        return Chunk(*row) if row is not None and all(map(isinstance, row, (int, int, int, int, bytes))) else None
-
-    def _row(self, table: str, where: str, *arguments: object) -> list[Any] | None:
         crc = "crc" if self._checked else "NULL"
-        row = self._one(f"SELECT {COLUMNS[table]}, {crc} FROM {table} WHERE {where}", *arguments)  # noqa: S608 - constants
-        return self._sound(row) if row is not None else None
+        asked = f"SELECT {COLUMNS['batch']}, {crc} FROM batch"  # noqa: S608 - constants
+        found: dict[tuple[int, Lane, int], BatchRow] = {}
+
+        def take(row: tuple[Any, ...]) -> None:
+            columns = self._sound(row)
+            if columns is not None and columns[1] in _LANES:
+                batch = batch_row(columns)
+                found[(batch.epoch, batch.lane, batch.seq)] = batch
+
+        whole = self._scan(asked, "epoch DESC, lane DESC, seq DESC", take)
+        for n in () if whole else self._epoch_numbers([*epochs, *(key[0] for key in found)]):
+            for lane in Lane:
+                known = {key[2] for key in found if key[:2] == (n, lane)}
+                for seq in _guessed(known, 0):
+                    self._scan(f"{asked} WHERE epoch=? AND lane=? AND seq=?", "", take, n, lane, seq)
+        self.batches_read = len(found)
+        return [found[key] for key in sorted(found)]
+
+    def copy_chunks(self, file: OutboxFile, named: dict[Lane, int]) -> tuple[dict[Lane, list[Head]], dict[Lane, list[Head]]]:
+        """Those that check out, copied, and those that do not; in order. ``named``: the highest that a batch names."""
+        asked = "SELECT lane, n, count, first_at, size, crc, body FROM chunk"
+        taken = _Taken(file)
+        whole = self._scan(asked, "lane DESC, n DESC", taken.take)
+        for lane in () if whole else Lane:
+            for n in _guessed({*taken.whole[lane], *taken.torn[lane]}, named[lane]):
+                self._scan(f"{asked} WHERE lane=? AND n=?", "", taken.take, lane, n)
+        taken.copy()
+        self.unreadable |= taken.misplaced or any(taken.torn[lane].keys() & taken.whole[lane].keys() for lane in Lane)
+        self.copied += sum(map(len, taken.whole.values()))
+        chunks = {lane: [heads[n] for n in sorted(heads)] for lane, heads in taken.whole.items()}
+        torn = {lane: [heads[n] for n in sorted(heads.keys() - taken.whole[lane].keys())] for lane, heads in taken.torn.items()}
+        return chunks, torn
+
+    def _scan(self, asked: str, back: str, take: Callable[[tuple[Any, ...]], None], *arguments: object) -> bool:
+        """Gives every row that can be read to ``take``, from the other end too where one cannot; whether all were.
+
+        No table is asked by its keys, as long as it can be helped: one that is wrong leads astray, or ends the answer.
+        """
+        for question in (asked, f"{asked} ORDER BY {back}"):
+            try:
+                for row in self._db.execute(question, arguments):
+                    take(row)
+            except (sqlite3.Error, UnicodeDecodeError):
+                self.unreadable = True
+                if back:
+                    continue
+            return question == asked
+        return False
 
     def _whole_rows(self, table: str, order: str) -> tuple[list[list[Any]], bool]:
-        """Of a small table, from both its ends; whether no row is missing."""
+        """Of a small table those that check out; whether no row is missing."""
+        rows, whole = self._both_ends(table, order)
+        sound = [columns for row in rows if (columns := self._sound(row)) is not None]
+        return sound, whole and len(sound) == len(rows)
+
+    def _both_ends(self, table: str, order: str) -> tuple[list[tuple[Any, ...]], bool]:
         crc = "crc" if self._checked else "NULL"
         asked = f"SELECT {COLUMNS[table]}, {crc} FROM {table} ORDER BY "  # noqa: S608 - constants
         rows, whole = self._walk(asked + order)
         if not whole:
             rows += [row for row in self._walk(asked + order.replace(",", " DESC,") + " DESC")[0] if row not in rows]
-        sound = [columns for row in rows if (columns := self._sound(row)) is not None]
-        return sound, whole and len(sound) == len(rows)
+        return rows, whole
 
     def _sound(self, row: tuple[Any, ...]) -> list[Any] | None:
         *columns, crc = row
         return columns if not self._checked or row_crc(*columns) == crc else None
 
-    def _epoch_numbers(self, epochs: list[int]) -> list[int]:
+    def _epoch_numbers(self, known: list[int]) -> list[int]:
         """Also of epochs that were not read: their numbers follow one another."""
-        found = self._walk("SELECT DISTINCT epoch FROM batch ORDER BY epoch")[0]
-        known = [*epochs, *(row[0] for row in found if isinstance(row[0], int))]
         first = min(known, default=1)
         return list(range(first, min(max(known, default=0), first + MOST_EPOCHS) + 1))
-
-    def _keys(self, table: str, key: str, where: str, *arguments: object, most: int = 0) -> list[int]:
-        """The keys from both ends; between them, where no page leads, every number that may be one.
-
-        ``most`` is the highest that something else speaks of; a few beyond it are tried.
-        """
-        asked = f"SELECT DISTINCT {key} FROM {table} WHERE {where} ORDER BY {key}"  # noqa: S608 - constants
-        forward, whole = self._walk(asked, *arguments)
-        keys = {row[0] for row in forward if isinstance(row[0], int)}
-        if whole:
-            return sorted(keys)
-        back = {row[0] for row in self._walk(asked + " DESC", *arguments)[0] if isinstance(row[0], int)}
-        first = max(keys, default=0)
-        last = min(back, default=max(most, first) + GUESSED_BEYOND)
-        return sorted(keys | back | set(range(max(first, last - MOST_GUESSED) + 1, last)))
 
     def _walk(self, asked: str, *arguments: object) -> tuple[list[tuple[Any, ...]], bool]:
         """Rows until the first that cannot be read; whether there was none."""
@@ -276,19 +302,61 @@ class _Wreck:
             return found, False
         return found, True
 
-    def _one(self, asked: str, *arguments: object) -> tuple[Any, ...] | None:
+
+class _Taken:
+    """Chunks as they are read: each one that checks out is copied once. ``misplaced``: one stands where none should."""
+
+    def __init__(self, file: OutboxFile) -> None:
+        self.whole: dict[Lane, dict[int, Head]] = {lane: {} for lane in Lane}
+        self.torn: dict[Lane, dict[int, Head]] = {lane: {} for lane in Lane}
+        self.misplaced = False
+        self._file = file
+        self._waiting: list[tuple[Lane, int, Chunk]] = []
+
+    def copy(self) -> None:
+        with self._file.transaction():
+            for lane, n, chunk in self._waiting:
+                self._file.add_chunk(lane, n, chunk)
+        self._waiting = []
+
+    def take(self, row: tuple[Any, ...]) -> None:
+        lane, n, *rest = row
         try:
-            row: tuple[Any, ...] | None = self._db.execute(asked, arguments).fetchone()
-        except (sqlite3.Error, UnicodeDecodeError):
-            self.unreadable = True
-            return None
-        return row
+            read = placed_chunk(lane, n, *rest)
+        except Damaged:
+            read = None
+        if read is None or lane not in _LANES:
+            self.misplaced = True
+            return
+        chunk = read if text_of(read) is not None else _recounted(lane, n, *rest)
+        if chunk is None:
+            self.torn[Lane(lane)][n] = _plausible(n, *rest[:2])
+        elif n not in self.whole[Lane(lane)]:
+            self._waiting.append((Lane(lane), n, chunk))
+            self.whole[Lane(lane)][n] = Head(n, chunk.readings, chunk.first_at)
+            if len(self._waiting) == _COPIED_AT_ONCE:
+                self.copy()
 
 
-def _plausible(n: int, chunk: Chunk) -> Head:
-    """What a chunk says of itself though its body is wrong, as far as it can be."""
-    readings = chunk.readings if 1 <= chunk.readings <= BATCH_READINGS else 1
-    return Head(n, readings, min(max(chunk.first_at, EARLIEST), LATEST))
+def _recounted(lane: str, n: int, readings: int, first_at: int, size: int, crc: int, body: bytes) -> Chunk | None:
+    """A chunk of which only what it says of its body is wrong."""
+    found = readings_of(Chunk(readings, first_at, size, zlib.crc32(body), body))
+    if not found:
+        return None
+    made = chunk_of(found)._replace(crc=zlib.crc32(body), body=body)
+    return made if chunk_crc(lane, n, *made[:4]) == crc else None
+
+
+def _guessed(known: set[int], named: int) -> Iterator[int]:
+    """Where no page leads, every number that a row may have: to a few beyond the highest that something speaks of."""
+    last = max([*known, named]) + GUESSED_BEYOND
+    return (n for n in range(max(1, last - MOST_GUESSED), last + 1) if n not in known)
+
+
+def _plausible(n: int, readings: object, first_at: object) -> Head:
+    """What a chunk says of itself though it is wrong, as far as it can be."""
+    counted = readings if isinstance(readings, int) and 1 <= readings <= BATCH_READINGS else 1
+    return Head(n, counted, min(max(first_at if isinstance(first_at, int) else EARLIEST, EARLIEST), LATEST))
 
 
 def _move(path: Path, wreck: Path) -> None:

@@ -1,14 +1,14 @@
 """The tables of the outbox's file, their version, and how a file of an older version becomes one of this.
 
-Every row but a chunk's has a checksum of all its columns; a chunk's is of its body alone, because what else stands in it is
-said again by the batch that names it, or is counted anew from the body. A batch without chunks is a tombstone: ``first`` is
-``last + 1`` or its certificates are there.
+Every row has a checksum of all its columns: a chunk under another number would be sent in the place of another. Chunks that
+versions 1 and 2 wrote have one of their body alone. A batch without chunks is a tombstone: ``first`` is ``last + 1`` or its
+certificates are there.
 """
 
 import sqlite3
 import zlib
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class Damaged(sqlite3.DatabaseError):
@@ -48,7 +48,7 @@ _FROM_1 = (
     *_TABLES[4:],
     *(f"UPDATE {table} SET crc = row_crc({COLUMNS[table]})" for table in ("epoch", "batch", "mark")),  # noqa: S608 - constants
 )
-_STEPS = {0: _TABLES, 1: _FROM_1}
+_STEPS: dict[int, tuple[str, ...]] = {0: _TABLES, 1: _FROM_1, 2: ()}
 
 
 def text_of_bytes(text: bytes) -> str:
@@ -58,6 +58,11 @@ def text_of_bytes(text: bytes) -> str:
 
 def row_crc(*columns: object) -> int:
     return zlib.crc32("|".join(map(str, columns)).encode())
+
+
+def chunk_crc(lane: str, n: int, readings: int, first_at: int, size: int, body_crc: int) -> int:
+    """Of a chunk and its place; its own inverse in ``body_crc``."""
+    return row_crc(lane, n, readings, first_at, size) ^ body_crc
 
 
 def version_of(db: sqlite3.Connection) -> int:

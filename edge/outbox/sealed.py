@@ -6,8 +6,8 @@ import msgspec
 
 from edge.outbox.chunk import text_of
 from edge.outbox.file import BatchRow, OutboxFile
-from edge.outbox.loss import Place, certificate, damaged
-from telemetry.batch import Batch, Lane, encode_readings, join, unpack
+from edge.outbox.schema import Damaged
+from telemetry.batch import Batch, Lane, join, unpack
 from telemetry.reading import Micros
 
 
@@ -37,6 +37,7 @@ class Sealed(NamedTuple):
 
 
 def sealed(file: OutboxFile, row: BatchRow, gateway: str, epoch: str) -> Sealed:
+    """Raises ``Damaged`` when a chunk of it is gone or wrong: what stands for it then is the salvage's to say, once."""
     head = Batch(
         gateway=gateway,
         epoch=epoch,
@@ -47,16 +48,14 @@ def sealed(file: OutboxFile, row: BatchRow, gateway: str, epoch: str) -> Sealed:
         readings=[],
     )
     if row.certificates is None:
-        return Sealed(row.epoch, row.readings, head, _parts(file, row, gateway))
+        return Sealed(row.epoch, row.readings, head, _parts(file, row))
     return Sealed(row.epoch, row.readings, head, [unpack(row.certificates)] if row.certificates else [])
 
 
-def _parts(file: OutboxFile, row: BatchRow, gateway: str) -> list[bytes]:
-    """The readings as JSON, chunk by chunk, and a certificate of those whose chunk is damaged or gone."""
-    chunks = dict(file.chunks(row.lane, row.first, row.last))
-    texts = {n: text for n, chunk in chunks.items() if (text := text_of(chunk)) is not None}
-    parts = list(texts.values())
-    if len(parts) <= row.last - row.first:
-        lost = damaged(row.first_at, row.sealed_at, max(1, row.readings - sum(chunks[n].readings for n in texts)))
-        parts.append(encode_readings([certificate(lost, Place(gateway, row.seq, row.sealed_at), 0)]))
-    return parts
+def _parts(file: OutboxFile, row: BatchRow) -> list[bytes]:
+    """The readings as JSON, chunk by chunk."""
+    texts = [text_of(chunk) for _, chunk in file.chunks(row.lane, row.first, row.last)]
+    whole = [text for text in texts if text is not None]
+    if len(whole) != len(texts) or len(whole) != row.last - row.first + 1:
+        raise Damaged(f"chunks of {row.lane} {row.first} to {row.last} are damaged")
+    return whole
