@@ -13,33 +13,62 @@ from telemetry.metric import Value
 
 ATS_KEPT = 256
 EVENTS_KEPT = 4096
+STUCK_US = 1_000_000
+"""As many readings at one instant are told apart over a restart, which remembers only the last of them."""
 
 
 class Stamps:
-    """Instants used, by device: each an insertion-ordered set, the oldest first."""
+    """Instants used, by device."""
 
     def __init__(self) -> None:
-        self._used: dict[str, dict[int, None]] = {}
+        self._devices: dict[str, _Used] = {}
 
     def recall(self, device: str, at: int) -> None:
         """An instant that an earlier run used; said from the newest on, so what no longer fits is left out."""
-        used = self._used.setdefault(device, {})
-        if len(used) < ATS_KEPT:
-            self._used[device] = {at: None, **used}
+        self._devices.setdefault(device, _Used()).recall(at)
 
     def stamp(self, device: str, at: int) -> int:
         """``at``, or the first free instant after it. UTC microseconds."""
-        used = self._used.setdefault(device, {})
-        while at in used:
-            at += 1
-        self._take(used, at)
-        return at
+        return self._devices.setdefault(device, _Used()).take(at)
 
-    @staticmethod
-    def _take(used: dict[int, None], at: int) -> None:
-        used[at] = None
-        if len(used) > ATS_KEPT:
-            del used[next(iter(used))]
+
+class _Used:
+    """An insertion-ordered set of one device's instants, the oldest first; and the run of a clock that stands still.
+
+    Such a clock says one instant for ever, so its ties outgrow what is remembered; the run is never begun again.
+    """
+
+    def __init__(self) -> None:
+        self._ats: dict[int, None] = {}
+        self._first = self._last = 0
+        self._run = range(0)
+
+    def recall(self, at: int) -> None:
+        if len(self._ats) >= ATS_KEPT:
+            return
+        self._ats = {at: None, **self._ats}
+        if at + 1 != self._first:
+            self._last = at
+        self._first = at
+        if self._last - at >= ATS_KEPT - 1:
+            self._run = range(at - STUCK_US, self._last + 1)
+
+    def take(self, at: int) -> int:
+        if at in self._run:
+            at = self._run.stop
+        while at in self._ats:
+            at += 1
+        self._ats[at] = None
+        if len(self._ats) > ATS_KEPT:
+            del self._ats[next(iter(self._ats))]
+        if at != self._last + 1:
+            self._first = at
+        self._last = at
+        if at == self._run.stop and self._run:
+            self._run = range(self._run.start, at + 1)
+        elif at - self._first >= ATS_KEPT - 1:
+            self._run = range(self._first, at + 1)
+        return at
 
 
 class Repeats:

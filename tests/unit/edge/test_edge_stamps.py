@@ -28,10 +28,11 @@ def test_a_restart_does_not_use_an_instant_twice() -> None:
 def test_of_many_instants_of_an_earlier_run_the_newest_are_remembered() -> None:
     stamps = Stamps()
     for n in range(ATS_KEPT * 2):
-        stamps.recall("b3-door", AT - n)
+        stamps.recall("b3-door", AT - 10 * n)
     assert stamps.stamp("b3-door", AT) == AT + 1
-    assert stamps.stamp("b3-door", AT - 5) == AT + 2, "the instants between are all in use"
-    assert stamps.stamp("b3-door", AT - ATS_KEPT - 5) == AT - ATS_KEPT - 5, "the older half is forgotten"
+    assert stamps.stamp("b3-door", AT - 50) == AT - 49
+    forgotten = AT - 10 * ATS_KEPT - 50
+    assert stamps.stamp("b3-door", forgotten) == forgotten, "the older half is forgotten"
 
 
 def test_an_earlier_instant_is_legal() -> None:
@@ -51,9 +52,33 @@ def test_no_two_readings_of_a_device_share_an_instant(ats: list[int]) -> None:
 def test_the_memory_of_instants_is_bounded() -> None:
     stamps = Stamps()
     for n in range(ATS_KEPT + 10):
-        stamps.stamp("b3-door", AT + n)
-    assert stamps.stamp("b3-door", AT + 20) == AT + ATS_KEPT + 10, "a remembered instant moves to the first free one"
+        stamps.stamp("b3-door", AT + 10 * n)
+    assert stamps.stamp("b3-door", AT + 200) == AT + 201, "a remembered instant moves to the first free one"
     assert stamps.stamp("b3-door", AT) == AT, "the oldest instants are forgotten"
+
+
+def test_a_clock_that_stands_still_uses_no_instant_twice_however_long() -> None:
+    stamps = Stamps()
+    given_ = [stamps.stamp("b3-door", AT) for _ in range(5_000)]
+    assert len(set(given_)) == len(given_)
+
+
+def test_a_clock_that_stands_still_uses_no_instant_twice_over_restarts() -> None:
+    used: list[int] = []
+    for _ in range(4):
+        stamps = Stamps()
+        for at in reversed(used[-ATS_KEPT:]):
+            stamps.recall("b3-door", at)
+        used += [stamps.stamp("b3-door", AT) for _ in range(700)]
+    assert len(set(used)) == len(used)
+
+
+def test_a_clock_that_goes_again_after_it_stood_still_is_believed() -> None:
+    stamps = Stamps()
+    for _ in range(ATS_KEPT * 2):
+        stamps.stamp("b3-door", AT)
+    assert stamps.stamp("b3-door", AT + 1_000_000) == AT + 1_000_000
+    assert stamps.stamp("b3-door", AT) == AT + ATS_KEPT * 2
 
 
 def test_an_event_that_an_earlier_run_took_is_a_repeat() -> None:
