@@ -249,7 +249,8 @@ def _listener(path: Path) -> Iterator[socket.socket]:
         try:
             yield listener
         finally:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a card that has died; the next start clears what is left
+                path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
