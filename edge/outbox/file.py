@@ -30,6 +30,11 @@ HEADROOM_PAGES = 256
 """Beyond the budget the file itself ends: urgent batches may go so far over it, and what makes room needs some."""
 
 
+CHECKED_WHOLE = 64 << 20
+"""A wrong page may hide rows without an error, and the last that were accepted stand in nothing else. To read a file larger
+than this would keep a gateway from its work."""
+
+
 class OutboxUnusable(LinliError):
     """The outbox file cannot be opened or is of a newer version."""
 
@@ -273,7 +278,9 @@ class OutboxFile:
     # Inside
 
     def _check(self) -> None:
-        """Reads every row that has a checksum of its own. Raises ``Damaged``."""
+        """Reads every row but the chunks, and a file that is not large page by page. Raises ``Damaged``."""
+        if self.used() <= CHECKED_WHOLE and self._db.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
+            raise Damaged("its pages make no sense")
         for table, columns in COLUMNS.items():
             for *row, crc in self._db.execute(f"SELECT {columns}, crc FROM {table}"):  # noqa: S608 - constants
                 if row_crc(*row) != crc:

@@ -57,7 +57,7 @@ class Mended(NamedTuple):
 
 
 UNKNOWN_SINCE_US = 7 * 24 * 3600 * 1_000_000
-"""What waits in an outbox of which nothing is known is of the last days."""
+"""What waits is of the last days, whatever a damaged row says of itself."""
 
 
 def since(found: Found, now: int) -> int:
@@ -130,6 +130,7 @@ class _Walk:
         self._torn = {head.n: head for head in found.torn[lane]}
         self._upto = 0
         self._since = since(found, now)
+        self._oldest = max(self._since - UNKNOWN_SINCE_US, EARLIEST)
         numbers = [epoch.n for epoch in epochs]
         self._gapless = numbers == list(range(min(numbers, default=1), max(numbers, default=0) + 1))
         self._from_first = self._gapless and numbers[:1] == [1]
@@ -178,7 +179,7 @@ class _Walk:
             head = self._torn.get(n, Head(n, 1, LATEST))
             before = bisect.bisect_left(self._chunks, n, key=lambda one: one.n)
             beside = self._chunks[before - 1].first_at - LATE_US if before else self._since
-            self.torn.append(head._replace(first_at=max(min(head.first_at, max(beside, self._since)), EARLIEST)))
+            self.torn.append(head._replace(first_at=max(min(head.first_at, max(beside, self._since)), self._oldest)))
 
     def _bury(self, missing: list[tuple[int, int]], gone: int, some_left: bool) -> None:
         lost = max(gone, 0 if some_left else len(missing))

@@ -86,9 +86,6 @@ def damaged_runs(rig: Rig, damage: Callable[[Path], None]) -> None:
     rig.settle(in_order=False, still_s=12)
 
 
-@pytest.mark.xfail(
-    reason="about one run in fifteen: readings are missing that no certificate names, or a key carries others than before"
-)
 def test_row_15_flipped_bits_cost_what_they_hit_and_never_the_start(tmp_path: Path, chance: random.Random) -> None:
     def flip(outbox: Path) -> None:
         with closing(sqlite3.connect(outbox)) as file:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from edge.outbox import Outbox, OutboxFailing, Sealed, ballast
+from edge.outbox.file import BatchRow, Epoch
 from edge.outbox.loss import DAMAGED
+from edge.outbox.mend import Found, Head, mend
 from telemetry.batch import Lane, decode
 from telemetry.metric import Kind
 from telemetry.reading import Micros, Reading
@@ -58,11 +60,18 @@ def certified(found: list[Reading]) -> int:
     return sum(int(one.values["loss_count"]) for one in found if one.values.get("loss_reason") == DAMAGED)
 
 
+def untold(found: list[Reading]) -> set[int]:
+    """Instants that are gone and that no certificate names."""
+    told = [(int(one.values["loss_from"]), int(one.values["loss_to"])) for one in found if "loss_from" in one.values]
+    return {at for at in ACCEPTED - kept(found) if not any(first <= at <= last for first, last in told)}
+
+
 def kept(found: list[Reading]) -> set[int]:
     return {one.at for one in found if one.kind is Kind.ENERGY}
 
 
 BATCHES, EACH = 60, 20
+SEALED = Micros(T0 + 10_000)
 ACCEPTED = {T0 + n for n in range(BATCHES * EACH + 10)}
 
 
@@ -71,11 +80,11 @@ def path(tmp_path: Path) -> Path:
     """An outbox of 60 bulk batches, 10 urgent ones and some chunks not sealed, closed."""
     outbox = opened(tmp_path)
     for n in range(BATCHES):
-        outbox.append([reading(n * EACH + k) for k in range(EACH)], Lane.BULK, T0)
+        outbox.append([reading(n * EACH + k) for k in range(EACH)], Lane.BULK, SEALED)
         if n < BATCHES - 3:
-            outbox.seal(T0, force=True)
+            outbox.seal(SEALED, force=True)
     for n in range(10):
-        outbox.append([reading(BATCHES * EACH + n)], Lane.URGENT, T0)
+        outbox.append([reading(BATCHES * EACH + n)], Lane.URGENT, SEALED)
     outbox.close()
     return tmp_path
 
@@ -200,7 +209,91 @@ def test_batches_that_neighbours_cannot_tell_are_sealed_anew_and_their_seqs_stay
     assert all(not after[(first, Lane.BULK, seq)] for seq in (20, 21, 22, 23))
     missing = ACCEPTED - kept(sent(outbox))
     assert len(missing) == EACH
-    assert certified(sent(outbox)) >= 1
+    telling = [sealed.seq for sealed in batches(outbox) if certified(readings_in(sealed))]
+    assert telling == [23]  # the centre that has this batch has the others
+    assert not untold(sent(outbox))
+
+
+def test_a_chunk_under_another_number_is_not_sent_in_the_place_of_that(path: Path) -> None:
+    before = by_key_as_stored(path)
+    edited(path, "DELETE FROM chunk WHERE lane = 'bulk' AND n = 22", "UPDATE chunk SET n = 22 WHERE lane = 'bulk' AND n = 21")
+    outbox = opened(path)
+    after = by_key(outbox)
+    assert [key for key in before if not after[key] <= before[key]] == []
+    assert len(ACCEPTED - kept(sent(outbox))) == 2 * EACH == certified(sent(outbox))
+
+
+def test_what_a_chunk_says_wrongly_of_itself_is_counted_anew(path: Path) -> None:
+    edited(path, "UPDATE chunk SET count = 3, first_at = 5 WHERE lane = 'bulk' AND n IN (7, 59)")
+    outbox = opened(path)
+    assert (outbox.salvaged, outbox.pending().readings, outbox.pending().oldest_at) == (1, len(ACCEPTED), T0)
+    found = sent(outbox)
+    assert (kept(found), certified(found)) == (ACCEPTED, 0)
+
+
+def place_of(path: Path, lane: Lane, n: int) -> tuple[bytes, int]:
+    """The file, and where the body of a chunk stands in it."""
+    with sqlite3.connect(path / "outbox.db") as other:
+        (body,) = other.execute("SELECT body FROM chunk WHERE lane=? AND n=?", (lane, n)).fetchone()
+    whole = (path / "outbox.db").read_bytes()
+    return whole, whole.index(body)
+
+
+def test_a_key_out_of_order_hides_nothing_that_stands_behind_it(path: Path) -> None:
+    whole, at = place_of(path, Lane.BULK, 30)
+    overwritten(path, whole.rindex(b"bulk", 0, at), b"zulk")
+    found = sent(opened(path))
+    assert len(ACCEPTED - kept(found)) <= EACH
+    assert not untold(found)
+
+
+def test_chunks_that_a_wrong_page_hides_at_the_end_are_told(path: Path) -> None:
+    whole, at = place_of(path, Lane.BULK, BATCHES)
+    cells = at // PAGE * PAGE + 3
+    count = int.from_bytes(whole[cells : cells + 2], "big")
+    overwritten(path, cells, (count // 2).to_bytes(2, "big"))
+    found = sent(opened(path))
+    assert ACCEPTED - kept(found)
+    assert not untold(found)
+
+
+def test_a_chunk_that_is_gone_among_those_not_sealed_is_told(path: Path) -> None:
+    edited(path, f"DELETE FROM chunk WHERE lane = 'bulk' AND n = {BATCHES - 1}")
+    found = sent(opened(path))
+    assert len(ACCEPTED - kept(found)) == EACH
+    assert certified(found) == 1 and not untold(found)
+
+
+def test_what_was_sent_in_part_is_never_sent_in_full_later(path: Path) -> None:
+    edited(path, "DELETE FROM chunk WHERE lane = 'bulk' AND n = 9")
+    outbox = opened(path)
+    first = by_key(outbox)
+    assert outbox.salvaged == 1
+    outbox.close()
+    again = opened(path)
+    assert {key: instants for key, instants in by_key(again).items() if key in first} == first
+    assert again.salvaged == 0
+
+
+def test_batches_before_the_first_that_is_left_are_not_offered(path: Path) -> None:
+    outbox = opened(path)
+    first = outbox.spans()[0].epoch
+    outbox.acknowledge(first, Lane.BULK, 2, T0)
+    outbox.close()
+    edited(path, "UPDATE mark SET seq = 50", "DELETE FROM batch WHERE epoch = 1 AND lane = 'bulk' AND seq <= 3")
+    again = opened(path)
+    span = next(span for span in again.spans() if (span.epoch, span.lane) == (first, Lane.BULK))
+    assert (span.first, again.batches(first, Lane.BULK, 0, 1)[0].seq) == (4, 4)
+    assert kept(sent(again)) == ACCEPTED
+
+
+def test_a_batch_is_not_put_together_across_an_epoch_that_nobody_knows() -> None:
+    epochs = [Epoch(1, "a" * 16, None, 0, 0), Epoch(3, "c" * 16, "b" * 16, 0, 1)]
+    known = [BatchRow(n, Lane.BULK, seq, chunk, chunk, 1, T0, T0, None) for n, seq, chunk in ((1, 1, 1), (3, 2, 3))]
+    chunks = {Lane.URGENT: [], Lane.BULK: [Head(n, 1, T0) for n in (1, 2, 3)]}  # the second may be of epoch 2
+    mended = mend(Found(epochs, {}, True, known, chunks, {lane: [] for lane in Lane}), LATER)
+    assert (mended.batches, mended.loose[Lane.BULK]) == (known, [2])
+    assert [(tomb.batch.epoch, tomb.batch.seq) for tomb in mended.tombs] == [(3, 1)]
 
 
 def test_a_damaged_mark_forgets_nothing(path: Path) -> None:
@@ -275,17 +368,23 @@ async def test_damage_found_while_it_runs_is_salvaged_before_the_next_write(path
 
 
 @pytest.mark.slow
-def test_a_bit_flipped_anywhere_never_refuses_and_never_loses_in_silence(path: Path) -> None:
+@pytest.mark.parametrize("bits", [1, 3, 50])
+def test_bits_flipped_anywhere_never_refuse_never_lose_in_silence_and_put_nothing_under_another_key(
+    path: Path, bits: int
+) -> None:
+    before = by_key_as_stored(path)
     whole = (path / "outbox.db").read_bytes()
-    chance = random.Random(4)
-    for _ in range(60):
-        at, bit = chance.randrange(len(whole)), 1 << chance.randrange(8)
-        (path / "outbox.db").write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
+    chance = random.Random(bits)
+    for attempt in range(25):
+        damaged = bytearray(whole)
+        for _ in range(bits):
+            damaged[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        (path / "outbox.db").write_bytes(damaged)
         outbox = opened(path)
-        found = sent(outbox)
-        missing = ACCEPTED - kept(found)
-        assert len(missing) <= certified(found), f"byte {at}"
+        found, after = sent(outbox), by_key(outbox)
+        assert not untold(found), f"attempt {attempt}"
         assert kept(found) <= ACCEPTED
+        assert [key for key in before.keys() & after.keys() if not after[key] <= before[key]] == [], f"attempt {attempt}"
         outbox.close()
         ballast.drop(path / "outbox.db")
 

@@ -120,6 +120,22 @@ def test_damage_to_what_is_held_is_certified(tmp_path: Path) -> None:
     assert (told.values["event"], told.values["loss_count"], told.values["loss_device"]) == ("loss", 2, "*")
 
 
+def test_what_is_held_and_does_not_check_out_is_certified_by_a_salvage(tmp_path: Path) -> None:
+    outbox = opened(tmp_path)
+    outbox.hold([reading(1), reading(2)], Lane.BULK, UNKNOWN, THEN)
+    outbox.hold([reading(3)], Lane.BULK, UNKNOWN, THEN)
+    outbox.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "outbox.db")) as db, db:
+        db.execute("UPDATE undated SET boot = 'boot-9' WHERE n = 1")
+    again = opened(tmp_path)
+    assert again.salvaged == 1
+    again.date(KNOWN, TRUE)
+    again.seal(TRUE, force=True)
+    told = [(found.values["loss_count"], found.values["loss_device"]) for found in sendable(again) if "event" in found.values]
+    assert told == [(2, "*")]
+    assert TRUE + 3 in [found.at for found in sendable(again)]
+
+
 def test_what_is_held_outlives_damage_elsewhere_in_the_file(tmp_path: Path) -> None:
     outbox = opened(tmp_path)
     outbox.hold([reading(1)], Lane.URGENT, UNKNOWN, THEN)
