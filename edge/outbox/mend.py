@@ -151,7 +151,7 @@ class _Walk:
 
     def _fill(self, missing: list[tuple[int, int]], last: int) -> None:
         """The chunks after those of the batch before, up to ``last``, belong to the missing batches."""
-        between = [head for head in self._chunks if self._upto < head.n <= last]
+        between = self._chunks[self._place(self._upto + 1) : self._place(last + 1)]
         whole = bool(between) and len(between) == last - self._upto and (self._gapless if self._upto else self._from_first)
         if whole and len(missing) == len(between):
             self.batches += [self._batch(key, [head]) for key, head in zip(missing, between, strict=True)]
@@ -173,11 +173,15 @@ class _Walk:
         self._tear([*torn, *holes])
         self._bury(missing, 0, bool(loose or torn))
 
+    def _place(self, n: int) -> int:
+        """Of the first chunk from number ``n`` on."""
+        return bisect.bisect_left(self._chunks, n, key=lambda head: head.n)
+
     def _tear(self, numbers: list[int]) -> None:
         """These are lost, and what they held is not from before what stood beside them."""
         for n in sorted(numbers):
             head = self._torn.get(n, Head(n, 1, LATEST))
-            before = bisect.bisect_left(self._chunks, n, key=lambda one: one.n)
+            before = self._place(n)
             beside = self._chunks[before - 1].first_at - LATE_US if before else self._since
             self.torn.append(head._replace(first_at=max(min(head.first_at, max(beside, self._since)), self._oldest)))
 

@@ -247,14 +247,17 @@ def test_a_key_out_of_order_hides_nothing_that_stands_behind_it(path: Path) -> N
     assert not untold(found)
 
 
-def test_chunks_that_a_wrong_page_hides_at_the_end_are_told(path: Path) -> None:
-    whole, at = place_of(path, Lane.BULK, BATCHES)
-    cells = at // PAGE * PAGE + 3
-    count = int.from_bytes(whole[cells : cells + 2], "big")
-    overwritten(path, cells, (count // 2).to_bytes(2, "big"))
-    found = sent(opened(path))
-    assert ACCEPTED - kept(found)
-    assert not untold(found)
+def test_the_last_chunk_that_a_wrong_page_hides_without_an_error_is_told(tmp_path: Path) -> None:
+    outbox = opened(tmp_path)
+    for n in range(3):
+        outbox.append([reading(n)], Lane.BULK, SEALED)
+    outbox.close()
+    _, at = place_of(tmp_path, Lane.BULK, 3)
+    overwritten(tmp_path, at // PAGE * PAGE + 3, (2).to_bytes(2, "big"))  # how many rows are on the page
+    found = sent(opened(tmp_path))
+    assert kept(found) == {T0, T0 + 1}
+    (told,) = [one.values for one in found if "loss_from" in one.values]
+    assert int(told["loss_from"]) <= T0 + 2 <= int(told["loss_to"])
 
 
 def test_a_chunk_that_is_gone_among_those_not_sealed_is_told(path: Path) -> None:
