@@ -29,6 +29,7 @@ CAPACITY = 20_000
 REFUSED_PAST = {Lane.BULK: 2, Lane.URGENT: 3}
 """Times the capacity."""
 _RETRY_S = 1.0
+_DATED_BEFORE = 5
 
 
 class OutboxFull(LinliError):
@@ -162,8 +163,20 @@ class Accept:
 
     def _date_and_seal(self) -> bool:
         now = self._clock()
-        dated = self._outbox.date(self._stamp(), now)
+        dated = self._date(now)
         return self._outbox.seal(now) or dated
+
+    def _date(self, now: Micros) -> bool:
+        """What was held goes before what comes now, so that events keep their order; but not for ever."""
+        sealed = False
+        for _ in range(_DATED_BEFORE):
+            held = self._outbox.held
+            if not held:
+                break
+            sealed |= self._outbox.date(self._stamp(), now)
+            if self._outbox.held == held:
+                break
+        return sealed
 
     async def _wait(self, until: float) -> None:
         try:
@@ -219,7 +232,11 @@ class Accept:
     def _durable(self, group: list[Reading], lane: Lane, stamp: Stamp | None) -> bool:
         """On the outbox's thread: commit, and only then report."""
         now = self._clock()
-        sealed = self._outbox.hold(group, lane, stamp, now) if stamp else self._outbox.append(group, lane, now)
+        if stamp is not None:
+            sealed = self._outbox.hold(group, lane, stamp, now)
+        else:
+            earlier = self._date(now)
+            sealed = self._outbox.append(group, lane, now) or earlier
         if self._report is not None:
             os.write(self._report, "".join(f"{reading.device} {reading.at}\n" for reading in group).encode())
         return sealed

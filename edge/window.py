@@ -19,7 +19,7 @@ RESEND_MAX_S = 60.0
 OUTAGE_S = 30.0
 AT_ONCE = 8
 """Batches that go out without waiting for each other's receipt: one way there and back for all."""
-HANDFUL = 8 * AT_ONCE
+HANDFUL = 16 * AT_ONCE
 
 Key = tuple[str, Lane]
 

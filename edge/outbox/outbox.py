@@ -133,6 +133,11 @@ class Outbox:
         return self._room.lost
 
     @property
+    def held(self) -> int:
+        """Commits that wait for a clock that somebody vouches for."""
+        return self._undated
+
+    @property
     def epoch(self) -> str:
         """The epoch that batches are now sealed in."""
         return self._streams.epochs[self._streams.current].id

@@ -16,7 +16,7 @@ def test_events_from_before_a_restart_of_the_gateway_raise_their_alerts(tmp_path
         rig.start()
         rig.until_accepted(50)
         proxy.refuse(True)
-        rig.until_accepted(100)  # half of them events: a handful
+        rig.until_accepted(50)  # half of them events: a handful
         rig.edge.again()
         rig.until_accepted(200)
         proxy.refuse(False)

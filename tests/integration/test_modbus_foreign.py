@@ -87,10 +87,24 @@ async def foreign(name: str, folder: Path) -> AsyncIterator[BusConfig]:
             yield TcpBus("bus", HOST, port)
     elif name == "modbus-tk TCP":
         with modbus_tk(TcpServer(port, HOST)):
+            await listening(port)
             yield TcpBus("bus", HOST, port)
     else:
         with serial_line(folder) as line, modbus_tk(RtuServer(serial.Serial(line.units, 9600))):
             yield RtuBus(id="bus", port=line.master)
+
+
+async def listening(port: int) -> None:
+    """modbus-tk begins in a thread of its own, some time after it was told to."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(HOST, port)
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            return await writer.wait_closed()
 
 
 @pytest.mark.parametrize("name", ["pyModbusTCP", "modbus-tk TCP", "modbus-tk RTU"])

@@ -173,7 +173,7 @@ async def test_acceptance_holds_what_is_read_under_an_unknown_clock_until_it_is_
         assert [found.at for found in sendable(outbox)] == [TRUE + 3]
         now = KNOWN
         async with asyncio.timeout(5):
-            while await outbox.call(lambda: outbox._undated):
+            while await outbox.call(lambda: outbox.held):
                 await asyncio.sleep(0.01)
     finally:
         task.cancel()
@@ -191,3 +191,18 @@ async def test_a_group_is_of_one_stamp(tmp_path: Path) -> None:
     task.cancel()
     await asyncio.wait({task})
     assert [(held.base - THEN, held.readings) for held in outbox._file.undated(BATCH_READINGS)] == [(0, 3), (1, 3), (2, 3)]
+
+
+async def test_events_that_were_held_go_before_those_of_a_clock_that_is_known(tmp_path: Path) -> None:
+    outbox = opened(tmp_path)
+    now = UNKNOWN
+    accept = Accept(outbox, group_s=3600, clock=lambda: Micros(now.base), stamp=lambda: now)
+    task = asyncio.create_task(accept.run())
+    count = DATED_AT_ONCE + 3
+    for n in range(count):
+        await asyncio.wait_for(accept.put([reading(n)], Lane.URGENT, UNKNOWN), 5)
+    now = KNOWN
+    await asyncio.wait_for(accept.put([reading(OFF + count)], Lane.URGENT, KNOWN), 5)
+    task.cancel()
+    await asyncio.wait({task})
+    assert [found.at for found in sendable(outbox)] == [TRUE + n for n in range(count + 1)]
