@@ -218,7 +218,7 @@ async def test_a_broker_or_gateway_of_another_authority_is_one_clear_line_and_po
             for _ in range(15):
                 began = time.monotonic()
                 await asyncio.sleep(0.05)
-                assert time.monotonic() - began < 0.3, "a poll would have had to wait for the handshakes"
+                assert time.monotonic() - began < 1.5, "a poll would have had to wait for the handshakes"
     (line,) = logs
     assert line["event"] == "device broker unavailable" and reason in line["reason"]
 
