@@ -14,6 +14,26 @@ from edge.drivers.routes import Listener
 from edge.tally import Tally
 from tests.recording import Recording, recording
 
+DOOR = """
+id: test-door
+kind: access
+vendor: Test
+model: D1
+name: {zh: 门, en: Door}
+confidence: confirmed
+sources: [test]
+mqtt:
+  messages:
+    - {topic: "site/{name}/event", event: granted, event_id: [n], values: {granted: {value: true}}}
+points:
+  granted: {}
+examples:
+  messages:
+    - {origin: computed, topic: site/d/event, parameters: {name: d}, payload: {n: 1},
+       gives: [{event_id: "1", values: {event: granted, granted: true}}]}
+"""
+"""A profile of a door that tells events."""
+
 
 class Heard(NamedTuple):
     kept: Recording

@@ -24,7 +24,7 @@ from edge.drivers.routes import Listener
 from edge.tally import Tally
 from telemetry.quality import Quality
 from telemetry.reading import Reading
-from tests.mqtt_devices import listening
+from tests.mqtt_devices import DOOR, listening
 from tests.mqtt_hostile import HostileBroker, die, hostile_broker
 from tests.recording import Recording
 from tests.servers import mosquitto
@@ -52,24 +52,6 @@ points:
 examples:
   messages:
     - {origin: computed, topic: site/a/state, parameters: {name: a}, payload: {t: 20}, gives: [{values: {temperature: 20}}]}
-"""
-DOOR = """
-id: test-door
-kind: access
-vendor: Test
-model: D1
-name: {zh: 门, en: Door}
-confidence: confirmed
-sources: [test]
-mqtt:
-  messages:
-    - {topic: "site/{name}/event", event: granted, event_id: [n], values: {granted: {value: true}}}
-points:
-  granted: {}
-examples:
-  messages:
-    - {origin: computed, topic: site/d/event, parameters: {name: d}, payload: {n: 1},
-       gives: [{event_id: "1", values: {event: granted, granted: true}}]}
 """
 GOOD = 99.5
 """The temperature that is said last, to see that it still is heard."""

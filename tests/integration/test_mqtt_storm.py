@@ -25,7 +25,7 @@ from edge.poller import Poller
 from edge.tally import Tally, taken_lateness
 from edge.unit import Unit
 from tests.modbus_peers import pymodbus_tcp, unit
-from tests.mqtt_devices import listening
+from tests.mqtt_devices import DOOR, listening
 from tests.recording import Recording
 from tests.servers import HOST, Server, free_port, mosquitto
 
@@ -48,24 +48,6 @@ examples:
   messages:
     - {origin: computed, topic: site/a/state, parameters: {name: a}, payload: {v: 230}, gives: [{values: {voltage: 230}}]}
   vectors: [{origin: computed, point: voltage, words: [230], gives: 230}]
-"""
-DOOR = """
-id: test-door
-kind: access
-vendor: Test
-model: D1
-name: {zh: 门, en: Door}
-confidence: confirmed
-sources: [test]
-mqtt:
-  messages:
-    - {topic: "site/{name}/event", event: granted, event_id: [n], values: {granted: {value: true}}}
-points:
-  granted: {}
-examples:
-  messages:
-    - {origin: computed, topic: site/d/event, parameters: {name: d}, payload: {n: 1},
-       gives: [{event_id: "1", values: {event: granted, granted: true}}]}
 """
 STORM = textwrap.dedent("""
     import socket, struct, sys, time
