@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import structlog
 
 from ingest import tally
-from ingest.alerts import absence
+from ingest.alerts import absence, late
 from ingest.alerts.episode import Key
 from ingest.alerts.ledger import Entry, Moved, States, apply, forget, load_states, retire, save_states
 from ingest.alerts.machine import Sample, Transitions
@@ -91,7 +91,7 @@ class AlertEngine:
             fresh, marks = self._unseen(arrivals)
             if not marks:
                 return
-            work = _Work(self._states.branch(), [], tally.count(fresh))
+            work = _Work(self._states.branch(), [], set(), tally.count(fresh))
             for *_, reading, arrival in sorted(_judged(fresh, self._rules)):
                 self._judge(work, reading, arrival)
             for ref in {arrival.stream.ref for arrival in fresh}:
@@ -104,7 +104,7 @@ class AlertEngine:
         """Judges what the centre itself says of a gateway: of no batch, and no sign of the gateway's life."""
         async with self._lock:
             await self._recall()
-            work = _Work(self._states.branch(), [])
+            work = _Work(self._states.branch(), [], set())
             self._weigh(work, reading, Arrival(Stream(*ref, "", Lane.URGENT), 0, (reading,), Micros(now)))
             if work.states.changed:
                 await self._commit(work, {}, now)
@@ -116,7 +116,7 @@ class AlertEngine:
             if self._progress.started_at is None:
                 self._progress.started_at = now
                 await self._retire(now)
-            work = _Work(self._states.branch(), [])
+            work = _Work(self._states.branch(), [], set())
             for key, entry in self._states.timers(now):
                 ref = GatewayRef(key.community, entry.gateway)
                 if entry.due is not None and self._progress.permits(ref, entry.lane, entry.due + entry.lag, now):
@@ -134,7 +134,7 @@ class AlertEngine:
         async with self._lock:
             await self._recall()
             if seq > self._marks.get(stream, 0):
-                await self._commit(_Work(self._states.branch(), []), {stream: seq}, 0)
+                await self._commit(_Work(self._states.branch(), [], set()), {stream: seq}, 0)
 
     def _unseen(self, arrivals: Sequence[Arrival]) -> tuple[list[Arrival], dict[Stream, int]]:
         fresh: list[Arrival] = []
@@ -180,6 +180,8 @@ class AlertEngine:
         except Exception as error:
             self._gave_up(rule.id, error)
             return
+        if old and arrival.seq and late.is_late(machine, old.state, sample, arrival.received_at, rule.subject != "device"):
+            work.lates.add(late.Late(stream.ref, reading.device, reading.kind, reading.at, stream, arrival.seq))
         if old is None or state != old.state:
             lag = arrival.received_at - reading.at if stream.lane == Lane.URGENT else 0
             entry = Entry(state, stream.gateway, stream.lane, reading.device, reading.at, lag, due, machine.idle(state))
@@ -263,6 +265,7 @@ class AlertEngine:
             for moved in work.moves:
                 apply(connection, moved, now, self._told_of)
             save_states(connection, work.states)
+            late.note(connection, work.lates, now)
             save_watermarks(connection, marks)
 
         self._stale = True
@@ -305,6 +308,7 @@ class _Work(NamedTuple):
 
     states: States
     moves: list[Moved]
+    lates: set[late.Late]
     counted: tally.Counted = tally.NOTHING
 
 
