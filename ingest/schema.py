@@ -9,10 +9,12 @@ A step that shipped is never changed: whoever changes a table adds a step at the
 shared by several centres would ask for a migration tool of its own.
 """
 
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import sqlalchemy as sa
 import structlog
 
@@ -66,5 +68,52 @@ def _letters_name_their_gateway(connection: sa.Connection) -> None:
     connection.exec_driver_sql("DROP TABLE dead_letter_1")
 
 
-STEPS: tuple[Step, ...] = (_letters_name_their_gateway,)
+_ALERT_COLUMNS = (
+    "origin VARCHAR(16) NOT NULL DEFAULT ''",
+    "withdrawn_at BIGINT",
+    "clause TEXT NOT NULL DEFAULT ''",
+    "rule_version VARCHAR(16) NOT NULL DEFAULT ''",
+    "drill BOOLEAN NOT NULL DEFAULT 0",
+    "told BOOLEAN NOT NULL DEFAULT 1",
+    "suppressed_by VARCHAR(32) NOT NULL DEFAULT ''",
+    "collapsed_into VARCHAR(32) NOT NULL DEFAULT ''",
+    "flapping BOOLEAN NOT NULL DEFAULT 0",
+    "shelved_until BIGINT",
+    "shelved_until_normal BOOLEAN NOT NULL DEFAULT 0",
+    "shelved_by VARCHAR(128) NOT NULL DEFAULT ''",
+    "shelf_reason TEXT NOT NULL DEFAULT ''",
+)
+
+
+def _alerts_say_where_they_stand(connection: sa.Connection) -> None:
+    for column in _ALERT_COLUMNS:
+        connection.exec_driver_sql(f"ALTER TABLE alert ADD COLUMN {column}")
+    connection.exec_driver_sql("ALTER TABLE alert ADD COLUMN standing VARCHAR(16) NOT NULL DEFAULT 'open'")
+    connection.exec_driver_sql("UPDATE alert SET standing = state")
+    connection.exec_driver_sql("DROP INDEX alert_state")
+    connection.exec_driver_sql("ALTER TABLE alert DROP COLUMN state")
+    connection.exec_driver_sql("ALTER TABLE alert RENAME COLUMN standing TO state")
+    connection.exec_driver_sql("CREATE INDEX alert_state ON alert (state, opened_at)")
+
+
+def _the_alerts_journal_is_chained(connection: sa.Connection) -> None:
+    """What an old line does not say (colour, state, the rule's version) stays unsaid."""
+    for column in (
+        "colour VARCHAR(8)",
+        "state VARCHAR(16)",
+        "rule_version VARCHAR(16)",
+        "before VARCHAR(64)",
+        "digest VARCHAR(64)",
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE alert_journal ADD COLUMN {column} NOT NULL DEFAULT ''")
+    covered = ("alert", "transition", "event_at", "known_at", "actor", "note", "value", "colour", "state", "rule_version")
+    digest = "0" * 64
+    rows = connection.exec_driver_sql("SELECT * FROM alert_journal ORDER BY seq").mappings().all()
+    for row in rows:
+        before, line = digest, [row[name] for name in covered]
+        digest = hashlib.sha256(msgspec.json.encode([*line, before])).hexdigest()
+        connection.exec_driver_sql("UPDATE alert_journal SET before = ?, digest = ? WHERE seq = ?", (before, digest, row["seq"]))
+
+
+STEPS: tuple[Step, ...] = (_letters_name_their_gateway, _alerts_say_where_they_stand, _the_alerts_journal_is_chained)
 LAYOUT = len(STEPS) + 1

@@ -3,7 +3,9 @@
 1. The machine's word (raised, over) and the person's (acknowledged) stand apart; ``state`` follows from both.
 2. open -> cleared when the condition is over; cleared and acknowledged, in either order, is closed. A latched alert stays
    open until it is acknowledged, even when its condition is over.
-3. The id is a function of rule, community, subject, discriminator and ``opened_at``: the same readings give the same ids.
+3. What stands between a machine's word and people (suppressed, shelved, collapsed, flapping) stands apart from both: it hides
+   an alert from nobody who asks.
+4. The id is a function of rule, community, subject, discriminator and ``opened_at``: the same readings give the same ids.
 """
 
 import hashlib
@@ -22,6 +24,7 @@ class AlertState(StrEnum):
     OPEN = "open"
     CLEARED = "cleared"
     CLOSED = "closed"
+    WITHDRAWN = "withdrawn"
 
 
 class Key(NamedTuple):
@@ -36,7 +39,11 @@ class Key(NamedTuple):
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """Times are UTC microseconds of event time, ``acked_at`` the person's. ``seq`` grows at every change of any alert.
 
-    ``count`` is how often it was raised. ``value`` and ``limit`` are of the last time; ``unit`` is theirs.
+    ``count`` is how often it was raised. ``value``, ``limit`` and the ``clause`` that the limit stands in are of the last time;
+    ``unit`` is theirs. ``rule_version`` names the rule's text by which it was raised. ``origin``: ``backfill`` for one that was
+    past before it was known. ``told``: people have heard of it, if anybody is to. ``suppressed_by`` is the alert or the planned
+    works that it follows from, ``collapsed_into`` the flood that it is a part of; both stay when it is over. Shelved by a person
+    until an instant, with ``shelved_until_normal`` not longer than its condition stands.
     """
 
     id: str
@@ -64,6 +71,19 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     acked_by: str | None = None
     note: str = ""
     count: int = 1
+    origin: str = ""
+    withdrawn_at: int | None = None
+    clause: str = ""
+    rule_version: str = ""
+    drill: bool = False
+    told: bool = False
+    suppressed_by: str = ""
+    collapsed_into: str = ""
+    flapping: bool = False
+    shelved_until: int | None = None
+    shelved_until_normal: bool = False
+    shelved_by: str = ""
+    shelf_reason: str = ""
 
 
 class Episode(NamedTuple):
@@ -86,12 +106,21 @@ def continues(episode: Episode, at: int, reopen_us: int) -> bool:
     return episode.alert.state is AlertState.CLEARED and episode.over_at is not None and at - episode.over_at < reopen_us
 
 
-def raised_again(episode: Episode, text: Words, value: Value | None) -> Episode:
+class Said(NamedTuple):
+    """What a rule says when it raises an alert, and by which text of the rule."""
+
+    text: Words
+    value: Value | None = None
+    limit: Value | None = None
+    clause: str = ""
+    rule_version: str = ""
+
+
+def raised_again(episode: Episode, said: Said) -> Episode:
     alert = msgspec.structs.replace(
         episode.alert,
+        **said._asdict(),
         state=AlertState.OPEN,
-        text=text,
-        value=value,
         cleared_at=None,
         closed_at=None,
         count=episode.alert.count + 1,

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 import structlog
 
 from ingest.alerts.absence import Absent, Presence
-from ingest.alerts.episode import Alert, Episode, Key, alert_id, continues, over, raised_again
+from ingest.alerts.episode import Alert, Episode, Key, Said, alert_id, continues, over, raised_again
 from ingest.alerts.machine import Change, Transition
 from ingest.alerts.memory import Judged
 from ingest.alerts.rule import Rule
@@ -188,7 +188,7 @@ def apply(connection: sa.Connection, moved: Moved, known_at: int, told: Told = u
         if newest is not None and newest.over_at is None:
             _write(connection, moved, _recoloured(newest, moved), "graded", known_at, told)
     elif newest is not None and continues(newest, moved.transition.at, micros(moved.watcher.rule.reopen_s)):
-        again = raised_again(newest, _text(moved), moved.transition.value)
+        again = raised_again(newest, _said(moved))
         _write(connection, moved, _recoloured(again, moved), "raised again", known_at, told)
     else:
         _write(connection, moved, _opened(moved), "opened", known_at, told)
@@ -222,8 +222,13 @@ def _recoloured(episode: Episode, moved: Moved) -> Episode:
     return episode._replace(alert=msgspec.structs.replace(episode.alert, colour=colour))
 
 
+def _said(moved: Moved) -> Said:
+    transition = moved.transition
+    return Said(_text(moved), transition.value, transition.limit, transition.clause, moved.watcher.version)
+
+
 def _opened(moved: Moved) -> Episode:
-    rule, transition = moved.watcher.rule, moved.transition
+    rule, transition, said = moved.watcher.rule, moved.transition, _said(moved)
     metric, unit = moved.watcher.shown
     fresh = Alert(
         id=alert_id(moved.key, transition.at),
@@ -232,17 +237,19 @@ def _opened(moved: Moved) -> Episode:
         family=rule.family,
         colour=transition.colour or rule.colour,
         title=rule.title,
-        text=_text(moved),
+        text=said.text,
         device=moved.device,
         gateway=moved.gateway,
         community=moved.key.community,
         place=moved.place or Words(),
         zone=moved.zone,
-        value=transition.value,
-        limit=transition.limit,
+        value=said.value,
+        limit=said.limit,
         metric=metric,
         unit=unit,
         opened_at=transition.at,
+        clause=said.clause,
+        rule_version=said.rule_version,
     )
     return Episode(fresh, rule.latch)
 

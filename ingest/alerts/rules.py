@@ -4,11 +4,13 @@ A rule with overrides has a variant for each combination of overrides that fits 
 numbers. Which one a device has is found once with the device's rules, so that a reading costs no search.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from ingest.alerts.machine import Machine
@@ -41,6 +43,16 @@ class Watcher:
     def shown(self) -> tuple[str | None, str]:
         """The metric and the unit of the alert's value and limit."""
         return _shown(self.rule)
+
+    @cached_property
+    def version(self) -> str:
+        """Names the rule's text: another text, another version."""
+        return hashlib.sha256(self.text).hexdigest()[:12]
+
+    @cached_property
+    def text(self) -> bytes:
+        """The rule as it counts here, overrides included: JSON with its keys in order."""
+        return msgspec.json.encode(self.rule, order="sorted")
 
     def applies(self, community: str, name: str, device: Device | None, zone: str) -> bool:
         """Whether the rule watches this device; what the inventory does not know of it satisfies no restriction."""

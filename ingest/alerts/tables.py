@@ -8,8 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from ingest.alerts.episode import Alert, AlertState, Episode, Key
+from ingest.alerts.journal import Line
+from ingest.alerts.quiet import speaks
 from ingest.alerts.rule import Family
 from ingest.alerts.severity import Colour
+from ingest.chain import START, digest
 from ingest.database import metadata
 from telemetry.identity import Stream
 from telemetry.metric import Value
@@ -27,7 +30,7 @@ alert = sa.Table(
     sa.Column("kind", sa.String(64), nullable=False),
     sa.Column("family", sa.String(16), nullable=False),
     sa.Column("colour", sa.String(8), nullable=False),
-    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
     sa.Column("latch", sa.Boolean, nullable=False),
     sa.Column("title_zh", sa.Text, nullable=False),
     sa.Column("title_en", sa.Text, nullable=False),
@@ -50,6 +53,19 @@ alert = sa.Table(
     sa.Column("acked_by", sa.String(128)),
     sa.Column("note", sa.Text, nullable=False),
     sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("origin", sa.String(16), nullable=False),
+    sa.Column("withdrawn_at", sa.BigInteger),
+    sa.Column("clause", sa.Text, nullable=False),
+    sa.Column("rule_version", sa.String(16), nullable=False),
+    sa.Column("drill", sa.Boolean, nullable=False),
+    sa.Column("told", sa.Boolean, nullable=False),
+    sa.Column("suppressed_by", sa.String(32), nullable=False),
+    sa.Column("collapsed_into", sa.String(32), nullable=False),
+    sa.Column("flapping", sa.Boolean, nullable=False),
+    sa.Column("shelved_until", sa.BigInteger),
+    sa.Column("shelved_until_normal", sa.Boolean, nullable=False),
+    sa.Column("shelved_by", sa.String(128), nullable=False),
+    sa.Column("shelf_reason", sa.Text, nullable=False),
     sa.Index("alert_newest", "opened_at", "id"),
     sa.Index("alert_subject", "rule", "community", "subject", "discriminator", "opened_at"),
     sa.Index("alert_state", "state", "opened_at"),
@@ -66,6 +82,11 @@ journal = sa.Table(
     sa.Column("actor", sa.String(128), nullable=False),
     sa.Column("note", sa.Text, nullable=False),
     sa.Column("value", sa.Text, nullable=False),
+    sa.Column("colour", sa.String(8), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("rule_version", sa.String(16), nullable=False),
+    sa.Column("before", sa.String(64), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
     sqlite_autoincrement=True,
 )
 
@@ -136,7 +157,8 @@ class Changed(NamedTuple):
 
 
 Told = Callable[[sa.Connection, Changed], None]
-"""Hears of each change within the transaction that makes it, and writes what must be true if and only if the change is."""
+"""Hears of each change that people shall hear of, within the transaction that makes it, and writes what must be true if and only
+if the change is."""
 
 
 def untold(connection: sa.Connection, changed: Changed) -> None:
@@ -154,14 +176,34 @@ def record(
     note: str = "",
     told: Told = untold,
 ) -> int:
-    """Writes an episode and the journal's line of what changed it; the change's ``seq``, which is never used again."""
-    line = {"alert": episode.alert.id, "transition": transition, "event_at": event_at, "known_at": known_at}
-    line |= {"actor": actor, "note": note, "value": said(episode.alert.value)}
-    seq = int(connection.execute(journal.insert().values(line)).inserted_primary_key[0])  # type: ignore[index]  # one insert has one
-    row = {**row_of(key, episode), "seq": seq}
+    """Writes an episode and the journal's line of what changed it; the change's ``seq``, which is never used again.
+
+    ``told`` hears of it unless people shall not.
+    """
+    loud = speaks(episode, transition)
+    it = msgspec.structs.replace(episode.alert, told=episode.alert.told or loud)
+    own = (it.id, transition, event_at, known_at, actor, note, said(it.value), it.colour.value, it.state.value, it.rule_version)
+    seq = _append(connection, Line(0, *own, before=_head(connection), digest=""))
+    row = {**row_of(key, episode._replace(alert=it)), "seq": seq}
     connection.execute(sqlite.insert(alert).values(row).on_conflict_do_update(index_elements=["id"], set_=row))
-    told(connection, Changed(msgspec.structs.replace(episode.alert, seq=seq), transition, event_at, known_at))
+    if loud:
+        told(connection, Changed(msgspec.structs.replace(it, seq=seq), transition, event_at, known_at))
     return seq
+
+
+def _head(connection: sa.Connection) -> str:
+    """The digest of the journal's newest line."""
+    return connection.scalar(sa.select(journal.c.digest).order_by(journal.c.seq.desc()).limit(1)) or START
+
+
+def _append(connection: sa.Connection, line: Line) -> int:
+    row = line._replace(digest=digest(line))._asdict()
+    del row["seq"]
+    return int(connection.execute(journal.insert().values(row)).inserted_primary_key[0])  # type: ignore[index]  # one insert has one
+
+
+def line_of(row: sa.RowMapping) -> Line:
+    return Line(**{name: row[name] for name in Line._fields})
 
 
 def upsert(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -16,12 +16,13 @@ from ingest.alerts import Alert, AlertState, Colour
 from ingest.alerts.tables import alert as alerts
 from ingest.cases import following
 from ingest.cases.case import MACHINE, Case, Person
-from ingest.cases.journal import START, Line, digest
+from ingest.cases.journal import Line
 from ingest.cases.lifecycle import advance
 from ingest.cases.move import Attach, MachineMove, Merge, Move, action_of
 from ingest.cases.tables import case_of, line_of, row_of, work_order, work_order_alert, work_order_journal, written
 from ingest.cases.terms import Terms
 from ingest.cases.turn import Facts, Turn
+from ingest.chain import START, digest
 
 CHINA = timezone(timedelta(hours=8))
 """Of the day in a case's number: it is read on paper."""

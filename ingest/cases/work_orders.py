@@ -17,10 +17,11 @@ from ingest.alerts.tables import alert as alerts
 from ingest.cases import docket, opening
 from ingest.cases.case import Case, Person, Stage
 from ingest.cases.follower import Follower
-from ingest.cases.journal import START, Broken, Line, first_break
+from ingest.cases.journal import Line
 from ingest.cases.move import Move
 from ingest.cases.tables import case_of, line_of, work_order, work_order_journal, work_order_once
 from ingest.cases.terms import Terms
+from ingest.chain import Broken, Checked, checked
 from ingest.database import Database
 from telemetry.errors import LinliError
 from telemetry.identity import Scope
@@ -72,15 +73,6 @@ class Answer(NamedTuple):
 
     case: Case
     made: bool = False
-
-
-class Checked(NamedTuple):
-    """What a check of the journal found. ``head`` is the digest of the last line: noted elsewhere, it shows later whether
-    everything up to it is still the same."""
-
-    lines: int
-    head: str
-    broken: Broken | None
 
 
 class WorkOrders:
@@ -185,15 +177,7 @@ class WorkOrders:
 
     async def check(self) -> Checked:
         """Whether the journal is what was written, and says the same of every work order as its row."""
-        lines, head, after = 0, START, 0
-        while True:
-            run = await self._database.read(_run_after(after))
-            if (broken := first_break(run, head)) is not None:
-                return Checked(lines, head, broken)
-            if not run:
-                break
-            lines, head, after = lines + len(run), run[-1].digest, run[-1].seq
-        return Checked(lines, head, await self._database.read(_first_stray))
+        return await checked(self._database, _run_after, _first_stray)
 
 
 def _answered(connection: sa.Connection, once: Once | None) -> Case | None:

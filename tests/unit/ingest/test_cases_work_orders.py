@@ -11,16 +11,16 @@ from cases_world import BOSS, DESK, HERE, NOON, ROUND, WUYE, dispatched
 from msgspec.structs import replace
 
 from ingest.alerts import Alert, Colour, Family
-from ingest.alerts.episode import Episode, Key, acknowledged, alert_id, over, raised_again
+from ingest.alerts.episode import Episode, Key, Said, acknowledged, alert_id, over, raised_again
 from ingest.alerts.tables import record
 from ingest.cases import CaseFilter, Changed, KeyReused, NotThere, Once, Practice, Stage, WorkOrders
 from ingest.cases import move as moves
 from ingest.cases.case import Case, CloseKind, Person, Times
-from ingest.cases.journal import Broken
 from ingest.cases.move import Move
 from ingest.cases.refusal import MoveRefused, Why
 from ingest.cases.tables import work_order, work_order_alert, work_order_journal
 from ingest.cases.terms import HOUR, MINUTE
+from ingest.chain import Broken
 from ingest.database import Database
 from telemetry.identity import Scope
 from telemetry.presence import Words
@@ -67,7 +67,7 @@ class Desk:
         await self.write(colour, over(self.episodes[colour], at), at)
 
     async def raise_again(self, colour: Colour = Colour.RED, at: int = NOON) -> None:
-        await self.write(colour, raised_again(self.episodes[colour], Words(), None), at)
+        await self.write(colour, raised_again(self.episodes[colour], Said(Words())), at)
 
     async def cases(self, **filter: Any) -> list[Case]:
         found, _ = await self.orders.page(ALL, CaseFilter(**filter), None, 500)
