@@ -49,6 +49,14 @@ class StageSpec(_Strict, frozen=True, kw_only=True):
     when: Simple | None = None
 
 
+class LatenessSpec(_Strict, frozen=True, kw_only=True):
+    """How late readings may come to tell of an alert. Up to ``late_s`` it is told as usual while it stands; up to ``historical_s``
+    one that is over is entered as past and told to nobody; what comes later still changes no alert."""
+
+    late_s: Span = 900.0
+    historical_s: Span = 86_400.0
+
+
 class Rule(_Strict, frozen=True, kw_only=True):
     """``id`` is the rule's own; ``kind`` is the alert's, from the catalogue: several rules may raise one kind.
 
@@ -57,6 +65,7 @@ class Rule(_Strict, frozen=True, kw_only=True):
     acknowledged it. ``clear_after_quiet_s``: for events, over after so long without another. ``reopen_s``: raised again
     within so long after it cleared, it is the same episode. ``during``: a schedule outside of which the rule is silent.
     ``stages``: when its colour rises, and with ``falls_back`` falls again. ``case``: ``auto`` makes a work order of its alerts.
+    ``lateness``: what becomes of readings that come late.
     """
 
     id: RuleId
@@ -76,17 +85,20 @@ class Rule(_Strict, frozen=True, kw_only=True):
     during: RuleId | None = None
     stages: Annotated[tuple[StageSpec, ...], msgspec.Meta(max_length=4)] = ()
     falls_back: bool = False
+    lateness: LatenessSpec = LatenessSpec()
 
 
 class ListSpec(_Strict, frozen=True, kw_only=True):
     """A list of identifiers in clear text, one a line, ``#`` comments; hashed with each community's key when it is loaded.
 
-    The file is for its owner alone (mode 0600) unless ``secret`` is false: for lists that name nobody.
+    The file is for its owner alone (mode 0600) unless ``secret`` is false: for lists that name nobody. An ``optional`` file that
+    is not there is an empty list.
     """
 
     id: RuleId
     file: str
     secret: bool = True
+    optional: bool = False
 
 
 class ScheduleSpec(_Strict, frozen=True, kw_only=True):
@@ -145,7 +157,8 @@ class CatalogueKind(_Strict, frozen=True, kw_only=True):
     """What a kind of alert means to those who deal with it.
 
     ``handler``: desks in their order. ``file_when``, ``close_when``: 立案条件, 结案条件. ``traps``: false alarms that its rules
-    tell apart, each with a test; ``beware``: those that they cannot. ``private``: never to a group.
+    tell apart, each with a test; ``beware``: those that they cannot. ``private``: never to a group. ``life_safety``: told however
+    late it is known.
     """
 
     id: RuleId
@@ -160,6 +173,7 @@ class CatalogueKind(_Strict, frozen=True, kw_only=True):
     traps: dict[RuleId, Words] = {}
     beware: tuple[Words, ...] = ()
     private: bool = False
+    life_safety: bool = False
 
 
 class RulesFile(_Strict, frozen=True, kw_only=True):
