@@ -1,0 +1,108 @@
+"""Readings a second that a core judges by all shipped rules, and what a city's states take of memory.
+
+Each figure is of a process of its own. CPU is the process's, database and all, while it judges: the making of readings is left
+out, and other programs on the machine count for little.
+
+    python -m bench.alerts.engine FOLDER GATEWAYS ROUNDS
+"""
+
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from bench.alerts.city import DEVICES, City, inventory, ref_of
+from bench.report import Row
+from ingest.alerts import AlertEngine, load_rules
+from ingest.database import Database
+from ingest.registry import Registry
+from telemetry.presence import decode_inventory, encode
+
+RULES = Path(__file__).parents[2] / "config" / "rules"
+GATEWAYS = 432_000 // DEVICES
+ROUNDS = 6
+TOGETHER = 20
+"""Gateways whose words are judged together, as when the centre is busy."""
+
+
+async def judged(folder: Path, gateways: int, rounds: int) -> dict[str, float]:
+    """Rounds of so many gateways; the first, which finds every device's rules, is told apart."""
+    database = Database(folder / "centre.db")
+    registry = Registry(database)
+    for number in range(gateways):
+        registry.take_inventory(ref_of(number), decode_inventory(encode(inventory(number))))
+    empty_mb = resident_mb()
+    changes = 0
+
+    def changed() -> None:
+        nonlocal changes
+        changes += 1
+
+    engine = AlertEngine(load_rules([RULES], {}), database, registry, changed)
+    await engine.open()
+    city = City(gateways)
+    first = await _round(engine, city, 0)
+    later = [await _round(engine, city, number) for number in range(1, rounds)]
+    readings, cpu_s = (sum(column) for column in zip(*later, strict=True))
+    wrote = (folder / "centre.db").stat().st_size
+    database.close()
+    return {
+        "readings": readings,
+        "cpu_s": cpu_s,
+        "first_us": first[1] / first[0] * 1e6,
+        "empty_mb": empty_mb,
+        "resident_mb": resident_mb(),
+        "file_mb": wrote / 1e6,
+        "changes": changes,
+        "failures": engine.failures,
+    }
+
+
+async def _round(engine: AlertEngine, city: City, number: int) -> tuple[int, float]:
+    """Readings judged, and the CPU seconds it took."""
+    readings, cpu_s = 0, 0.0
+    for first in range(0, city.gateways, TOGETHER):
+        arrivals = list(city.round(number, range(first, min(first + TOGETHER, city.gateways))))
+        urgent = [one for one in arrivals if one.stream.lane == "urgent"]
+        bulk = [one for one in arrivals if one.stream.lane == "bulk"]
+        begun = time.process_time()
+        await engine.take(urgent + bulk, max(one.received_at for one in arrivals))
+        cpu_s += time.process_time() - begun
+        readings += sum(len(one.readings) for one in arrivals)
+    begun = time.process_time()
+    await engine.tick(arrivals[-1].received_at)
+    return readings, cpu_s + time.process_time() - begun
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
+
+
+def run(folder: Path, gateways: int, rounds: int) -> dict[str, Any]:
+    """What ``judged`` returns, from a process of its own."""
+    command = (sys.executable, "-m", "bench.alerts.engine", str(folder), str(gateways), str(rounds))
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=3_600)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    found = run(folder, GATEWAYS, ROUNDS)
+    yield Row("judged for a core", found["readings"] / found["cpu_s"], "readings/s", 250_000)
+    yield Row("judged, CPU for each", found["cpu_s"] / found["readings"] * 1e6, "us")
+    yield Row("the first word of each device, CPU", found["first_us"], "us")
+    yield Row("432,000 devices: resident", found["resident_mb"], "MB", 1_000, at_least=False)
+    yield Row("432,000 devices: of it before anything is judged", found["empty_mb"], "MB")
+
+
+if __name__ == "__main__":
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    print(json.dumps(asyncio.run(judged(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))))
