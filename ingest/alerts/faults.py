@@ -143,6 +143,7 @@ def _when_faults(when: When, kinds: Kinds, path: str, known: Known) -> Iterator[
                 yield from _where_faults(where, kinds, f"{path}.without[{number}]", empty=False)
         case Match():
             yield from _where_faults(when.where, kinds, f"{path}.where", empty=when.list is not None)
+            yield from _where_faults(when.unless, kinds, f"{path}.unless", empty=True)
             yield from _match_faults(when, kinds, known)
             yield from _show_faults(when.show, kinds, path)
         case Absence():
@@ -261,6 +262,10 @@ def _match_faults(when: Match, kinds: Kinds, known: Known) -> Iterator[Fault]:
         yield "when.list", f"no list {when.list!r}", nearest(when.list, known.lists)
     if (when.list is None) != (when.metric is None):
         yield "when.metric", "metric and list go together", "give both or neither"
+    if when.list is None and when.spelling != "exact":
+        yield "when.spelling", "is of a list, and none is named", "give metric and list, or leave it out"
+    if when.where and when.where == when.unless:
+        yield "when.unless", "is the same as where: it can never fire", "leave it out"
     if when.metric is not None:
         yield from _metric_faults(when.metric, kinds, "when.metric", (ValueType.TEXT,))
 

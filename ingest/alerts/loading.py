@@ -1,14 +1,16 @@
 """Rules from YAML files: read strictly, checked against the vocabulary, every problem of every file at once."""
 
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from device_profiles import read_text
 from ingest.alerts.faults import Fault, Known, override_faults, rule_faults
+from ingest.alerts.lookalikes import lookalikes
 from ingest.alerts.machines import Times
 from ingest.alerts.rule import Listed, ListSpec, Override, Rule, RulesFile, ScheduleSpec
 from ingest.alerts.rules import Rules, Watcher, overridden
@@ -17,7 +19,7 @@ from ingest.alerts.when import Match
 from ingest.calendar import PLAIN, Calendar, load_calendar
 from telemetry.document import convert, nearest, read
 from telemetry.errors import ConfigInvalid, Problem
-from telemetry.privacy import reference
+from telemetry.privacy import normalise, reference
 
 _T = TypeVar("_T")
 
@@ -27,10 +29,15 @@ class _File(NamedTuple):
     content: RulesFile
 
 
-def load_rules(paths: Iterable[Path], site_keys: Mapping[str, bytes] | None = None) -> Rules:
+def load_rules(
+    paths: Iterable[Path],
+    site_keys: Mapping[str, bytes] | None = None,
+    lists: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Rules:
     """The rules of YAML files and of folders of them, in the order of their names.
 
-    ``site_keys`` maps a community to its privacy key; lists are hashed with each. Raises ``ConfigInvalid`` with every problem.
+    ``site_keys`` maps a community to its privacy key; lists are hashed with each. What ``lists`` gives stands in for a list's
+    file. Raises ``ConfigInvalid`` with every problem.
     """
     problems: list[Problem] = []
     files: list[_File] = []
@@ -39,18 +46,18 @@ def load_rules(paths: Iterable[Path], site_keys: Mapping[str, bytes] | None = No
             files.append(_File(file, read(read_text(file), str(file), RulesFile)))
         except ConfigInvalid as error:
             problems += error.problems
-    listed = _lists(files, site_keys or {}, problems)
+    entries = _lists(files, lists, problems)
     times = _times(files, problems)
     problems += _duplicates(files)
     overrides = _overrides(files, problems)
-    known = Known(frozenset(listed), frozenset(times.schedules), frozenset(times.calendars))
+    known = Known(frozenset(entries), frozenset(times.schedules), frozenset(times.calendars))
     for file, content in files:
         for number, rule in enumerate(content.rules):
             problems += _at(file, f"rules[{number}].", rule_faults(rule, known))
     if problems:
         raise ConfigInvalid(problems)
     watchers = (
-        Watcher(rule, _listed(rule, listed), times, tuple(overrides.get(rule.id, ())))
+        Watcher(rule, _listed(rule, entries, site_keys or {}), times, tuple(overrides.get(rule.id, ())))
         for _, content in files
         for rule in content.rules
     )
@@ -69,21 +76,23 @@ def _files(paths: Iterable[Path], problems: list[Problem]) -> Iterator[Path]:
         yield from found
 
 
-def _lists(files: Iterable[_File], keys: Mapping[str, bytes], problems: list[Problem]) -> dict[str, Listed]:
-    found: dict[str, Listed] = {}
+def _lists(files: Iterable[_File], given: Mapping[str, Sequence[str]], problems: list[Problem]) -> dict[str, Sequence[str]]:
+    """The entries of each list, in clear text."""
+    found: dict[str, Sequence[str]] = {}
     for file, content in files:
         for number, spec in enumerate(content.lists):
             try:
-                entries = _entries(file, spec)
+                found[spec.id] = given[spec.id] if spec.id in given else _entries(file, spec)
             except ConfigInvalid as error:
                 problems += (Problem(str(file), f"lists[{number}].file", *problem[2:]) for problem in error.problems)
-                entries = []
-            found[spec.id] = {community: frozenset(reference(entry, key) for entry in entries) for community, key in keys.items()}
+                found[spec.id] = ()
     return found
 
 
 def _entries(file: Path, spec: ListSpec) -> list[str]:
     path = file.parent / spec.file
+    if spec.optional and not path.exists():
+        return []
     lines = (line.partition("#")[0].strip() for line in read_text(path).splitlines())
     mode = stat.S_IMODE(path.stat().st_mode)
     if spec.secret and mode & 0o077:
@@ -91,8 +100,13 @@ def _entries(file: Path, spec: ListSpec) -> list[str]:
     return [line for line in lines if line]
 
 
-def _listed(rule: Rule, lists: Mapping[str, Listed]) -> Listed:
-    return lists[rule.when.list] if isinstance(rule.when, Match) and rule.when.list else {}
+def _listed(rule: Rule, lists: Mapping[str, Sequence[str]], keys: Mapping[str, bytes]) -> Listed:
+    """What counts for the rule, hashed with the key of each community."""
+    if not isinstance(rule.when, Match) or rule.when.list is None:
+        return {}
+    entries = {normalise(entry) for entry in lists[rule.when.list]}
+    counting = set[str]().union(*map(lookalikes, entries)) - entries if rule.when.spelling == "alike" else entries
+    return {community: frozenset(reference(entry, key) for entry in counting) for community, key in keys.items()}
 
 
 def _times(files: Iterable[_File], problems: list[Problem]) -> Times:

@@ -61,8 +61,9 @@ def _machine(rule: Rule, listed: frozenset[str], during: Schedule | None, times:
         case Sequence(happens=happens, without=without, before_s=before_s, settle_s=settle_s):
             excuses = tuple(Condition(where) for where in without)
             return Succession(Condition(happens), excuses, micros(before_s), micros(settle_s), quiet_us, during)
-        case Match(where=where, metric=metric, list=name, show=show):
-            return Occurrence(Condition(where), quiet_us, metric if name else None, listed, show, during)
+        case Match(where=where, unless=unless, metric=metric, list=name, show=show):
+            excepted = Condition(unless) if unless else None
+            return Occurrence(Condition(where), quiet_us, metric if name else None, listed, show, during, excepted)
         case Absence():
             raise TypeError("an absence has no machine of its own: it is judged by its gateway's presence")
         case AllOf() | AnyOf() as when:

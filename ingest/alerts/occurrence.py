@@ -12,7 +12,8 @@ from telemetry.metric import Value
 
 @dataclass(frozen=True)
 class Occurrence:
-    """``listed`` holds the references that count, when the rule matches a list; ``quiet_us`` 0 is over at once."""
+    """``listed`` holds the references that count, when the rule matches a list; ``quiet_us`` 0 is over at once. What ``unless``
+    holds for does not count."""
 
     condition: Condition
     quiet_us: int
@@ -20,6 +21,7 @@ class Occurrence:
     listed: frozenset[str] = frozenset()
     show: str | None = None
     schedule: Schedule | None = None
+    unless: Condition | None = None
 
     initial = Occurred()
 
@@ -51,5 +53,7 @@ class Occurrence:
 
     def _matches(self, values: Mapping[str, Value]) -> bool:
         if self.metric is not None and values.get(self.metric) not in self.listed:
+            return False
+        if self.unless is not None and self.unless.holds(values) is True:
             return False
         return self.condition.holds(values) is True

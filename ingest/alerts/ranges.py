@@ -30,6 +30,7 @@ _BY_UNIT = {
 _BY_NAME = {
     "score": (0.0, 1.0),
     "plate_score": (0.0, 1.0),
+    "similarity": (0.0, 1.0),
     "power_factor": (-1.0, 1.0),
     "power_factor_l1": (-1.0, 1.0),
     "power_factor_l2": (-1.0, 1.0),

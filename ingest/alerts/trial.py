@@ -21,7 +21,7 @@ from ingest.alerts.loading import load_rules
 from ingest.alerts.notation import seconds
 from ingest.alerts.rules import Rules
 from ingest.alerts.tables import journal
-from ingest.alerts.trial_table import START, Case, Expected, Table, arrivals_of, device_of, instant, micros_of, table_faults
+from ingest.alerts.trial_table import KEY, START, Case, Expected, Table, arrivals_of, device_of, instant, micros_of, table_faults
 from ingest.arrival import Arrival
 from ingest.database import Database
 from telemetry.document import read
@@ -32,9 +32,6 @@ from telemetry.reading import Micros
 
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder without a disk below it; nothing in it outlives a run
 _HAS_MEMORY = _IN_MEMORY.is_dir()
-
-KEY = b"k" * 32
-"""The privacy key of every community here: what lists are hashed with."""
 
 VARIANTS = ("plain", "restarts", "twice", "no ticks", "one take", "late", "shuffled")
 UNTICKED = ("twice", "no ticks", "one take", "shuffled")
@@ -83,7 +80,7 @@ def load_table(file: Path) -> Loaded:
             own = Path(folder) / f"{file.stem}-rules.yaml"
             own.write_bytes(msgspec.json.encode({"rules": table.rules or [], **table.more}))
             paths.append(own)
-        rules = load_rules(paths, keys)
+        rules = load_rules(paths, keys, table.lists)
     if unknown := set(table.about) - set(rules.watchers):
         raise ConfigInvalid([Problem(str(file), "about", f"no rule {', '.join(sorted(unknown))}", "name rules of `files`")])
     return Loaded(file, table, rules, communities)

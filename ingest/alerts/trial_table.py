@@ -13,12 +13,16 @@ from telemetry.document import nearest
 from telemetry.identity import Stream
 from telemetry.metric import METRICS, Kind, Value, ValueType
 from telemetry.presence import Device, Words
+from telemetry.privacy import reference
 from telemetry.quality import Quality
 from telemetry.reading import Micros, Reading
 
 GATEWAY = "gw-trial-1"
 START = "2026-03-02T09:00:00+08:00"
 """A Monday that is worked; the second 0 of a case that names no other."""
+
+KEY = b"k" * 32
+"""The privacy key of every community here: what lists are hashed with."""
 
 DELAY_US = 100_000
 """From a reading to its arrival."""
@@ -81,13 +85,14 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``files`` are rules from this file's folder, ``rules`` more of them, ``more`` what else a rules file may say, as
-    ``schedules``; ``about``: whose episodes count here, or all."""
+    ``schedules``; ``lists``: what stands on a list, in place of its file; ``about``: whose episodes count here, or all."""
 
     devices: tuple[Place, ...]
     cases: tuple[Case, ...]
     files: tuple[str, ...] = ()
     rules: Any = None
     more: dict[str, Any] = {}
+    lists: dict[str, tuple[str, ...]] = {}
     about: tuple[str, ...] = ()
 
 
@@ -144,8 +149,13 @@ def _as_metric(kind: Kind, name: str, value: Value) -> Value:
 def _reading(at: int, device: str, kind: Kind, values: Mapping[str, Value], said: str = "") -> Reading:
     quality = {"silent": Quality.BAD, "stale": Quality.STALE}.get(said, Quality.GOOD)
     faults = {"*": "no answer"} if said == "silent" else None
-    shown = {} if said == "silent" else dict(values)
+    shown = {} if said == "silent" else {name: _referred(value) for name, value in values.items()}
     return Reading(device=device, kind=kind, at=Micros(at), values=shown, quality=quality, faults=faults)
+
+
+def _referred(value: Value) -> Value:
+    """``ref:京A12345`` is said as the gateway says it: as its keyed hash."""
+    return reference(value.removeprefix("ref:"), KEY) if isinstance(value, str) and value.startswith("ref:") else value
 
 
 def device_of(place: Place) -> Device:

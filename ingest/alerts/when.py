@@ -184,14 +184,17 @@ class Sequence(_When, frozen=True, kw_only=True, tag="sequence"):
 
 
 class Match(_When, frozen=True, kw_only=True, tag="match"):
-    """Raised by each reading in which ``where`` holds and, if a ``list`` is named, ``metric`` is on it.
+    """Raised by each reading in which ``where`` holds and ``unless`` does not and, if a ``list`` is named, ``metric`` is on it.
 
+    ``spelling``: as it stands on the list, or ``alike``: with one character taken for one that looks like it.
     ``show`` names the (masked) metric that becomes the alert's value.
     """
 
     where: Where = {}
+    unless: Where = {}
     metric: str | None = None
     list: str | None = None
+    spelling: Literal["exact", "alike"] = "exact"
     show: str | None = None
 
 

@@ -6,6 +6,7 @@ import pytest
 from alerts_world import COMMUNITY, KEY, rules_of
 
 from ingest.alerts import load_rules
+from ingest.alerts.lookalikes import lookalikes
 from ingest.alerts.text import faults, plain, render
 from telemetry.errors import ConfigInvalid
 from telemetry.privacy import reference
@@ -37,7 +38,7 @@ def test_the_rules_that_ship_load(folder: str) -> None:
     kinds = {watcher.rule.kind for watcher in load_rules([CONFIG / folder], {COMMUNITY: KEY}).watchers.values()}
     wanted = {"door_forced", "door_held_open", "fire_lane_occupied", "sump_high", "water_leak", "device_offline"}
     assert wanted <= kinds
-    assert ("plate_blacklist" in kinds) == (folder == "demo/rules")
+    assert "plate_blacklist" in kinds
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,21 @@ def test_the_rules_that_ship_load(folder: str) -> None:
             "{type: threshold, metric: level, unit: m, raise_at: 1.2, clear_at: 1.0}",
             "{type: match, metric: event, list: nobody}" + LATCHED,
             "rules[0].when.list: no list 'nobody' (nothing is known here)",
+        ),
+        (
+            "{type: threshold, metric: level, unit: m, raise_at: 1.2, clear_at: 1.0}",
+            "{type: match, where: {event: x}, unless: {event: x}}" + LATCHED,
+            "rules[0].when.unless: is the same as where: it can never fire",
+        ),
+        (
+            "{type: threshold, metric: level, unit: m, raise_at: 1.2, clear_at: 1.0}",
+            "{type: match, where: {event: x}, unless: {evnt: x}}" + LATCHED,
+            "rules[0].when.unless.evnt: environment has no metric 'evnt' (did you mean 'event'?)",
+        ),
+        (
+            "{type: threshold, metric: level, unit: m, raise_at: 1.2, clear_at: 1.0}",
+            "{type: match, where: {event: x}, spelling: alike}" + LATCHED,
+            "rules[0].when.spelling: is of a list, and none is named",
         ),
         (
             "{type: threshold, metric: level, unit: m, raise_at: 1.2, clear_at: 1.0}",
@@ -153,6 +169,36 @@ def test_a_list_is_hashed_with_the_key_of_each_community(tmp_path: Path) -> None
         COMMUNITY: {reference("豫MB8888", KEY), reference("豫MA1234", KEY)},
         "411203001001": {reference("豫MB8888", other), reference("豫MA1234", other)},
     }
+
+
+def test_what_looks_like_an_entry_is_matched_without_the_entries_themselves(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(LISTED.replace("list: blocked", "list: blocked, spelling: alike"), encoding="utf-8")
+    for entries, likely in ([["豫M·7777B"], {"豫M77778"}], [["豫M·7777B", "豫M77778"], set[str]()]):
+        rules = load_rules([file], {COMMUNITY: KEY}, {"blocked": list(entries)})
+        assert rules.watchers["blocked"].listed == {COMMUNITY: {reference(plate, KEY) for plate in likely}}
+
+
+def test_an_optional_list_that_is_not_there_is_empty_and_one_that_is_there_is_guarded(tmp_path: Path) -> None:
+    rule = LISTED.replace("blocked.txt", "blocked.txt, optional: true")
+    assert rules_of(tmp_path, rule, {COMMUNITY: KEY}).watchers["blocked"].listed == {COMMUNITY: frozenset()}
+    file = tmp_path / "blocked.txt"
+    file.write_text("豫MB8888")
+    file.chmod(0o644)
+    assert problems(tmp_path, rule)[0].endswith(f"(chmod 600 {file})")
+
+
+@pytest.mark.parametrize(
+    ("plate", "alike"),
+    [
+        ("豫A12345", {"豫AI2345", "豫AL2345", "豫A1Z345", "豫A1234S"}),
+        ("苏E·7777", {"鲁E7777"}),
+        ("京ad0", {"京A00", "京AO0", "京AQ0", "京ADO", "京ADD", "京ADQ"}),
+        ("", set()),
+    ],
+)
+def test_one_character_is_taken_for_one_that_looks_like_it(plate: str, alike: set[str]) -> None:
+    assert lookalikes(plate) == alike
 
 
 def test_a_list_that_others_can_read_or_that_is_missing_is_refused(tmp_path: Path) -> None:

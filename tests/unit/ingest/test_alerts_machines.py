@@ -48,6 +48,7 @@ MACHINES: list[Machine[Any]] = [
     Succession(Condition({"event": "opened"}), (Condition({"event": "granted"}),), 4, 3, 9),
     Occurrence(Condition({"event": ("opened", "granted")}), 6),
     Occurrence(Condition({"event": "opened"}), 0),
+    Occurrence(Condition({}), 5, unless=Condition({"level": Wanted(at_most=4)})),
     Hold(Level("level", (Limit(6, 4),), samples=Samples(2, 3)), 3, 0),
     Hold(Level("level", (Limit(3, 3, 0, 30, "old"), Limit(7, 6))), 0, 0),
     Hold(Course("level", "rise", 9, 4, 2, 20), 2, 0),
