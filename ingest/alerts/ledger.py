@@ -180,18 +180,21 @@ def forget(connection: sa.Connection, keys: Collection[Key]) -> None:
 
 def apply(connection: sa.Connection, moved: Moved, known_at: int, told: Told = untold) -> None:
     """Writes what a transition does to the newest episode of its key, if anything."""
-    newest = _newest(connection, moved.key)
-    if moved.transition.change is Change.CLEAR:
-        if newest is not None and newest.over_at is None:
-            _write(connection, moved, over(newest, moved.transition.at), "cleared", known_at, told)
-    elif moved.transition.change is Change.GRADE:
-        if newest is not None and newest.over_at is None:
-            _write(connection, moved, _recoloured(newest, moved), "graded", known_at, told)
-    elif newest is not None and continues(newest, moved.transition.at, micros(moved.watcher.rule.reopen_s)):
-        again = raised_again(newest, _said(moved))
-        _write(connection, moved, _recoloured(again, moved), "raised again", known_at, told)
-    else:
-        _write(connection, moved, _opened(moved), "opened", known_at, told)
+    if (came := after(_newest(connection, moved.key), moved)) is not None:
+        _write(connection, moved, *came, known_at, told)
+
+
+def after(newest: Episode | None, moved: Moved) -> tuple[Episode, str] | None:
+    """What a transition makes of the newest episode of its key, and the journal's word for it; ``None``: nothing."""
+    stands = newest is not None and newest.over_at is None
+    match moved.transition.change:
+        case Change.CLEAR:
+            return (over(newest, moved.transition.at), "cleared") if newest is not None and stands else None
+        case Change.GRADE:
+            return (_recoloured(newest, moved), "graded") if newest is not None and stands else None
+    if newest is not None and continues(newest, moved.transition.at, micros(moved.watcher.rule.reopen_s)):
+        return _recoloured(raised_again(newest, _said(moved)), moved), "raised again"
+    return _opened(moved), "opened"
 
 
 def retire(connection: sa.Connection, rules: Rules, now: int, told: Told = untold) -> int:
