@@ -87,11 +87,11 @@ class Poller:
         next_at = self._timetable.next_at()
         pause_s = IDLE_S if next_at is None else next_at - self._logbook.monotonic()
         if pause_s > 0:
+            timer = asyncio.get_running_loop().call_later(pause_s, self._changed.set)
             try:
-                async with asyncio.timeout(pause_s):
-                    await self._changed.wait()
-            except TimeoutError:
-                return
+                await self._changed.wait()
+            finally:
+                timer.cancel()
 
     async def _poll(self, known: Known, turn: Turn) -> None:
         now = self._logbook.monotonic()

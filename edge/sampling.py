@@ -127,7 +127,7 @@ def _kind_of(fault: str) -> str:
 
 
 def _differs(last: _Said, said: _Said, deadband: float) -> bool:
-    if last.quality is not said.quality or _kind_of(last.fault) != _kind_of(said.fault):
+    if last.quality is not said.quality or (last.fault != said.fault and _kind_of(last.fault) != _kind_of(said.fault)):
         return True
     old, new = last.value, said.value
     if isinstance(old, bool | str) or isinstance(new, bool | str) or old is None or new is None:

@@ -9,6 +9,9 @@ from serial.rs485 import RS485Settings
 from edge.bus_config import BusConfig, Rs485, RtuBus, UdpBus
 from edge.drivers.frames import Frames
 
+LONGEST_READ = 4096
+"""Bytes taken off a socket at once: some answers' worth."""
+
 NO_RS485 = "the port's driver cannot switch a transceiver; leave 'rs485' out, with an adapter that switches by itself"
 
 
@@ -37,6 +40,8 @@ async def connect(client: ModbusBaseClient, bus: BusConfig) -> None:
     """Opens the connection. Raises ``OSError``, ``ValueError`` or ``termios.error``."""
     # Not client.connect(): that swallows why it failed.
     client.ctx.transport, _ = await client.ctx.call_create()
+    if hasattr(client.ctx.transport, "max_size"):
+        client.ctx.transport.max_size = LONGEST_READ  # asyncio's 256 KiB are mapped and unmapped for each answer
     if isinstance(bus, RtuBus) and bus.rs485 is not None:
         try:
             client.ctx.transport.sync_serial.rs485_mode = settings(bus.rs485)  # type: ignore[attr-defined]  # pymodbus's own transport

@@ -12,15 +12,14 @@ import logging
 import os
 import termios
 import time
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from pymodbus.client.base import ModbusBaseClient
-from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+from pymodbus.transaction import TransactionManager
 
 from device_profiles import Table
 from edge.bus_config import BusConfig, RtuBus, RtuOverTcpBus, TcpBus, UdpBus
@@ -132,23 +131,21 @@ class Master:
 
     async def _ask(self, client: ModbusBaseClient, question: Question, address: int, timeout_s: float) -> tuple[int, ...]:
         self._frames.question, self._frames.malformed = question, False
-        client.ctx.comm_params.timeout_connect = timeout_s + self._line.on_the_wire_s(question)
         request = _REQUESTS[question.table](address=address, count=question.count, dev_id=question.unit_id)
         began, answered = _now(), False
         try:
-            answer = await _unless_cancelled(client.execute(False, request))
-            answered = True
-        except ModbusException as error:
-            if not client.connected:
-                raise self._unavailable("the connection was lost") from error
-            raise _silence(question, timeout_s, damaged=self._frames.malformed or bool(client.ctx.recv_buffer)) from error
+            answer = await _exchange(client.ctx, request, timeout_s + self._line.on_the_wire_s(question))
+            answered = answer is not None
         finally:
             now = _now()
             self.used_s += now - began
             self._frames.question = None
             self._line.ended(question, answered, timeout_s, now)
+            connected, damaged = client.connected, self._frames.malformed or bool(client.ctx.recv_buffer)
             if not answered:
                 self._mistrust(client)
+        if answer is None:
+            raise _silence(question, timeout_s, damaged=damaged) if connected else self._unavailable("the connection was lost")
         if answer.isError():
             raise _refusal(question, answer.exception_code)
         return tuple(answer.registers)
@@ -196,14 +193,28 @@ class Master:
             client.close()
 
 
-async def _unless_cancelled(work: Coroutine[Any, Any, ModbusPDU]) -> ModbusPDU:
-    """Before Python 3.12, ``wait_for`` loses a cancellation that comes together with what it waited for."""
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    done = await work
-    if task and task.cancelling() > before:
-        raise asyncio.CancelledError
-    return done
+async def _exchange(wire: TransactionManager, request: ModbusPDU, within_s: float) -> ModbusPDU | None:
+    """One request and its answer, ``None`` when none came in time.
+
+    pymodbus's own ``execute`` retries, and waits by ``wait_for``: more turns of the loop for each poll, and before Python 3.12
+    a cancellation that can be lost.
+    """
+    loop = asyncio.get_running_loop()
+    request.transaction_id = wire.getNextTID()
+    wire.recv_buffer = b""
+    wire.response_future = answer = loop.create_future()
+    timer = loop.call_later(within_s, _give_up, answer)
+    try:
+        wire.pdu_send(request)
+        found: ModbusPDU | None = await answer
+        return found
+    finally:
+        timer.cancel()
+
+
+def _give_up(answer: asyncio.Future[ModbusPDU | None]) -> None:
+    if not answer.done():
+        answer.set_result(None)
 
 
 def _silence(question: Question, timeout_s: float, *, damaged: bool) -> DeviceTimeout:

@@ -89,16 +89,16 @@ def test_a_wrap_while_the_program_was_down_is_seen_by_the_last_reading() -> None
     assert said(opened(counters), 4) == [6554.0]
 
 
-async def kept_by(file: Path, *raws: int, at: int = 1000) -> None:
-    """A run of the program that hears these, and ends."""
+async def kept_by(file: Path, *raws: int, at: int = 1000, writes: bool = True) -> None:
+    """A run of the program that hears these, and ends: once it has written, if it should."""
     counters = Counters(file)
     running = asyncio.create_task(counters.run())
     said(opened(counters), *raws, at=at)
-    for _ in range(200):
-        await asyncio.sleep(0)
-        if file.exists():
-            break
-        await asyncio.to_thread(file.parent.stat)
+    async with asyncio.timeout(30):
+        for _ in range(20):
+            await asyncio.to_thread(file.parent.stat)
+        while writes and not file.exists():
+            await asyncio.to_thread(file.parent.stat)
     running.cancel()
     await asyncio.wait((running,))
 
@@ -115,7 +115,7 @@ async def test_wraps_are_known_after_a_restart_that_remembers_no_reading(file: P
 
 
 async def test_nothing_is_written_while_nobody_wraps(file: Path) -> None:
-    await kept_by(file, 10, 20, 65530, 40000)
+    await kept_by(file, 10, 20, 65530, 40000, writes=False)
     assert not file.exists()
 
 
