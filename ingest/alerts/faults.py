@@ -20,6 +20,7 @@ from ingest.alerts.when import (
     Duration,
     Forecast,
     Match,
+    Mean,
     Rate,
     Samples,
     Scalar,
@@ -172,6 +173,8 @@ def _simple_faults(when: Simple, kinds: Kinds, path: str, known: Known) -> Itera
             yield from _band_faults(when.raise_at, when.clear_at, rises, path)
             if when.gap_s > 0 and not rises and when.gap_s < 60:
                 yield f"{path}.gap_s", f"{when.gap_s:g} s is shorter than devices are silent", "give 600 or more"
+        case Mean():
+            yield from _mean_faults(when, kinds, path)
         case Count():
             yield from _where_faults(when.where, kinds, f"{path}.where", empty=False)
             if when.distinct not in (None, "device"):
@@ -198,15 +201,26 @@ def _fitting(where: Where, kinds: Kinds) -> Kinds:
 
 
 def _threshold_faults(when: Threshold, kinds: Kinds, path: str) -> Iterator[Fault]:
-    yield from _number_faults(when.metric, when.unit, kinds, path)
     yield from _samples_faults(when.samples, path)
+    yield from _limits_faults(when, kinds, path)
+
+
+def _mean_faults(when: Mean, kinds: Kinds, path: str) -> Iterator[Fault]:
+    yield from _limits_faults(when, kinds, path)
+    yield from _where_faults(when.unless, kinds, f"{path}.unless", empty=True)
+    if when.average == "energy" and when.unit != "dB":
+        yield f"{path}.average", f"{when.unit!r} is no sound level", "energy is for dB: leave it out"
+
+
+def _limits_faults(when: Threshold | Mean, kinds: Kinds, path: str) -> Iterator[Fault]:
+    yield from _number_faults(when.metric, when.unit, kinds, path)
     yield from _limit_faults(when, when.raise_at, when.clear_at, kinds, path)
     for number, dated in enumerate(when.dated):
         yield from _limit_faults(when, dated.raise_at, dated.clear_at, kinds, f"{path}.dated[{number}]")
         yield from _dated_faults(dated, f"{path}.dated[{number}]")
 
 
-def _limit_faults(when: Threshold, raise_at: float, clear_at: float | None, kinds: Kinds, path: str) -> Iterator[Fault]:
+def _limit_faults(when: Threshold | Mean, raise_at: float, clear_at: float | None, kinds: Kinds, path: str) -> Iterator[Fault]:
     for name, value in (("raise_at", raise_at), ("clear_at", clear_at)):
         if value is not None and not math.isfinite(value):
             yield f"{path}.{name}", "is not a finite number", "give a number"

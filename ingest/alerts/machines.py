@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from ingest.alerts import anomaly, change, count, forecast, level, together
+from ingest.alerts import anomaly, change, count, forecast, level, mean, together
 from ingest.alerts.condition import Condition
 from ingest.alerts.hold import Hold
 from ingest.alerts.joined import Guarded, Join
@@ -26,6 +26,7 @@ from ingest.alerts.when import (
     Duration,
     Forecast,
     Match,
+    Mean,
     Rate,
     Samples,
     Sequence,
@@ -96,6 +97,11 @@ def _sense(when: Simple, times: Times) -> Sense[Any]:
         case Rate(metric=metric, course=course, within_s=within_s, raise_at=raise_at, clear_at=clear_at, gap_s=gap_s):
             cleared_at = raise_at if clear_at is None else clear_at
             return change.Change(metric, course, micros(within_s), raise_at, cleared_at, micros(gap_s))
+        case Mean(unless=unless, gap_s=gap_s, covered=covered):
+            limits, within_us = tuple(_limits(when)), micros(when.within_s)
+            return mean.Mean(
+                when.metric, limits, when.direction, when.average, within_us, micros(gap_s), covered, Condition(unless)
+            )
         case Count(where=where, count=wanted, within_s=within_s, distinct=distinct):
             return count.Count(Condition(where), wanted, micros(within_s), distinct)
         case Correlation(of=of, devices=devices, within_s=within_s):
@@ -126,7 +132,7 @@ def _samples(samples: Samples | None) -> level.Samples:
     return level.Samples(samples.need, samples.of) if samples else level.EACH
 
 
-def _limits(when: Threshold) -> Iterator[level.Limit]:
+def _limits(when: Threshold | Mean) -> Iterator[level.Limit]:
     for dated in when.dated:
         since, until = term(dated)
         yield level.Limit(dated.raise_at, _or(dated.clear_at, dated.raise_at), since, until, dated.clause)

@@ -44,6 +44,24 @@ class Trace(msgspec.Struct, frozen=True, omit_defaults=True, tag="trace"):
     value: float = 0.0
 
 
+class Slot(NamedTuple):
+    """One step of a window: for how long something was told in it, and the sum over that time."""
+
+    number: int
+    weight: int
+    total: float
+
+
+class Averaged(msgspec.Struct, frozen=True, omit_defaults=True, tag="averaged"):
+    """What counted, by steps, up to ``told``; the newest value, when it was ``said``, and whether it counts."""
+
+    slots: tuple[Slot, ...] = ()
+    told: int = 0
+    said: int = 0
+    value: float | None = None
+    excused: bool = False
+
+
 class Tallied(msgspec.Struct, frozen=True, omit_defaults=True, tag="tallied"):
     """Occurrences within the window: instant and what tells them apart, sorted."""
 
@@ -144,7 +162,7 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True, tag="held"):
 
 
 Memory = (
-    Verdict | Trace | Tallied | Gathered | Fitted | Smoothed | Usual | Drifting | Seasons | Siblings | Joined
+    Verdict | Trace | Averaged | Tallied | Gathered | Fitted | Smoothed | Usual | Drifting | Seasons | Siblings | Joined
 )  # one tag each: a state says by itself what it is
 
 

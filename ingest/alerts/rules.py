@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from ingest.alerts.machine import Machine
 from ingest.alerts.machines import Times, machine_of
 from ingest.alerts.rule import CatalogueKind, Listed, Override, Rule
-from ingest.alerts.when import Absence, AllOf, Anomaly, AnyOf, Count, Duration, Forecast, Match, Rate, Threshold
+from ingest.alerts.when import Absence, AllOf, Anomaly, AnyOf, Count, Duration, Forecast, Match, Mean, Rate, Threshold
 from telemetry.metric import METRICS, Kind
 from telemetry.presence import Device
 
@@ -138,7 +138,7 @@ def _fits(override: Override, community: str, device: str, zone: str) -> bool:
 def _shown(rule: Rule) -> tuple[str | None, str]:
     when = rule.when
     match when:
-        case Threshold() | Rate() | Anomaly():
+        case Threshold() | Rate() | Mean() | Anomaly():
             return when.metric, when.unit
         case Forecast():
             return when.metric, "min"
@@ -147,7 +147,7 @@ def _shown(rule: Rule) -> tuple[str | None, str]:
         case Duration() | Absence():
             return None, "s"
         case AllOf() | AnyOf():
-            numbers = (one for one in when.of if isinstance(one, Threshold | Rate | Anomaly))
+            numbers = (one for one in when.of if isinstance(one, Threshold | Rate | Mean | Anomaly))
             first = next(numbers, None)
             return (first.metric, first.unit) if first else (None, "")
         case Count():

@@ -96,6 +96,27 @@ class Rate(_When, frozen=True, kw_only=True, tag="rate"):
     clear_for_s: Seconds = 0.0
 
 
+class Mean(_When, frozen=True, kw_only=True, tag="mean"):
+    """Raised when the mean over the last ``within_s`` has been at or past ``raise_at`` for ``for_s``; over when it has been past
+    ``clear_at`` for ``clear_for_s``. ``average: energy`` is for sound levels. A value counts until the next one, for ``gap_s`` at
+    most; nothing is judged before that share of the window that ``covered`` says has been told. While ``unless`` holds, what is
+    said does not count. ``dated`` as for a threshold."""
+
+    metric: str
+    unit: str
+    within_s: Span
+    raise_at: float
+    clear_at: float | None = None
+    direction: Literal["above", "below"] = "above"
+    average: Literal["plain", "energy"] = "plain"
+    covered: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.75
+    gap_s: Span = 1800.0
+    unless: Where = {}
+    for_s: Seconds = 0.0
+    clear_for_s: Seconds = 0.0
+    dated: tuple[Dated, ...] = ()
+
+
 class Count(_When, frozen=True, kw_only=True, tag="count"):
     """Raised when ``where`` came ``count`` times within ``within_s``; over when it has not come for so long. ``distinct``
     counts the different values of a metric, or with ``device`` the different devices."""
@@ -151,7 +172,7 @@ class Anomaly(_When, frozen=True, kw_only=True, tag="anomaly"):
     clear_for_s: Seconds = 0.0
 
 
-Simple = Threshold | Duration | Rate | Count | Correlation | Forecast | Anomaly
+Simple = Threshold | Duration | Rate | Mean | Count | Correlation | Forecast | Anomaly
 """What may stand in a combination or a stage: each says itself when it is over."""
 
 
@@ -218,7 +239,7 @@ def seconds_of(when: When) -> float:
             return when.before_s
         case Match() | Absence():
             return 0.0
-        case Rate() | Count() | Correlation() if not when.for_s:
+        case Rate() | Mean() | Count() | Correlation() if not when.for_s:
             return when.within_s
         case _:
             return when.for_s

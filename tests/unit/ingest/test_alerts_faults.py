@@ -27,6 +27,7 @@ CORRELATION = "when: {type: correlation, of: [{running: true}], devices: 2, with
 FORECAST = "when: {type: forecast, metric: level, unit: m, limit: 2, gate_at: 1, within_s: 600, window_s: 900}"
 ANOMALY = "when: {type: anomaly, method: seasonal, calendar: china, metric: noise, unit: dB, floor: 2}"
 STAGED = THRESHOLD + "\n    during: night\n    stages: [{colour: red, after_s: 60, during: night}]"
+MEAN = "when: {type: mean, metric: noise, unit: dB, average: energy, within_s: 900, unless: {wind_speed: 9}, raise_at: 48}"
 BOTH = "when: {type: all, of: [{type: duration, where: {running: true}}, {type: duration, where: {motion: true}}]}"
 
 
@@ -35,7 +36,7 @@ def write(folder: Path, rest: str, more: str = "") -> str:
     return HEAD.format(rest=rest) + more
 
 
-@pytest.mark.parametrize("rest", [THRESHOLD, RATE, COUNT, CORRELATION, FORECAST, ANOMALY, STAGED, BOTH])
+@pytest.mark.parametrize("rest", [THRESHOLD, RATE, COUNT, CORRELATION, FORECAST, ANOMALY, STAGED, MEAN, BOTH])
 def test_a_sound_rule_of_each_type_is_taken(tmp_path: Path, rest: str) -> None:
     assert len(rules_of(tmp_path, write(tmp_path, rest))) == 1
 
@@ -79,6 +80,11 @@ def test_a_sound_rule_of_each_type_is_taken(tmp_path: Path, rest: str) -> None:
         (STAGED, "after_s: 60, during: night", "during: nite", "stages[0].during: no schedule 'nite'"),
         (STAGED, "{colour: red, after_s: 60, during: night}", "{colour: red}", "stages[0]: holds always"),
         (STAGED, "colour: red", "colour: yellow", "stages[0].colour: is yellow as the rule's own"),
+        (MEAN, "noise, unit: dB", "pressure, unit: Pa", "when.average: 'Pa' is no sound level"),
+        (MEAN, "unit: dB", "unit: Pa", "when.unit: environment.noise is in 'dB', not 'Pa'"),
+        (MEAN, "raise_at: 48", "raise_at: 480", "when.raise_at: 480 is outside of what environment.noise can be"),
+        (MEAN, "raise_at: 48", "raise_at: 48, clear_at: 50", "when.clear_at: 50 is above raise_at 48"),
+        (MEAN, "wind_speed", "wind_sped", "when.unless.wind_sped: environment has no metric 'wind_sped'"),
         (BOTH, "motion: true", "motion: {at_least: 1}", "when.of[1].where.motion: it is bool, not a number"),
         (BOTH, "motion: true", "noise: {at_least: 9, at_most: 8}", "when.of[1].where.noise: nothing is at least 9 and at most 8"),
         (BOTH, "motion: true", "noise: {at_least: 900}", "when.of[1].where.noise: it is never outside of 0 to 200"),

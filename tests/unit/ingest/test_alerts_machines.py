@@ -17,6 +17,7 @@ from ingest.alerts.joined import Guarded, Join
 from ingest.alerts.ledger import _decoder
 from ingest.alerts.level import Level, Limit, Met, Samples
 from ingest.alerts.machine import Change, Machine, Sample, Transition
+from ingest.alerts.mean import Mean
 from ingest.alerts.occurrence import Occurrence
 from ingest.alerts.sequence import MAX_KEPT, Succession
 from ingest.alerts.severity import Colour
@@ -54,6 +55,8 @@ MACHINES: list[Machine[Any]] = [
     Hold(Course("level", "rise", 9, 4, 2, 20), 2, 0),
     Hold(Course("level", "still", 9, 2, 3, 12), 0, 4),
     Hold(Course("level", "no_fall", 7, 2, 2, 12), 3, 0),
+    Hold(Mean("level", (Limit(5, 3),), "above", "plain", 24, 9, 0.5, Condition({"door_open": True})), 2, 3),
+    Hold(Mean("level", (Limit(4, 4, 0, 30, "old"), Limit(6, 6)), "below", "energy", 48, 30, 0.75, Condition({})), 0, 0),
     Hold(Count(Condition({"event": "denied"}), 3, 15), 0, 0),
     Hold(Count(Condition({"event": ("denied", "opened")}), 2, 12, "device"), 2, 0),
     Hold(Together((Condition({"event": "opened"}), Condition({"level": Wanted(at_least=6)})), 1, 8), 0, 0),
