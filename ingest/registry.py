@@ -10,7 +10,8 @@ Whether a gateway is registered is decided before its word comes here.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 MAX_HEARD = 10_000
 _WRITE_EVERY_S = 1.0
 _RETRY_S = 5.0
+_at = attrgetter("at")
 
 _presence = sa.Table(
     "gateway_presence",
@@ -154,17 +156,7 @@ class Registry:
         """Remembers when each device was last heard. A clock that runs ahead is not believed beyond the arrival."""
         for arrival in arrivals:
             heard = self._heard.setdefault(arrival.stream.ref, {})
-            newest: dict[str, Reading] = {}
-            for reading in arrival.readings:
-                if _says_no_more_than_values(reading):
-                    last = newest.get(reading.device)
-                    if last is None or reading.at >= last.at:
-                        newest[reading.device] = reading
-                    continue
-                if (before := newest.pop(reading.device, None)) is not None:
-                    self._hear(arrival, before, heard)
-                self._hear(arrival, reading, heard)
-            for reading in newest.values():
+            for reading in _telling(arrival.readings):
                 self._hear(arrival, reading, heard)
 
     def find(self, ref: GatewayRef, device: str) -> Device | None:
@@ -240,9 +232,13 @@ def _essence(state: State) -> tuple[object, ...]:
     return state.online, state.software, state.config_hash, state.inventory_hash
 
 
-def _says_no_more_than_values(reading: Reading) -> bool:
-    """Most readings: of several in a row, the newest tells as much as all."""
-    return reading.quality is not Quality.BAD and reading.kind is not Kind.GATEWAY and "online" not in reading.values
+def _telling(readings: Sequence[Reading]) -> Iterable[Reading]:
+    """Those that say something of their device: where all say no more than values, the newest of each tells as much as all."""
+    bad, gateway = Quality.BAD, Kind.GATEWAY  # to ask an enumeration for its member costs as much as all the rest
+    for reading in readings:
+        if reading.quality is bad or reading.kind is gateway or "online" in reading.values:
+            return readings
+    return {reading.device: reading for reading in sorted(readings, key=_at)}.values()
 
 
 def _by_id(inventory: Inventory) -> dict[str, Device]:

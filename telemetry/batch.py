@@ -13,7 +13,7 @@ import msgspec
 
 from telemetry.errors import BatchInvalid
 from telemetry.identity import EPOCH_PATTERN, GatewayRef, Stream
-from telemetry.reading import EARLIEST, LATEST, Name, Reading, faults_of
+from telemetry.reading import EARLIEST, LATEST, Name, Reading, all_sound, faults_of
 
 MAX_READINGS = 1_000
 MAX_BYTES = 1 << 20
@@ -129,11 +129,12 @@ def decode(message: bytes) -> Decoded:
         batch = _batch.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _decode_leniently(body)
+    if all_sound(batch.readings):
+        return Decoded(batch, (), len(body))
     poison = tuple(
         Poison(_encoder.encode(reading), "; ".join(faults)) for reading in batch.readings if (faults := faults_of(reading))
     )
-    if poison:
-        batch = msgspec.structs.replace(batch, readings=[reading for reading in batch.readings if not faults_of(reading)])
+    batch = msgspec.structs.replace(batch, readings=[reading for reading in batch.readings if not faults_of(reading)])
     return Decoded(batch, poison, len(body))
 
 

@@ -3,7 +3,7 @@
 A *series* is one metric of one device. It is written once and points name it by number, which keeps points narrow.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,41 +33,47 @@ class Series(NamedTuple):
 
 
 class Place:
-    """The numbers of one device's metrics."""
+    """The numbers of one device's metrics. ``floats`` has those of some metrics told together, when all are floats."""
 
     def __init__(self, kind: str) -> None:
         self.numbers: dict[str, int] = {}
+        self.floats: dict[tuple[str, ...], list[int]] = {}
         self._kind = Kind(kind)
-        self._floats: dict[tuple[str, ...], list[int]] = {}
 
-    def floats(self, values: Mapping[str, Value]) -> list[int] | None:
-        """The numbers of these metrics when all are known and all are floats: a device says the same few of them again."""
-        metrics = tuple(values)
-        found = self._floats.get(metrics)
-        if found is None and metrics and all(map(self._is_float, metrics)):
-            if len(self._floats) >= MAX_SHAPES:
-                self._floats.clear()
-            found = self._floats[metrics] = [self.numbers[metric] for metric in metrics]
-        return found
+    def learn(self, values: Mapping[str, Value]) -> None:
+        """Remembers the numbers of these metrics when all are floats: a device says the same few of them again."""
+        if values and all(METRICS[self._kind][metric].type is ValueType.FLOAT for metric in values):
+            if len(self.floats) >= MAX_SHAPES:
+                self.floats.clear()
+            self.floats[tuple(values)] = [self.numbers[metric] for metric in values]
 
-    def _is_float(self, metric: str) -> bool:
-        return metric in self.numbers and METRICS[self._kind][metric].type is ValueType.FLOAT
+
+Places = dict[tuple[str, str], Place]
+"""By device and kind."""
 
 
 class Catalogue:
     """The numbers of the series: those of the file, and those that this transaction adds."""
 
     def __init__(self, known: Iterable[Series] = ()) -> None:
-        self._places: dict[tuple[str, str, str, str], Place] = {}
+        self._gateways: dict[tuple[str, str], Places] = {}
         self._added: list[Series] = []
         self._last = 0
         for entry in known:
-            self._place(entry[1:5]).numbers[entry.metric] = entry.id
+            self.device(GatewayRef(entry.community, entry.gateway), entry.device, entry.kind).numbers[entry.metric] = entry.id
             self._last = max(self._last, entry.id)
 
-    def device(self, ref: GatewayRef, device: str, kind: Kind) -> Place:
+    def places(self, ref: GatewayRef) -> Places:
+        """All that is known of one gateway's devices."""
+        return self._gateways.setdefault(ref, {})
+
+    def device(self, ref: GatewayRef, device: str, kind: str) -> Place:
         """The numbers of the metrics of one device; ``add`` what is missing."""
-        return self._place((*ref, device, kind))
+        places = self.places(ref)
+        place = places.get((device, kind))
+        if place is None:
+            place = places[device, kind] = Place(kind)
+        return place
 
     def add(self, ref: GatewayRef, device: str, kind: Kind, metric: str) -> int:
         self._last = self.device(ref, device, kind).numbers[metric] = self._last + 1
@@ -79,17 +85,11 @@ class Catalogue:
         added, self._added = self._added, []
         return added
 
-    def _place(self, name: tuple[str, str, str, str]) -> Place:
-        place = self._places.get(name)
-        if place is None:
-            place = self._places[name] = Place(name[3])
-        return place
-
 
 class Points:
     """A growing block of points: most are a number of good standing, and what is rare costs those nothing.
 
-    What all points of a reading share is kept once for each reading and repeated at the end.
+    What all points of a reading share is kept once for each reading and repeated at the end, and so for a batch.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
@@ -97,48 +97,59 @@ class Points:
         self._series: list[int] = []
         self._numbers: list[Any] = []
         self._no_number: list[int] = []
-        self._shared: dict[str, list[int]] = {name: [] for name in ("count", "instant", "quality", "stream", "seq")}
+        self._counts: list[int] = []
+        self._instants: list[int] = []
+        self._qualities: list[int] = []
+        self._batches: list[tuple[int, int, int]] = []
         self._rare: dict[str, dict[int, Any]] = {name: {} for name in ("whole", "text", "reason", "event_id", "quality")}
 
     def __len__(self) -> int:
         return len(self._series)
 
-    def add(self, ref: GatewayRef, stream: int, seq: int, reading: Reading) -> None:
-        """Adds the points of a sound reading that came as ``seq`` of the stream numbered ``stream``."""
-        first, values = len(self._series), reading.values
-        device = self._catalogue.device(ref, reading.device, reading.kind)
-        if not reading.faults and reading.event_id is None and (numbers := device.floats(values)):
-            self._series += numbers
-            self._numbers += values.values()
-        else:
-            self._add_facts(device, ref, reading)
-        shared = self._shared
-        shared["count"].append(len(self._series) - first)
-        shared["instant"].append(reading.at)
-        shared["quality"].append(_CODE[reading.quality])
-        shared["stream"].append(stream)
-        shared["seq"].append(seq)
+    def add(self, ref: GatewayRef, stream: int, seq: int, readings: Sequence[Reading]) -> None:
+        """Adds the points of sound readings that came as ``seq`` of the stream numbered ``stream``."""
+        places = self._catalogue.places(ref)
+        series, numbers, counts, first = self._series, self._numbers, self._counts, len(self._series)
+        for reading in readings:
+            values = reading.values
+            place = places.get((reading.device, reading.kind))
+            if place and not reading.faults and reading.event_id is None and (known := place.floats.get(tuple(values))):
+                series += known
+                numbers += values.values()
+                counts.append(len(known))
+            else:
+                counts.append(self._add_facts(ref, reading))
+        self._instants += [reading.at for reading in readings]
+        self._qualities += [_CODE[reading.quality] for reading in readings]
+        self._batches.append((stream, seq, len(series) - first))
 
     def columns(self) -> Mapping[str, Column]:
         """One array a column, masked or ``None`` where a point has no such value; what no point has is left out."""
-        counts = np.array(self._shared["count"], dtype=np.int64)
+        counts, points = np.array(self._counts, np.int64), len(self)
+        stream, seq, sizes = np.array(self._batches, np.int64).reshape(-1, 3).T
         columns: dict[str, Column] = {
-            name: np.repeat(np.array(self._shared[name], dtype=np.int64), counts)
-            for name in ("instant", "quality", "stream", "seq")
+            "instant": np.repeat(np.array(self._instants, np.int64), counts),
+            "quality": np.repeat(np.array(self._qualities, np.uint8), counts),
+            "stream": np.repeat(stream, sizes),
+            "seq": np.repeat(seq, sizes),
+            "series": np.array(self._series, np.int64),
+            "number": np.array(self._numbers, np.float64),
         }
-        columns["series"] = np.array(self._series, dtype=np.int64)
         for place, code in self._rare["quality"].items():
             columns["quality"][place] = code
-        no_number = np.zeros(len(self), dtype=bool)
-        no_number[self._no_number] = True
-        columns["number"] = np.ma.MaskedArray(np.array(self._numbers, dtype=np.float64), no_number)
+        if self._no_number:
+            absent = np.zeros(points, dtype=bool)
+            absent[self._no_number] = True
+            columns["number"] = np.ma.MaskedArray(columns["number"], absent)
         if self._rare["whole"]:
-            columns["whole"] = _masked(self._rare["whole"], len(self), np.int64)
+            columns["whole"] = _masked(self._rare["whole"], points, np.int64)
         texts = ("text", "reason", "event_id")
-        return columns | {name: _texts(self._rare[name], len(self)) for name in texts if self._rare[name]}
+        return columns | {name: _texts(self._rare[name], points) for name in texts if self._rare[name]}
 
-    def _add_facts(self, device: "Place", ref: GatewayRef, reading: Reading) -> None:
-        rare = self._rare
+    def _add_facts(self, ref: GatewayRef, reading: Reading) -> int:
+        """The points of any reading, one by one; how many."""
+        rare, first = self._rare, len(self._series)
+        device = self._catalogue.device(ref, reading.device, reading.kind)
         for metric, value, quality, reason in facts(reading.values, reading.quality, reading.faults):
             place = len(self._series)
             number = device.numbers.get(metric)
@@ -155,6 +166,9 @@ class Points:
                 rare["reason"][place] = reason
             if reading.event_id is not None:
                 rare["event_id"][place] = reading.event_id
+        if not reading.faults:
+            device.learn(reading.values)
+        return len(self._series) - first
 
 
 def _column(kind: Kind, metric: str, value: Value | None) -> str:

@@ -26,6 +26,7 @@ from ingest.store.summary import Level, Summary
 from ingest.store.watermark import fresh
 from telemetry.identity import GatewayRef, Scope, Stream
 from telemetry.metric import Kind
+from telemetry.reading import Reading
 
 _Found = TypeVar("_Found", Row, Summary)
 
@@ -127,14 +128,10 @@ class EmbeddedStore:
 
     def _points(self, arrivals: Sequence[Arrival]) -> tuple[Points, list[Refusal]]:
         points = Points(self._catalogue)
-        refusals = []
+        refusals: list[Refusal] = []
         for arrival in arrivals:
-            stream, ref = self._streams[arrival.stream], arrival.stream.ref
-            for reading in arrival.readings:
-                if not arrival.checked and (reason := why_unsound(reading)):
-                    refusals.append(Refusal(arrival.stream, arrival.seq, body_of(reading), reason))
-                else:
-                    points.add(ref, stream, arrival.seq, reading)
+            readings = arrival.readings if arrival.checked else _sound(arrival, refusals)
+            points.add(arrival.stream.ref, self._streams[arrival.stream], arrival.seq, readings)
         return points, refusals
 
     def _insert(self, file: duckdb.DuckDBPyConnection, points: Points) -> None:
@@ -183,6 +180,17 @@ class EmbeddedStore:
         found = {Stream(*row[1:5]): row for row in file.sql("FROM stream").fetchall()}
         self._streams = {stream: row[0] for stream, row in found.items()}
         self._marks = {stream: row[5] for stream, row in found.items() if row[5]}
+
+
+def _sound(arrival: Arrival, refusals: list[Refusal]) -> list[Reading]:
+    """The sound readings of an arrival; the others go to ``refusals``."""
+    sound: list[Reading] = []
+    for reading in arrival.readings:
+        if reason := why_unsound(reading):
+            refusals.append(Refusal(arrival.stream, arrival.seq, body_of(reading), reason))
+        else:
+            sound.append(reading)
+    return sound
 
 
 def _fetched(statement: tuple[str, Sequence[object]], file: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:

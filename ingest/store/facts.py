@@ -7,7 +7,6 @@ import msgspec
 
 from ingest.store.protocol import MAX_ROWS, WHOLE, Query, Row
 from ingest.store.summary import Summary
-from telemetry.identity import is_name
 from telemetry.metric import METRICS, Kind, Value, ValueType
 from telemetry.quality import Quality
 from telemetry.reading import Reading, faults_of
@@ -58,8 +57,6 @@ def judgement(fault: str | None, otherwise: Quality) -> tuple[Quality, str]:
 
 def why_unsound(reading: Reading) -> str:
     """Why no store may take this reading; ``""`` when it is sound."""
-    if not is_name(reading.device):
-        return f"the device id {reading.device[:80]!r} is malformed"
     found = faults_of(reading)
     try:
         _encoder.encode(reading)

@@ -35,8 +35,9 @@ def test_a_series_is_numbered_once_and_new_ones_follow_those_of_the_file() -> No
 
 def test_points_are_columns_with_each_value_in_the_one_of_its_type() -> None:
     points = Points(Catalogue())
-    points.add(REF, 3, 9, reading(0, frequency=50, fault_code=4, closed=True, event="trip"))
-    points.add(REF, 3, 10, Reading(device="b3-meter", kind=Kind.ENERGY, at=START + 1, values={}, faults={"*": "bad: silent"}))
+    points.add(REF, 3, 9, [reading(0, frequency=50, fault_code=4, closed=True, event="trip")])
+    silent = Reading(device="b3-meter", kind=Kind.ENERGY, at=START + 1, values={}, faults={"*": "bad: silent"})
+    points.add(REF, 3, 10, [silent])
     columns = {name: column.tolist() for name, column in points.columns().items()}
     assert columns == {
         "series": [1, 2, 3, 4, 5],
@@ -54,7 +55,7 @@ def test_points_are_columns_with_each_value_in_the_one_of_its_type() -> None:
 def test_readings_of_numbers_alone_are_the_same_columns_whether_their_series_are_new_or_known() -> None:
     points = Points(Catalogue())
     for seq in (1, 2):
-        points.add(REF, 3, seq, reading(seq, frequency=50, voltage=230.5))
+        points.add(REF, 3, seq, [reading(seq, frequency=50, voltage=230.5)])
     columns = {name: column.tolist() for name, column in points.columns().items()}
     assert columns == {
         "series": [1, 2, 1, 2],

@@ -2,7 +2,9 @@
 
 import json
 import zlib
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from telemetry.batch import MAX_BYTES, MAX_READINGS, Batch, Lane, decode, encode
 from telemetry.errors import BatchInvalid
 from telemetry.metric import METRICS, Kind, ValueType
 from telemetry.quality import Quality
-from telemetry.reading import EARLIEST, LATEST, Reading, faults_of
+from telemetry.reading import EARLIEST, LATEST, Reading, all_sound, faults_of
 
 T0 = 1_700_000_000_000_000
 _VALUES = {
@@ -55,6 +57,7 @@ def test_decode_is_the_inverse_of_encode(batch: Batch) -> None:
     decoded = decode(encode(batch))
     assert decoded.batch == batch
     assert decoded.poison == ()
+    assert all_sound(batch.readings)
 
 
 @given(batches())
@@ -107,7 +110,7 @@ def test_a_bad_head_is_refused_with_the_reason(change: dict[str, object], reason
         ({"device": "b3-meter", "kind": "energy", "at": T0, "values": {"voltage": 10**400}}, "finite number"),
         ({"device": "b3-meter", "kind": "gateway", "at": T0, "values": {"unsent": 2**63}}, "64 bits"),
         ({"device": "b3-meter", "kind": "weather", "at": T0, "values": {}}, "Invalid enum value"),
-        ({"device": "B3 meter", "kind": "energy", "at": T0, "values": {}}, "regex"),
+        ({"device": "B3 meter", "kind": "energy", "at": T0, "values": {}}, "malformed"),
         ({"device": "b3-meter", "kind": "energy", "at": 1.5, "values": {}}, "Expected `int`"),
         ({"device": "b3-meter", "kind": "access", "at": T0, "values": {"event": "x" * 257}}, "longer than 256"),
         ("nonsense", "Expected `object`"),
@@ -148,3 +151,21 @@ def test_a_batch_with_too_many_readings_can_still_be_rejected_by_its_key() -> No
 @given(readings())
 def test_a_reading_of_the_declared_types_has_no_fault(reading: Reading) -> None:
     assert faults_of(reading) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device": "B3 meter"},
+        {"values": {"voltage": float("nan")}},
+        {"values": {"voltage": float("-inf")}},
+        {"values": {"voltage": True}},
+        {"values": {"voltage": "230"}},
+        {"values": {"sparkle": 1.0}},
+    ],
+)
+def test_one_unsound_reading_makes_a_batch_unsound(change: dict[str, Any]) -> None:
+    sound = Reading(device="b3-meter", kind=Kind.ENERGY, at=T0, values={"voltage": 230, "power_factor": 0.5})
+    assert all_sound([sound, sound])
+    unsound = msgspec.structs.replace(sound, **change)
+    assert faults_of(unsound) and not all_sound([sound, unsound])
