@@ -3,7 +3,9 @@
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +22,27 @@ class Row(NamedTuple):
         if self.bar is None:
             return None
         return self.value >= self.bar if self.at_least else self.value <= self.bar
+
+
+Work = Callable[[Path], Iterator[Row]]
+"""Measures in a folder of its own, which is gone afterwards."""
+
+
+def run(works: Mapping[str, Work], wanted: Sequence[str], file: Path, versions: Mapping[str, str]) -> int:
+    """Measures what is ``wanted``, or everything; as ``publish``. Only everything is written into ``file``.
+
+    Folders stand in the working folder: a bench of a card's writes must not measure a file system in memory.
+    """
+    if unknown := set(wanted) - set(works):
+        print(f"no such work: {', '.join(sorted(unknown))}; there are {', '.join(works)}")
+        return 2
+    rows: list[Row] = []
+    for name in wanted or works:
+        with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
+            for row in works[name](Path(folder)):
+                rows.append(row)
+                print(f"{row.name}: {row.value:,.1f} {row.unit}", file=sys.stderr, flush=True)
+    return publish(rows, Path(os.devnull) if wanted else file, versions)
 
 
 def publish(rows: Sequence[Row], file: Path, versions: Mapping[str, str]) -> int:

@@ -4,10 +4,8 @@ CPU and memory are of the agent process alone, outbox and uplink included; broke
 their own on the same machine. A poll is one request of 30 registers, 20 values, about 500 bytes of JSON before deflation.
 """
 
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ from bench.edge.line import limit_s
 from bench.edge.peer import VERSION, Peer, installed
 from bench.edge.rig import BAUD, POINTS, Rig
 from bench.edge.slave import REGISTERS
-from bench.report import Row, publish
+from bench.report import Row, Work, run
 from telemetry import __version__
 
 WARM_S, STEADY_S = 10, 60
@@ -32,7 +30,6 @@ PEER_FOLDER = Path(".bench-peer")
 
 @contextmanager
 def rig(folder: Path, interval_s: float = 1.0) -> Iterator[Rig]:
-    folder.mkdir()
     made = Rig(folder, interval_s)
     try:
         yield made
@@ -131,7 +128,6 @@ def peer(folder: Path) -> Iterator[Row]:
     if python is None:
         print("the peer cannot be installed here; its rows are left out")
         return
-    folder.mkdir()
     for form, ranges in (("an entry a point", False), ("an entry for 20 addresses", True)):
         with running(Peer(python, folder / form.replace(" ", "-"), 50, ranges=ranges)) as made:
             rate, cpu_s, memory = made.measure(PEER_WARM_S, STEADY_S)
@@ -182,16 +178,11 @@ def messages(folder: Path) -> Iterator[Row]:
         yield Row("MQTT in: accepted of what was published", taken / wanted * 100, "%", 99.9)
 
 
-def main() -> int:
-    folder = Path(tempfile.mkdtemp(dir=Path.cwd(), prefix=".bench-"))
-    rows: list[Row] = []
-    try:
-        for work in (idle, steady, peer, fast, one_silent, serial_line, mixed, messages):
-            rows += work(folder / work.__name__)
-    finally:
-        shutil.rmtree(folder)
-    return publish(rows, Path(__file__).with_name("results.json"), {"linli": __version__, "thingsboard-gateway": VERSION})
+WORKS: dict[str, Work] = {
+    work.__name__.replace("_", "-"): work for work in (idle, steady, peer, fast, one_silent, serial_line, mixed, messages)
+}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    file = Path(__file__).with_name("results.json")
+    sys.exit(run(WORKS, sys.argv[1:], file, {"linli": __version__, "thingsboard-gateway": VERSION}))

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.schedule import EARLY_S, Timetable, anchor, by_interval, stagger
+from edge.schedule import EARLY_S, GRID_S, Timetable, anchor, by_interval, stagger
 
 
 def start_of(device: str, interval_s: float, now: float = 1000.0) -> float:
@@ -106,6 +106,13 @@ def test_the_place_in_the_interval_depends_on_the_id_alone() -> None:
     assert places == {device: stagger(device, 10.0) for device in places}
     assert all(0 <= place < 10.0 for place in places.values())
     assert max(places.values()) - min(places.values()) > 9.0
+
+
+def test_places_stand_on_a_grid_but_for_units_polled_often() -> None:
+    units = [f"device-{n}" for n in range(200)]
+    grid = {round(stagger(unit, 1.0) / GRID_S, 6) for unit in units}
+    assert grid == set(range(20)), "units meet in one awakening, and no place of the second is left out"
+    assert len({stagger(unit, 0.2) for unit in units}) == 200, "a short interval is shared out finer"
 
 
 def test_points_are_grouped_by_interval() -> None:
