@@ -41,15 +41,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     event_id: Annotated[str, msgspec.Meta(max_length=128)] | None = None
 
 
-_TYPES = {
-    kind: {
-        name: {ValueType.FLOAT: float, ValueType.BOOL: bool}[metric.type]
-        for name, metric in metrics.items()
-        if metric.type in (ValueType.FLOAT, ValueType.BOOL)
-    }
-    for kind, metrics in METRICS.items()
-}
-"""Metrics whose values are known by their type alone to be sound, but for floats that are no number."""
+_FLOATS, _BOOLS = (
+    {kind: frozenset(name for name, metric in metrics.items() if metric.type is type_) for kind, metrics in METRICS.items()}
+    for type_ in (ValueType.FLOAT, ValueType.BOOL)
+)
 
 
 def faults_of(reading: Reading) -> list[str]:
@@ -63,9 +58,12 @@ def all_sound(readings: Sequence[Reading]) -> bool:
     if not all(map(is_name, {reading.device for reading in readings})):
         return False
     for reading in readings:
-        types = _TYPES[reading.kind]
+        floats, bools = _FLOATS[reading.kind], _BOOLS[reading.kind]
         for name, value in reading.values.items():
-            plain = type(value) is types.get(name) and value - value == 0  # neither infinite nor none
+            if type(value) is float:
+                plain = name in floats and value - value == 0.0  # neither infinite nor none
+            else:
+                plain = type(value) is bool and name in bools
             if not plain and fault_of(reading.kind, name, value):
                 return False
     return True

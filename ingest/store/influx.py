@@ -8,7 +8,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 
 import sqlalchemy as sa
@@ -19,9 +19,10 @@ from ingest.arrival import Arrival
 from ingest.database import Database, metadata
 from ingest.store import line_protocol, victoria
 from ingest.store.answer import Meaning, Verdict
-from ingest.store.facts import body_of, bounded, why_unsound
-from ingest.store.line_server import ANSWER_S, LineServer, Unwelcome, deflated
-from ingest.store.line_writer import Line, LineWriter, Origin, bytes_of
+from ingest.store.facts import body_of, bounded
+from ingest.store.line_blocks import MAX_LINES, Block, blocks, body_of_lines
+from ingest.store.line_server import ANSWER_S, LineServer, Unwelcome
+from ingest.store.line_writer import Line, LineWriter
 from ingest.store.profile import Address, Profile
 from ingest.store.protocol import Hour, Limits, Query, Refusal, Row
 from ingest.store.reader import ExportReader, InfluxqlReader, Reader, portions
@@ -32,8 +33,6 @@ from telemetry.identity import GatewayRef, Scope, Stream
 from telemetry.metric import Kind
 
 log = structlog.get_logger()
-
-MAX_LINES = 5_000
 
 _NUMBERS_ONLY = Limits(resolution_us=victoria.RESOLUTION_US, text=False, durable=False, deletes=False)
 
@@ -104,14 +103,14 @@ class InfluxStore:
     async def restore(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
         profile = await self._prepared()
         refusals: list[Refusal] = []
-        lines = _lines(arrivals, profile, refusals)
-        block = await asyncio.to_thread(_block, lines, self._writer.max_bytes)
+        encoding = blocks(arrivals, profile is Profile.VICTORIA, lambda: self._writer.max_bytes, refusals)
+        block = await asyncio.to_thread(next, encoding, None)
         while block:
-            following = asyncio.get_running_loop().run_in_executor(None, _block, lines, self._writer.max_bytes)
+            following = asyncio.get_running_loop().run_in_executor(None, next, encoding, None)
             try:
                 refusals += [_refusal(*refused) for refused in await self._writer.write(block)]
             finally:
-                block = await following  # the server works at one block while we encode the next
+                block = await following  # the server works at one block while the next is encoded and packed
         return refusals
 
     async def read(self, query: Query) -> list[Row]:
@@ -145,7 +144,8 @@ class InfluxStore:
             log.warning("summaries refused", store=repr(self._address), count=len(refused), reason=refused[0].reason)
 
     async def _post(self, lines: Sequence[Line]) -> Verdict:
-        found = await self._server.post(await asyncio.to_thread(_body, lines))
+        body = lines.body if isinstance(lines, Block) else await asyncio.to_thread(body_of_lines, lines)
+        found = await self._server.post(body)
         if found.meaning not in (Meaning.STORED, Meaning.BAD, Meaning.LARGE):
             self._ready = False  # it may come back as another server, or without its database
         return found
@@ -171,42 +171,10 @@ class InfluxStore:
         self._marks = {**self._marks, **marks}
 
 
-def _lines(arrivals: Iterable[Arrival], profile: Profile, refusals: list[Refusal]) -> Iterator[Line]:
-    """The lines of all sound readings; the others go to ``refusals``."""
-    numbers_only = profile is Profile.VICTORIA
-    encode = line_protocol.numeric_line if numbers_only else line_protocol.line
-    tails = line_protocol.NUMBER_TAILS if numbers_only else line_protocol.TEXT_TAILS
-    for arrival in arrivals:
-        stream, seq, ref = arrival.stream, arrival.seq, arrival.stream.ref
-        for reading in arrival.readings:
-            if text := line_protocol.plain_line(ref, reading, tails):
-                yield Line(text, Origin(stream, seq, reading))
-            elif reason := why_unsound(reading):
-                refusals.append(Refusal(stream, seq, body_of(reading), reason))
-            else:
-                yield Line(encode(ref, reading), Origin(stream, seq, reading))
-
-
 def _refusal(line: Line, reason: str) -> Refusal:
     assert line.origin is not None  # only lines of summaries have none
     stream, seq, reading = line.origin
     return Refusal(stream, seq, body_of(reading), reason)
-
-
-def _block(lines: Iterator[Line], max_bytes: int) -> list[Line]:
-    """The next lines of one request: bounded in number and size."""
-    block: list[Line] = []
-    size = 0
-    for line in islice(lines, MAX_LINES):
-        block.append(line)
-        size += bytes_of(line)
-        if size >= max_bytes:
-            break
-    return block
-
-
-def _body(lines: Sequence[Line]) -> bytes:
-    return deflated("\n".join(line.text for line in lines).encode())
 
 
 def _marks(connection: sa.Connection) -> dict[Stream, int]:

@@ -5,7 +5,7 @@
 3. One reading is one line, its time 19 digits of nanoseconds: equal readings are equal lines, so writing twice is writing once.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 
@@ -88,6 +88,30 @@ def plain_line(ref: GatewayRef, reading: Reading, tails: Mapping[Quality, str]) 
         else:
             return ""
     return f"{_series(ref, reading.device, reading.kind)} {','.join(fields)}{tails[reading.quality]}{reading.at}000"
+
+
+def lines_of_floats(ref: GatewayRef, readings: Sequence[Reading], tails: Mapping[Quality, str]) -> list[str]:
+    """The lines of sound readings that say nothing but floats, a third of the time of one by one; none when any says more.
+
+    A float of JSON is one of line protocol, so all are encoded at once and only their punctuation is exchanged.
+    """
+    for reading in readings:
+        if reading.faults or reading.event_id is not None or not _are_floats(reading.kind, tuple(reading.values)):
+            return []
+    said = _encoder.encode([reading.values for reading in readings])[2:-2].decode()
+    series: dict[tuple[str, Kind], str] = {}
+    lines = []
+    for reading, fields in zip(readings, said.replace('"', "").replace(":", "=").split("},{"), strict=True):
+        place = reading.device, reading.kind
+        if (name := series.get(place)) is None:
+            name = series[place] = _series(ref, *place)
+        lines.append(f"{name} {fields}{tails[reading.quality]}{reading.at}000")
+    return lines
+
+
+@lru_cache(4_096)
+def _are_floats(kind: Kind, names: tuple[str, ...]) -> bool:
+    return bool(names) and _NAMES[kind][0].issuperset(names)
 
 
 def measurement(kind: Kind, level: Level) -> str:
