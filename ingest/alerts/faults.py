@@ -14,6 +14,7 @@ from ingest.alerts.when import (
     AllOf,
     Anomaly,
     AnyOf,
+    Balance,
     Correlation,
     Count,
     Dated,
@@ -22,10 +23,12 @@ from ingest.alerts.when import (
     Match,
     Mean,
     Rate,
+    Repeat,
     Samples,
     Scalar,
     Sequence,
     Simple,
+    Surplus,
     Test,
     Threshold,
     When,
@@ -181,6 +184,12 @@ def _simple_faults(when: Simple, kinds: Kinds, path: str, known: Known) -> Itera
                 yield from _metric_faults(str(when.distinct), kinds, f"{path}.distinct", tuple(ValueType))
             if when.for_s >= when.within_s:
                 yield f"{path}.for_s", f"{when.for_s:g} s is not below within_s: it can never fire", "give less, or leave it out"
+        case Repeat():
+            yield from _repeat_faults(when, kinds, path)
+        case Surplus():
+            yield from _surplus_faults(when, kinds, path)
+        case Balance():
+            yield from _balance_faults(when, kinds, path)
         case Correlation():
             for number, where in enumerate(when.of):
                 for kind in _fitting(where, kinds):
@@ -269,6 +278,51 @@ def _forecast_faults(when: Forecast, kinds: Kinds, path: str) -> Iterator[Fault]
     yield from _range_faults(when.metric, when.limit, kinds, f"{path}.limit")
     if when.gate_at >= when.limit if when.direction == "above" else when.gate_at <= when.limit:
         yield f"{path}.gate_at", f"{when.gate_at:g} is past the limit {when.limit:g}", "give a value that is met on the way to it"
+
+
+def _repeat_faults(when: Repeat, kinds: Kinds, path: str) -> Iterator[Fault]:
+    yield from _event_faults(when.again, kinds, f"{path}.again")
+    yield from _event_faults(when.ends, kinds, f"{path}.ends")
+    yield from _show_faults(when.show, kinds, path)
+    if when.again == when.ends:
+        yield f"{path}.ends", "is the same as again: it can never fire", "name what comes between, as direction: out"
+    if max(when.apart_s, when.for_s) >= when.within_s:
+        yield f"{path}.within_s", f"{when.within_s:g} s is not above apart_s and for_s: it can never fire", "give more"
+
+
+def _surplus_faults(when: Surplus, kinds: Kinds, path: str) -> Iterator[Fault]:
+    yield from _event_faults(when.than, kinds, f"{path}.than")
+    if (when.more is None) == (when.counter is None):
+        yield f"{path}.more", "more and counter are two ways to tell the same", "give one of them"
+    if when.more is not None:
+        yield from _event_faults(when.more, kinds, f"{path}.more")
+    if when.more == when.than:
+        yield f"{path}.than", "is the same as more: it can never fire", "name what it should not be more than"
+    if when.counter is not None:
+        yield from _metric_faults(when.counter, _carrying(when.counter, kinds), f"{path}.counter", _NUMBERS)
+    if when.for_s >= when.within_s:
+        yield f"{path}.for_s", f"{when.for_s:g} s is not below within_s: it can never fire", "give less, or leave it out"
+
+
+def _balance_faults(when: Balance, kinds: Kinds, path: str) -> Iterator[Fault]:
+    yield from _event_faults(when.plus, kinds, f"{path}.plus")
+    yield from _event_faults(when.minus, kinds, f"{path}.minus")
+    yield from _metric_faults(when.census, _carrying(when.census, kinds), f"{path}.census", _NUMBERS)
+    if when.plus == when.minus:
+        yield f"{path}.minus", "is the same as plus: nothing would ever be there", "as direction: in and direction: out"
+
+
+def _event_faults(where: Where, kinds: Kinds, path: str) -> Iterator[Fault]:
+    """Of what is counted one by one: state that is told again would count again."""
+    for kind in _fitting(where, kinds):
+        yield from _where_faults(where, (kind,), path, empty=False)
+    if "event" not in where:
+        yield path, "names no event", "what is counted must be an event, for state is told again and again"
+
+
+def _carrying(name: str, kinds: Kinds) -> Kinds:
+    """The kinds of reading that carry a metric, else the first, to tell what is wrong."""
+    return tuple(kind for kind in kinds if name in METRICS[kind]) or kinds[:1]
 
 
 def _match_faults(when: Match, kinds: Kinds, known: Known) -> Iterator[Fault]:

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from ingest.alerts import anomaly, change, count, forecast, level, mean, together
+from ingest.alerts import anomaly, balance, change, count, forecast, level, mean, repeat, surplus, together
 from ingest.alerts.condition import Condition
 from ingest.alerts.hold import Hold
 from ingest.alerts.joined import Guarded, Join
 from ingest.alerts.machine import Machine
 from ingest.alerts.occurrence import Occurrence
 from ingest.alerts.rule import Rule
-from ingest.alerts.schedule import Schedule
+from ingest.alerts.schedule import Schedule, minute_of
 from ingest.alerts.sense import Sense
 from ingest.alerts.sequence import Succession
 from ingest.alerts.staged import Stage, Staged
@@ -20,6 +20,7 @@ from ingest.alerts.when import (
     AllOf,
     Anomaly,
     AnyOf,
+    Balance,
     Correlation,
     Count,
     Dated,
@@ -28,9 +29,11 @@ from ingest.alerts.when import (
     Match,
     Mean,
     Rate,
+    Repeat,
     Samples,
     Sequence,
     Simple,
+    Surplus,
     Threshold,
     micros,
 )
@@ -104,6 +107,14 @@ def _sense(when: Simple, times: Times) -> Sense[Any]:
             )
         case Count(where=where, count=wanted, within_s=within_s, distinct=distinct):
             return count.Count(Condition(where), wanted, micros(within_s), distinct)
+        case Repeat(again=again, ends=ends, show=show):
+            resets = None if when.resets is None else minute_of(when.resets)
+            return repeat.Repeat(Condition(again), Condition(ends), micros(when.apart_s), micros(when.within_s), resets, show)
+        case Surplus(more=more, counter=counter, than=than, by=by, times=ratio):
+            counted = None if more is None else Condition(more)
+            return surplus.Surplus(counted, counter, Condition(than), by, ratio, micros(when.within_s))
+        case Balance(plus=plus, minus=minus, census=census, share=share, at_least=at_least):
+            return balance.Balance(Condition(plus), Condition(minus), census, share, at_least)
         case Correlation(of=of, devices=devices, within_s=within_s):
             return together.Together(tuple(Condition(where) for where in of), devices, micros(within_s))
         case Forecast():
@@ -113,11 +124,6 @@ def _sense(when: Simple, times: Times) -> Sense[Any]:
             return forecast.Holt(outlook) if when.method == "holt" else forecast.TheilSen(outlook)
         case Anomaly():
             return _anomaly(when, times)
-
-
-def _anomaly(when: Anomaly, times: Times) -> Sense[Any]:
-    metric, limit, floor, side = when.metric, when.limit, when.floor, when.side
-    match when.method:
         case "robust_z":
             return anomaly.Spread(metric, limit, floor, micros(when.learn_s), side)
         case "seasonal":

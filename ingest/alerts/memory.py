@@ -53,10 +53,17 @@ class Slot(NamedTuple):
 
 
 class Averaged(msgspec.Struct, frozen=True, omit_defaults=True, tag="averaged"):
-    """What counted, by steps, up to ``told``; the newest value, when it was ``said``, and whether it counts."""
+    """The steps of a window that are over, with their ``mean``, and what the step ``number`` has so far, up to ``told``; the newest
+    value, when it was ``said``, and whether it is ``excused``; ``low`` and ``high`` are what neither a step nor a value is beyond."""
 
     slots: tuple[Slot, ...] = ()
+    mean: float | None = None
+    number: int = 0
+    weight: int = 0
+    total: float = 0.0
     told: int = 0
+    low: float = 0.0
+    high: float = 0.0
     said: int = 0
     value: float | None = None
     excused: bool = False
@@ -66,6 +73,57 @@ class Tallied(msgspec.Struct, frozen=True, omit_defaults=True, tag="tallied"):
     """Occurrences within the window: instant and what tells them apart, sorted."""
 
     entries: tuple[tuple[int, str], ...] = ()
+
+
+class Passage(NamedTuple):
+    """The same once more (``again``), or what ends it; ``value`` is what to show of it."""
+
+    at: int
+    device: str
+    again: bool
+    value: Value | None = None
+
+
+class Passed(msgspec.Struct, frozen=True, omit_defaults=True, tag="passed"):
+    """Passages in the order of their instants."""
+
+    passages: tuple[Passage, ...] = ()
+
+
+class Total(NamedTuple):
+    """What a counter said."""
+
+    at: int
+    device: str
+    total: float
+
+
+class Flowed(msgspec.Struct, frozen=True, omit_defaults=True, tag="flowed"):
+    """Events of the one thing and of the other, instant and device, and what counters of the one said; sorted."""
+
+    more: tuple[tuple[int, str], ...] = ()
+    than: tuple[tuple[int, str], ...] = ()
+    totals: tuple[Total, ...] = ()
+
+
+class Crossing(NamedTuple):
+    """In is 1, out is -1."""
+
+    at: int
+    device: str
+    way: int
+
+
+class Balanced(msgspec.Struct, frozen=True, omit_defaults=True, tag="balanced"):
+    """The newest census (``at``, ``count``) with what came in since, ``net``; by how much what was reckoned from the census
+    ``before`` was off; the newest crossings."""
+
+    at: int = 0
+    count: int = 0
+    net: int = 0
+    before: int = 0
+    drift: int | None = None
+    recent: tuple[Crossing, ...] = ()
 
 
 class Part(NamedTuple):
@@ -162,7 +220,21 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True, tag="held"):
 
 
 Memory = (
-    Verdict | Trace | Averaged | Tallied | Gathered | Fitted | Smoothed | Usual | Drifting | Seasons | Siblings | Joined
+    Verdict
+    | Trace
+    | Averaged
+    | Tallied
+    | Passed
+    | Flowed
+    | Balanced
+    | Gathered
+    | Fitted
+    | Smoothed
+    | Usual
+    | Drifting
+    | Seasons
+    | Siblings
+    | Joined
 )  # one tag each: a state says by itself what it is
 
 

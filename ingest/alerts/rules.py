@@ -16,7 +16,22 @@ from msgspec.structs import replace
 from ingest.alerts.machine import Machine
 from ingest.alerts.machines import Times, machine_of
 from ingest.alerts.rule import CatalogueKind, Listed, Override, Rule
-from ingest.alerts.when import Absence, AllOf, Anomaly, AnyOf, Count, Duration, Forecast, Match, Mean, Rate, Threshold
+from ingest.alerts.when import (
+    Absence,
+    AllOf,
+    Anomaly,
+    AnyOf,
+    Balance,
+    Count,
+    Duration,
+    Forecast,
+    Match,
+    Mean,
+    Rate,
+    Repeat,
+    Surplus,
+    Threshold,
+)
 from telemetry.metric import METRICS, Kind
 from telemetry.presence import Device
 
@@ -142,7 +157,7 @@ def _shown(rule: Rule) -> tuple[str | None, str]:
             return when.metric, when.unit
         case Forecast():
             return when.metric, "min"
-        case Duration(show=str(show)) | Match(show=str(show)):
+        case Duration(show=str(show)) | Match(show=str(show)) | Repeat(show=str(show)):
             return show, METRICS[rule.applies_to.kinds[0]][show].unit
         case Duration() | Absence():
             return None, "s"
@@ -150,7 +165,7 @@ def _shown(rule: Rule) -> tuple[str | None, str]:
             numbers = (one for one in when.of if isinstance(one, Threshold | Rate | Mean | Anomaly))
             first = next(numbers, None)
             return (first.metric, first.unit) if first else (None, "")
-        case Count():
+        case Count() | Surplus() | Balance():
             return None, "count"
         case _:
             return None, ""

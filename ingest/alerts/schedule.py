@@ -66,13 +66,14 @@ def _stretches(schedule: Schedule, at: int) -> Iterator[tuple[int, int]]:
 def minutes_of(text: str) -> tuple[int, int] | None:
     """``08:00-18:00`` as minutes of the day; one that ends before it begins ends tomorrow. ``None`` when it is no such span."""
     first, _, last = text.partition("-")
-    begin, end = _minute(first), _minute(last)
+    begin, end = minute_of(first), minute_of(last)
     if begin is None or end is None or begin == end:
         return None
     return (begin, end) if end > begin else (begin, end + MINUTES)
 
 
-def _minute(text: str) -> int | None:
+def minute_of(text: str) -> int | None:
+    """``08:00`` as a minute of the day; ``None`` when it is no such time."""
     hours, colon, minutes = text.strip().partition(":")
     if not (colon and hours.isascii() and hours.isdigit() and minutes.isascii() and minutes.isdigit() and len(minutes) == 2):
         return None

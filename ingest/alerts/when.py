@@ -128,6 +128,49 @@ class Count(_When, frozen=True, kw_only=True, tag="count"):
     for_s: Seconds = 0.0
 
 
+class Repeat(_When, frozen=True, kw_only=True, tag="repeat"):
+    """Raised when ``again`` came twice within ``within_s`` with no ``ends`` between, as in and in again without out; over when
+    ``ends`` comes, or that long after. What one device tells again within ``apart_s`` is the same passage. At the time of day
+    ``resets`` all is forgotten. ``show`` names the metric that becomes the alert's value; ``for_s`` waits for what is on its
+    way."""
+
+    again: Where
+    ends: Where
+    within_s: Span
+    apart_s: Seconds = 60.0
+    resets: Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z")] | None = None
+    show: str | None = None
+    for_s: Seconds = 0.0
+    clear_for_s: Seconds = 0.0
+
+
+class Surplus(_When, frozen=True, kw_only=True, tag="surplus"):
+    """Raised when within ``within_s`` more came of one thing than of ``than``, by ``by`` at least and ``times`` as many; over
+    when it is no longer so. The one thing is told by events (``more``), or by counters, whose growth counts (``counter``)."""
+
+    than: Where
+    by: Annotated[int, msgspec.Meta(ge=1, le=512)]
+    within_s: Span
+    more: Where | None = None
+    counter: str | None = None
+    times: Annotated[float, msgspec.Meta(ge=1, le=100)] = 1.0
+    for_s: Seconds = 0.0
+    clear_for_s: Seconds = 0.0
+
+
+class Balance(_When, frozen=True, kw_only=True, tag="balance"):
+    """Raised when a ``census`` is off from the one before it, ``plus`` and ``minus`` counted in, by more than ``share`` of it and
+    by ``at_least``; over when a later one is not."""
+
+    plus: Where
+    minus: Where
+    census: str
+    share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.03
+    at_least: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
+    for_s: Seconds = 0.0
+    clear_for_s: Seconds = 0.0
+
+
 class Correlation(_When, frozen=True, kw_only=True, tag="correlation"):
     """Raised when all of ``of`` are there within ``within_s`` of each other, at ``devices`` different devices at least: an
     event since it was said, anything else for as long as it holds and so long after."""
@@ -172,7 +215,7 @@ class Anomaly(_When, frozen=True, kw_only=True, tag="anomaly"):
     clear_for_s: Seconds = 0.0
 
 
-Simple = Threshold | Duration | Rate | Mean | Count | Correlation | Forecast | Anomaly
+Simple = Threshold | Duration | Rate | Mean | Count | Repeat | Surplus | Balance | Correlation | Forecast | Anomaly
 """What may stand in a combination or a stage: each says itself when it is over."""
 
 
@@ -239,7 +282,7 @@ def seconds_of(when: When) -> float:
             return when.before_s
         case Match() | Absence():
             return 0.0
-        case Rate() | Mean() | Count() | Correlation() if not when.for_s:
+        case Rate() | Mean() | Count() | Correlation() | Surplus() if not when.for_s:
             return when.within_s
         case _:
             return when.for_s

@@ -28,6 +28,9 @@ FORECAST = "when: {type: forecast, metric: level, unit: m, limit: 2, gate_at: 1,
 ANOMALY = "when: {type: anomaly, method: seasonal, calendar: china, metric: noise, unit: dB, floor: 2}"
 STAGED = THRESHOLD + "\n    during: night\n    stages: [{colour: red, after_s: 60, during: night}]"
 MEAN = "when: {type: mean, metric: noise, unit: dB, average: energy, within_s: 900, unless: {wind_speed: 9}, raise_at: 48}"
+REPEAT = "when: {type: repeat, again: {event: opened}, ends: {event: closed}, within_s: 600}"
+SURPLUS = "when: {type: surplus, counter: counter_1, than: {event: opened}, by: 3, within_s: 600}"
+BALANCE = "when: {type: balance, plus: {event: opened}, minus: {event: closed}, census: members}"
 BOTH = "when: {type: all, of: [{type: duration, where: {running: true}}, {type: duration, where: {motion: true}}]}"
 
 
@@ -36,7 +39,7 @@ def write(folder: Path, rest: str, more: str = "") -> str:
     return HEAD.format(rest=rest) + more
 
 
-@pytest.mark.parametrize("rest", [THRESHOLD, RATE, COUNT, CORRELATION, FORECAST, ANOMALY, STAGED, MEAN, BOTH])
+@pytest.mark.parametrize("rest", [THRESHOLD, RATE, COUNT, CORRELATION, FORECAST, ANOMALY, STAGED, MEAN, REPEAT, SURPLUS, BALANCE, BOTH])
 def test_a_sound_rule_of_each_type_is_taken(tmp_path: Path, rest: str) -> None:
     assert len(rules_of(tmp_path, write(tmp_path, rest))) == 1
 
@@ -70,6 +73,21 @@ def test_a_sound_rule_of_each_type_is_taken(tmp_path: Path, rest: str) -> None:
         (COUNT, "within_s: 60", "within_s: 60, for_s: 60", "when.for_s: 60 s is not below within_s: it can never fire"),
         (COUNT, "within_s: 60", "within_s: 60, distinct: device", "subject: one device can never be several"),
         (COUNT, "within_s: 60", "within_s: 60, distinct: crad", "when.distinct: environment has no metric 'crad'"),
+        (REPEAT, "event: closed", "event: opened", "when.ends: is the same as again: it can never fire"),
+        (REPEAT, "within_s: 600", "within_s: 60", "when.within_s: 60 s is not above apart_s and for_s: it can never fire"),
+        (REPEAT, "{event: closed}", "{running: true}", "when.ends: names no event (what is counted must be an event"),
+        (REPEAT, "within_s: 600", "within_s: 600, resets: '24:00'", "when.resets: Expected `str` matching regex"),
+        (REPEAT, "within_s: 600", "within_s: 600, show: plat", "when.show: environment has no metric 'plat'"),
+        (SURPLUS, "counter: counter_1, ", "", "when.more: more and counter are two ways to tell the same (give one of them)"),
+        (SURPLUS, "counter_1", "counter_1, more: {event: closed}", "when.more: more and counter are two ways to tell the same"),
+        (SURPLUS, "counter: counter_1", "more: {event: opened}", "when.than: is the same as more: it can never fire"),
+        (SURPLUS, "counter_1", "counter1", "when.counter: environment has no metric 'counter1'"),
+        (SURPLUS, "counter_1", "running", "when.counter: environment.running is bool"),
+        (SURPLUS, "within_s: 600", "within_s: 600, for_s: 600", "when.for_s: 600 s is not below within_s: it can never fire"),
+        (SURPLUS, "{event: opened}", "{running: true}", "when.than: names no event"),
+        (BALANCE, "event: closed", "event: opened", "when.minus: is the same as plus: nothing would ever be there"),
+        (BALANCE, "members", "mode", "when.census: environment.mode is text"),
+        (BALANCE, "{event: opened}", "{}", "when.plus: is empty"),
         (CORRELATION, "subject: zone", "subject: device", "subject: one device can never be several"),
         (CORRELATION, "devices: 2, ", "", "when.of: one thing at one device is no correlation"),
         (CORRELATION, "running", "runing", "when.of[0].runing: environment has no metric 'runing' (did you mean 'running'?)"),

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.alerts.anomaly import Drift, Peers, Spread
+from ingest.alerts.balance import Balance
 from ingest.alerts.change import Change as Course
 from ingest.alerts.condition import Condition
 from ingest.alerts.count import Count
@@ -19,9 +20,11 @@ from ingest.alerts.level import Level, Limit, Met, Samples
 from ingest.alerts.machine import Change, Machine, Sample, Transition
 from ingest.alerts.mean import Mean
 from ingest.alerts.occurrence import Occurrence
+from ingest.alerts.repeat import Repeat
 from ingest.alerts.sequence import MAX_KEPT, Succession
 from ingest.alerts.severity import Colour
 from ingest.alerts.staged import Stage, Staged
+from ingest.alerts.surplus import Surplus
 from ingest.alerts.together import Together
 from ingest.alerts.when import Test as Wanted
 from telemetry.metric import Value
@@ -59,6 +62,10 @@ MACHINES: list[Machine[Any]] = [
     Hold(Mean("level", (Limit(4, 4, 0, 30, "old"), Limit(6, 6)), "below", "energy", 48, 30, 0.75, Condition({})), 0, 0),
     Hold(Count(Condition({"event": "denied"}), 3, 15), 0, 0),
     Hold(Count(Condition({"event": ("denied", "opened")}), 2, 12, "device"), 2, 0),
+    Hold(Repeat(Condition({"event": "opened"}), Condition({"event": "granted"}), 2, 20), 3, 0),
+    Hold(Surplus(Condition({"event": "opened"}), None, Condition({"event": "granted"}), 2, 1.0, 15), 0, 2),
+    Hold(Surplus(None, "level", Condition({"event": "granted"}), 3, 1.5, 12), 2, 0),
+    Hold(Balance(Condition({"event": "opened"}), Condition({"event": "granted"}), "level", 0.1, 2), 0, 0),
     Hold(Together((Condition({"event": "opened"}), Condition({"level": Wanted(at_least=6)})), 1, 8), 0, 0),
     Hold(Together((Condition({"door_open": True}),), 2, 5), 3, 2),
     Hold(TheilSen(Outlook("level", 9, 3, "above", 20 / 1e6, 20)), 0, 0),
