@@ -124,6 +124,11 @@ def _sense(when: Simple, times: Times) -> Sense[Any]:
             return forecast.Holt(outlook) if when.method == "holt" else forecast.TheilSen(outlook)
         case Anomaly():
             return _anomaly(when, times)
+
+
+def _anomaly(when: Anomaly, times: Times) -> Sense[Any]:
+    metric, limit, floor, side = when.metric, when.limit, when.floor, when.side
+    match when.method:
         case "robust_z":
             return anomaly.Spread(metric, limit, floor, micros(when.learn_s), side)
         case "seasonal":
