@@ -115,5 +115,34 @@ def _the_alerts_journal_is_chained(connection: sa.Connection) -> None:
         connection.exec_driver_sql("UPDATE alert_journal SET before = ?, digest = ? WHERE seq = ?", (before, digest, row["seq"]))
 
 
-STEPS: tuple[Step, ...] = (_letters_name_their_gateway, _alerts_say_where_they_stand, _the_alerts_journal_is_chained)
+def _lists_have_indexes(connection: sa.Connection) -> None:
+    for name in ("alert_newest", "alert_state", "work_order_newest"):
+        connection.exec_driver_sql(f"DROP INDEX IF EXISTS {name}")
+    for name, columns in (
+        ("alert_by_time", "opened_at, id, community"),
+        ("alert_by_state", "state, colour, opened_at, id, community"),
+        ("alert_by_family", "family, state, colour, opened_at, id, community"),
+        ("alert_by_kind", "kind, state, colour, opened_at, id, community, family"),
+        ("alert_by_device", "device, state, colour, opened_at, id, community, family, kind"),
+        ("alert_by_community", "community, opened_at, id, state, colour, family, kind, device"),
+        ("alert_by_change", "seq, community, id"),
+        ("work_order_by_time", "reported_at, id, community"),
+        ("work_order_by_colour", "ended, colour, reported_at, id, community"),
+        ("work_order_by_stage", "stage, ended, colour, reported_at, id, community"),
+        ("work_order_by_supervision", "supervision, ended, colour, reported_at, id, community, stage"),
+        ("work_order_by_kind", "kind, ended, colour, reported_at, id, community, stage, supervision"),
+        ("work_order_by_unit", "unit, ended, colour, reported_at, id, community, stage, supervision, kind"),
+        ("work_order_by_community", "community, reported_at, id, ended, colour, stage, supervision, kind, unit"),
+    ):
+        table = "alert" if name.startswith("alert") else "work_order"
+        if sa.inspect(connection).has_table(table):
+            connection.exec_driver_sql(f"CREATE INDEX IF NOT EXISTS {name} ON {table} ({columns})")
+
+
+STEPS: tuple[Step, ...] = (
+    _letters_name_their_gateway,
+    _alerts_say_where_they_stand,
+    _the_alerts_journal_is_chained,
+    _lists_have_indexes,
+)
 LAYOUT = len(STEPS) + 1

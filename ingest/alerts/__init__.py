@@ -4,7 +4,7 @@
 The rule machines (``hold``, ``sequence``, ``occurrence``, ``absence``) are pure: event time is their only time.
 """
 
-from ingest.alerts.alerts import AlertFilter, Alerts, Cursor
+from ingest.alerts.alerts import AlertFilter, Alerts
 from ingest.alerts.engine import AlertEngine, Directory
 from ingest.alerts.episode import Alert, AlertState
 from ingest.alerts.loading import load_rules
@@ -21,7 +21,6 @@ __all__ = [
     "Alerts",
     "Changed",
     "Colour",
-    "Cursor",
     "Directory",
     "Family",
     "Rules",

@@ -1,7 +1,7 @@
 """Alerts as people meet them: read within a scope, followed by ``seq``, acknowledged.
 
 1. Nothing outside the scope is returned, counted or changed.
-2. Pages are keyed by the last row seen: rows that come or go in between are neither skipped nor shown twice.
+2. Pages are those of ``ingest.paging``; the feed of changes costs the same however many alerts there are.
 3. Acknowledging twice changes nothing; the first person and time stand.
 """
 
@@ -15,14 +15,8 @@ from ingest.alerts.rule import Family
 from ingest.alerts.severity import Colour
 from ingest.alerts.tables import Told, alert, alert_of, episode_of, journal, record, untold
 from ingest.database import Database
+from ingest.paging import Cursor, Listing, Span, inside, narrowed, newest, widest
 from telemetry.identity import Scope
-
-
-class Cursor(NamedTuple):
-    """The last alert of a page."""
-
-    opened_at: int
-    id: str
 
 
 class AlertFilter(NamedTuple):
@@ -39,6 +33,18 @@ class AlertFilter(NamedTuple):
     until: int | None = None
 
 
+LISTING = Listing(alert, "opened_at", ("device", "kind", "family"), {"state": tuple(AlertState), "colour": tuple(Colour)})
+STRIDE = 20_000
+"""At most so many changes are looked through for one answer of the feed."""
+
+
+class Changes(NamedTuple):
+    """Alerts by ascending ``seq``, each as it is now. All up to ``reached`` have been looked through: go on after it."""
+
+    alerts: list[Alert]
+    reached: int
+
+
 class Alerts:
     def __init__(self, database: Database, told: Told = untold) -> None:
         """``told`` hears of each change within its transaction."""
@@ -49,11 +55,17 @@ class Alerts:
         self, scope: Scope, filter: AlertFilter, after: Cursor | None, limit: int
     ) -> tuple[list[Alert], Cursor | None]:
         """Newest first, at most ``limit``; the cursor of the next page, or ``None`` when this was the last."""
-        key = sa.tuple_(alert.c.opened_at, alert.c.id)
-        wanted = sa.select(alert).where(_within(scope), *_filtered(filter))
-        if after is not None:
-            wanted = wanted.where(key < sa.tuple_(sa.literal(after.opened_at), sa.literal(after.id)))
-        found = await self._select(wanted.order_by(alert.c.opened_at.desc(), alert.c.id.desc()).limit(limit + 1))
+        equal = {name: (value,) for name in _EQUAL if (value := getattr(filter, name)) is not None}
+        inner = scope if filter.community is None else narrowed(scope, filter.community)
+        span = Span(filter.since, filter.until)
+
+        def ask(connection: sa.Connection) -> list[Alert]:
+            ids = newest(connection, LISTING, inner, equal, span, after, limit + 1)
+            wanted = sa.select(alert).where(alert.c.id.in_(ids))
+            rows = {row["id"]: row for row in connection.execute(wanted).mappings()}
+            return [alert_of(rows[id_]) for id_ in ids]
+
+        found = await self._database.read(ask)
         last = found[limit - 1] if len(found) > limit else None
         return found[:limit], Cursor(last.opened_at, last.id) if last else None
 
@@ -77,10 +89,20 @@ class Alerts:
 
         return await self._database.write(change)
 
-    async def changes(self, scope: Scope, after_seq: int, limit: int) -> list[Alert]:
-        """Alerts changed after ``after_seq``, by ascending ``seq``, each as it is now."""
-        changed = sa.select(alert).where(_within(scope), alert.c.seq > after_seq)
-        return await self._select(changed.order_by(alert.c.seq).limit(limit))
+    async def changes(self, scope: Scope, after_seq: int, limit: int) -> Changes:
+        """What changed after ``after_seq``: at most ``limit`` alerts, of the next ``STRIDE`` that changed."""
+        after = sa.select(alert.c.seq, alert.c.community, alert.c.id).where(alert.c.seq > after_seq)
+        next_ones = after.order_by(alert.c.seq).limit(STRIDE).subquery()
+        mine = sa.select(next_ones.c.id).where(inside(next_ones.c.community, widest(scope)))
+        wanted = sa.select(alert).where(alert.c.id.in_(mine.order_by(next_ones.c.seq).limit(limit))).order_by(alert.c.seq)
+
+        def ask(connection: sa.Connection) -> Changes:
+            found = [alert_of(row) for row in connection.execute(wanted).mappings()]
+            if len(found) == limit:
+                return Changes(found, found[-1].seq)
+            return Changes(found, connection.scalar(sa.select(sa.func.max(next_ones.c.seq))) or after_seq)
+
+        return await self._database.read(ask)
 
     async def newest_seq(self) -> int:
         """The ``seq`` of the newest change, 0 before the first."""
@@ -100,22 +122,8 @@ class Alerts:
         return await self._database.read(lambda connection: [alert_of(row) for row in connection.execute(wanted).mappings()])
 
 
+_EQUAL = ("state", "colour", "family", "kind", "device")
+
+
 def _within(scope: Scope) -> sa.ColumnElement[bool]:
-    """Ranges and not LIKE, so that an index can serve; ``:`` follows the last digit."""
-    ranges = [sa.and_(alert.c.community >= prefix, alert.c.community < f"{prefix}:") for prefix in scope.prefixes]
-    return sa.or_(sa.false(), *ranges)
-
-
-def _filtered(filter: AlertFilter) -> list[sa.ColumnElement[bool]]:
-    equal = [
-        alert.c[name] == value
-        for name in ("state", "colour", "family", "kind", "device")
-        if (value := getattr(filter, name)) is not None
-    ]
-    if filter.community is not None:
-        equal.append(alert.c.community.startswith(filter.community, autoescape=True))
-    if filter.since is not None:
-        equal.append(alert.c.opened_at >= filter.since)
-    if filter.until is not None:
-        equal.append(alert.c.opened_at < filter.until)
-    return equal
+    return inside(alert.c.community, widest(scope))

@@ -66,10 +66,16 @@ alert = sa.Table(
     sa.Column("shelved_until_normal", sa.Boolean, nullable=False),
     sa.Column("shelved_by", sa.String(128), nullable=False),
     sa.Column("shelf_reason", sa.Text, nullable=False),
-    sa.Index("alert_newest", "opened_at", "id"),
     sa.Index("alert_subject", "rule", "community", "subject", "discriminator", "opened_at"),
-    sa.Index("alert_state", "state", "opened_at"),
+    sa.Index("alert_by_time", "opened_at", "id", "community"),
+    sa.Index("alert_by_state", "state", "colour", "opened_at", "id", "community"),
+    sa.Index("alert_by_family", "family", "state", "colour", "opened_at", "id", "community"),
+    sa.Index("alert_by_kind", "kind", "state", "colour", "opened_at", "id", "community", "family"),
+    sa.Index("alert_by_device", "device", "state", "colour", "opened_at", "id", "community", "family", "kind"),
+    sa.Index("alert_by_community", "community", "opened_at", "id", "state", "colour", "family", "kind", "device"),
+    sa.Index("alert_by_change", "seq", "community", "id"),
 )
+"""Each index but the first serves a list (``ingest.paging``) and holds all that a filter may ask for."""
 
 journal = sa.Table(
     "alert_journal",
@@ -175,12 +181,13 @@ def record(
     actor: str,
     note: str = "",
     told: Told = untold,
+    loud: bool | None = None,
 ) -> int:
     """Writes an episode and the journal's line of what changed it; the change's ``seq``, which is never used again.
 
-    ``told`` hears of it unless people shall not.
+    ``told`` hears of it unless people shall not; ``loud`` says so where the transition alone does not.
     """
-    loud = speaks(episode, transition)
+    loud = speaks(episode, transition) if loud is None else loud
     it = msgspec.structs.replace(episode.alert, told=episode.alert.told or loud)
     own = (it.id, transition, event_at, known_at, actor, note, said(it.value), it.colour.value, it.state.value, it.rule_version)
     seq = _append(connection, Line(0, *own, before=_head(connection), digest=""))

@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ingest.alerts import Alert, AlertFilter, AlertState, Colour, Cursor, Family
+from ingest.alerts import Alert, AlertFilter, AlertState, Colour, Family
 from ingest.api import cursor as cursors
 from ingest.api.auth import Handler, Viewer
 from ingest.api.fields import Asked, Community, Instant, Name, Said, WordsView, said
 from ingest.api.parts import Wired
 from ingest.api.problems import RESPONSES
 from ingest.api.stream import AlertStream
+from ingest.paging import Cursor
 from telemetry.metric import Value
 
 router = APIRouter(tags=["alerts"], responses=RESPONSES)
@@ -112,6 +113,19 @@ class AlertsAsked(Asked):
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 
 
+class ChangesAsked(Asked):
+    after: Annotated[int, Field(ge=0, lt=2**63, description="The `next` of the answer before; 0 for all.")] = 0
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+
+
+class ChangesView(BaseModel):
+    """By ascending `seq`, each alert as it is now: of several changes of one, the last. ``next`` is the ``after`` to go on with;
+    when it is the ``after`` that was asked with, nothing is new. An answer may be empty and not the last."""
+
+    items: list[AlertView]
+    next: int
+
+
 class AckAsked(Asked):
     """Who takes note of an alert, and what they say of it."""
 
@@ -136,6 +150,13 @@ async def alerts(parts: Wired, grant: Viewer, asked: Annotated[AlertsAsked, Quer
     )
     found, after = await parts.alerts.page(grant.scope, wanted, _after(asked.cursor), asked.limit)
     return AlertsPage(items=[view(alert) for alert in found], next=cursors.write(after) if after else None)
+
+
+@router.get("/api/v1/alerts/changes")
+async def changes(parts: Wired, grant: Viewer, asked: Annotated[ChangesAsked, Query()]) -> ChangesView:
+    """What changed after the change `after`: for programs that ask now and then. The stream tells the same at once."""
+    found = await parts.alerts.changes(grant.scope, asked.after, asked.limit)
+    return ChangesView(items=[view(alert) for alert in found.alerts], next=found.reached)
 
 
 @router.get("/api/v1/alerts/stream", response_class=StreamingResponse)

@@ -3,13 +3,13 @@
 import base64
 import re
 
-from ingest.alerts import Cursor
+from ingest.paging import Cursor
 
 _TEXT = re.compile("([0-9]{16})\\.([0-9A-Za-z_-]{1,64})")
 
 
 def write(cursor: Cursor) -> str:
-    return base64.urlsafe_b64encode(f"{cursor.opened_at}.{cursor.id}".encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(f"{cursor.at}.{cursor.id}".encode()).decode().rstrip("=")
 
 
 def read(text: str) -> Cursor:

@@ -8,13 +8,13 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from ingest.alerts import Cursor
 from ingest.api import cursor as cursors
 from ingest.api.auth import Admin
 from ingest.api.fields import Asked, Name, Said, said
 from ingest.api.parts import Wired
 from ingest.api.problems import RESPONSES
 from ingest.letterbox import After, Letter
+from ingest.paging import Cursor
 from telemetry import batch
 from telemetry.errors import BatchInvalid
 

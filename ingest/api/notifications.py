@@ -7,13 +7,14 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from ingest.alerts import Colour, Cursor
+from ingest.alerts import Colour
 from ingest.api import cursor as cursors
 from ingest.api.auth import Admin
 from ingest.api.fields import Asked, Instant, Said, said
 from ingest.api.parts import Wired
 from ingest.api.problems import RESPONSES
 from ingest.notify import Notification, NotificationFilter, State, TargetSeen
+from ingest.paging import Cursor
 
 router = APIRouter(tags=["notifications"], responses=RESPONSES)
 

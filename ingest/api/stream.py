@@ -76,11 +76,11 @@ class AlertStream(Response):
         while self._wanted():
             woken.clear()
             changes = await self._parts.alerts.changes(self._grant.scope, self._after, PAGE)
-            for alert in changes:
-                self._after = alert.seq
+            for alert in changes.alerts:
                 yield f"id: {alert.seq}\nevent: alert\ndata: {self._view(alert).model_dump_json()}\n\n"
                 silent_since = clock()
-            if not changes and not await _woken(woken, silent_since + HEARTBEAT_S):
+            nothing_new, self._after = changes.reached == self._after, changes.reached
+            if nothing_new and not await _woken(woken, silent_since + HEARTBEAT_S):
                 yield ":\n\n"
                 silent_since = clock()
 

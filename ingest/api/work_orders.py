@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ingest import instant
-from ingest.alerts import Colour, Cursor
+from ingest.alerts import Colour
 from ingest.api import cursor as cursors
 from ingest.api.auth import Admin, Handler, Viewer
 from ingest.api.fields import Asked, Community, Instant
@@ -34,6 +34,7 @@ from ingest.cases import (
     export,
     from_report,
 )
+from ingest.paging import Cursor
 from ingest.tokens import Grant
 from telemetry.presence import Words
 
@@ -159,8 +160,8 @@ async def exported(parts: Wired, grant: Viewer, asked: Annotated[ExportAsked, Qu
 @router.get("/api/v1/work-orders/changes")
 async def changes(parts: Wired, grant: Viewer, asked: Annotated[ChangesAsked, Query()]) -> ChangesView:
     """Everything that was done with any work order, by people, clocks and sensors, in order: ask again with `after`."""
-    lines = await parts.work_orders.changes(grant.scope, asked.after, asked.limit)
-    return ChangesView(items=[change_view(line) for line in lines], next=lines[-1].seq if lines else asked.after)
+    lines, reached = await parts.work_orders.changes(grant.scope, asked.after, asked.limit)
+    return ChangesView(items=[change_view(line) for line in lines], next=reached)
 
 
 @router.get("/api/v1/work-orders/check")

@@ -30,12 +30,22 @@ work_order = sa.Table(
     sa.Column("reported_at", sa.BigInteger, nullable=False),
     sa.Column("look_at", sa.BigInteger),
     sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Index("work_order_newest", "reported_at", "id"),
     sa.Index("work_order_day", "community", "day"),
     sa.Index("work_order_look", "look_at"),
     sa.Index("work_order_subject", "rule", "community", "subject", "discriminator", "ended"),
+    sa.Index("work_order_by_time", "reported_at", "id", "community"),
+    sa.Index("work_order_by_colour", "ended", "colour", "reported_at", "id", "community"),
+    sa.Index("work_order_by_stage", "stage", "ended", "colour", "reported_at", "id", "community"),
+    sa.Index("work_order_by_supervision", "supervision", "ended", "colour", "reported_at", "id", "community", "stage"),
+    sa.Index("work_order_by_kind", "kind", "ended", "colour", "reported_at", "id", "community", "stage", "supervision"),
+    sa.Index("work_order_by_unit", "unit", "ended", "colour", "reported_at", "id", "community", "stage", "supervision", "kind"),
+    sa.Index(
+        *("work_order_by_community", "community", "reported_at", "id"),
+        *("ended", "colour", "stage", "supervision", "kind", "unit"),
+    ),
 )
-"""``look_at`` is the next instant at which time alone changes it. ``body`` is the case, as the journal's last line has it."""
+"""``look_at`` is the next instant at which time alone changes it. ``body`` is the case, as the journal's last line has it. The
+indexes ``by`` serve lists (``ingest.paging``)."""
 
 work_order_alert = sa.Table(
     "work_order_alert",

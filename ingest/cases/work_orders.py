@@ -7,12 +7,12 @@
    joins it.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from ingest.alerts import Colour, Cursor
+from ingest.alerts import Colour
 from ingest.alerts.tables import alert as alerts
 from ingest.cases import docket, opening
 from ingest.cases.case import Case, Person, Stage
@@ -23,11 +23,22 @@ from ingest.cases.tables import case_of, line_of, work_order, work_order_journal
 from ingest.cases.terms import Terms
 from ingest.chain import Broken, Checked, checked
 from ingest.database import Database
+from ingest.paging import Cursor, Listing, Span, inside, narrowed, newest, widest
 from telemetry.errors import LinliError
 from telemetry.identity import Scope
 
 DAY_US = 24 * 3600 * 1_000_000
 CHECKED = 1_000
+MAX_GRADE = 3
+STRIDE = 5_000
+"""At most so many lines are looked through for one answer of the feed."""
+
+LISTING = Listing(
+    work_order,
+    "reported_at",
+    ("unit", "kind", "supervision", "stage"),
+    {"ended": (False, True), "colour": tuple(Colour)},
+)
 
 
 class NotThere(LinliError):
@@ -75,6 +86,13 @@ class Answer(NamedTuple):
     made: bool = False
 
 
+class Changes(NamedTuple):
+    """Lines of the journal. All up to ``reached`` have been looked through: go on after it."""
+
+    lines: list[Line]
+    reached: int
+
+
 class WorkOrders:
     """``auto`` are the rules whose alerts become work orders by themselves; ``catalogue`` says what a kind asks for."""
 
@@ -87,12 +105,16 @@ class WorkOrders:
 
     async def page(self, scope: Scope, filter: CaseFilter, after: Cursor | None, limit: int) -> tuple[list[Case], Cursor | None]:
         """Newest first, at most ``limit``; the cursor of the next page, ``None`` after the last."""
-        key = sa.tuple_(work_order.c.reported_at, work_order.c.id)
-        wanted = sa.select(work_order.c.body).where(_within(scope), *_filtered(filter))
-        if after is not None:
-            wanted = wanted.where(key < sa.tuple_(sa.literal(after.opened_at), sa.literal(after.id)))
-        wanted = wanted.order_by(work_order.c.reported_at.desc(), work_order.c.id.desc()).limit(limit + 1)
-        found = await self._database.read(lambda connection: [case_of(body) for body in connection.scalars(wanted)])
+        inner = scope if filter.community is None else narrowed(scope, filter.community)
+        span = Span(filter.since, filter.until)
+
+        def ask(connection: sa.Connection) -> list[Case]:
+            ids = newest(connection, LISTING, inner, _equal(filter), span, after, limit + 1)
+            rows = connection.execute(sa.select(work_order.c.id, work_order.c.body).where(work_order.c.id.in_(ids)))
+            bodies = {row.id: row.body for row in rows}
+            return [case_of(bodies[id_]) for id_ in ids]
+
+        found = await self._database.read(ask)
         last = found[limit - 1] if len(found) > limit else None
         return found[:limit], Cursor(last.times.reported, last.id) if last else None
 
@@ -106,12 +128,22 @@ class WorkOrders:
             return None
         return await self._database.read(lambda connection: docket.lines(connection, id))
 
-    async def changes(self, scope: Scope, after_seq: int, limit: int) -> list[Line]:
-        """The journal's lines after ``after_seq``, of all work orders of the scope, in the order in which they were written."""
-        pair = sa.join(work_order_journal, work_order, work_order_journal.c.case == work_order.c.id)
-        wanted = sa.select(work_order_journal).select_from(pair).where(_within(scope), work_order_journal.c.seq > after_seq)
-        wanted = wanted.order_by(work_order_journal.c.seq).limit(limit)
-        return await self._database.read(lambda connection: [line_of(row) for row in connection.execute(wanted).mappings()])
+    async def changes(self, scope: Scope, after_seq: int, limit: int) -> Changes:
+        """What was done after ``after_seq``, to any work order of the scope, in the order in which it was written."""
+        journal = work_order_journal
+        after = sa.select(journal.c.seq, journal.c.case).where(journal.c.seq > after_seq)
+        next_ones = after.order_by(journal.c.seq).limit(STRIDE).subquery()
+        mine = sa.select(next_ones.c.seq).join(work_order, work_order.c.id == next_ones.c.case).where(_within(scope))
+        found = mine.order_by(next_ones.c.seq).limit(limit)
+        wanted = sa.select(journal).where(journal.c.seq.in_(found)).order_by(journal.c.seq)
+
+        def ask(connection: sa.Connection) -> Changes:
+            lines = [line_of(row) for row in connection.execute(wanted).mappings()]
+            if len(lines) == limit:
+                return Changes(lines, lines[-1].seq)
+            return Changes(lines, connection.scalar(sa.select(sa.func.max(next_ones.c.seq))) or after_seq)
+
+        return await self._database.read(ask)
 
     async def open(self, case: Case, by: Person, event_at: int, now: int, once: Once | None = None) -> Answer:
         """A new work order that no alert has raised. Raises ``KeyReused``."""
@@ -215,19 +247,12 @@ def _first_stray(connection: sa.Connection) -> Broken | None:
 
 
 def _within(scope: Scope) -> sa.ColumnElement[bool]:
-    ranges = [sa.and_(work_order.c.community >= prefix, work_order.c.community < f"{prefix}:") for prefix in scope.prefixes]
-    return sa.or_(sa.false(), *ranges)
+    return inside(work_order.c.community, widest(scope))
 
 
-def _filtered(filter: CaseFilter) -> Sequence[sa.ColumnElement[bool]]:
+def _equal(filter: CaseFilter) -> dict[str, Collection[Any]]:
     names = ("stage", "colour", "kind", "unit", "ended")
-    found: list[Any] = [work_order.c[name] == value for name in names if (value := getattr(filter, name)) is not None]
-    if filter.community is not None:
-        found.append(work_order.c.community.startswith(filter.community, autoescape=True))
+    equal: dict[str, Collection[Any]] = {name: (value,) for name in names if (value := getattr(filter, name)) is not None}
     if filter.supervision is not None:
-        found.append(work_order.c.supervision >= filter.supervision)
-    if filter.since is not None:
-        found.append(work_order.c.reported_at >= filter.since)
-    if filter.until is not None:
-        found.append(work_order.c.reported_at < filter.until)
-    return found
+        equal["supervision"] = range(filter.supervision, MAX_GRADE + 1)
+    return equal

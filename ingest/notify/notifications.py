@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from ingest.alerts import Cursor
 from ingest.database import Database
 from ingest.notify.outbox import State, table
 from ingest.notify.standing import Standing, Tries
 from ingest.notify.targets import Target
+from ingest.paging import Cursor
 from telemetry.identity import Scope
 
 MAX_REPLAYED = 10_000
@@ -76,7 +76,7 @@ class Notifications:
         wanted = sa.select(*_SHOWN).where(*_filtered(scope, filter))
         if after is not None:
             key = sa.tuple_(table.c.known_at, table.c.id)
-            wanted = wanted.where(key < sa.tuple_(sa.literal(after.opened_at), sa.literal(int(after.id))))
+            wanted = wanted.where(key < sa.tuple_(sa.literal(after.at), sa.literal(int(after.id))))
         wanted = wanted.order_by(table.c.known_at.desc(), table.c.id.desc()).limit(limit + 1)
         rows = await self._database.read(lambda connection: connection.execute(wanted).mappings().all())
         found = [Notification(**{**row, "state": State(row["state"])}) for row in rows]

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingest.alerts import AlertEngine, Alerts, load_rules
-from ingest.alerts.alerts import AlertFilter, Cursor
+from ingest.alerts.alerts import AlertFilter
 from ingest.api.fields import said
 from ingest.arrival import Arrival
 from ingest.database import Database
+from ingest.paging import Cursor
 from simulators.verify import Stored
 from telemetry.identity import GatewayRef, Scope, Stream
 from telemetry.metric import Kind

@@ -1,8 +1,9 @@
 import pytest
 from api_centre import HERE, NOW, Centre, assert_problem
 
-from ingest.alerts import Colour, Cursor, Family
+from ingest.alerts import Colour, Family
 from ingest.api import cursor
+from ingest.paging import Cursor
 
 
 async def test_an_alert_is_told_whole(centre: Centre) -> None:
@@ -130,3 +131,21 @@ async def test_acknowledging_needs_no_body_and_is_by_the_tokens_name(centre: Cen
     alert = await centre.raise_alert(over_at=NOW + 1)
     answer = (await centre.client("handler").post(f"/api/v1/alerts/{alert.id}/ack")).json()
     assert (answer["acked_by"], answer["state"], answer["note"]) == ("wuye", "closed", "")
+
+
+async def test_the_feed_tells_each_changed_alert_once_as_it_is_now_and_where_to_go_on(centre: Centre) -> None:
+    first = await centre.raise_alert(device="first")
+    await centre.raise_alert(community="420102001001")
+    await centre.raise_alert(device="second")
+    await centre.client("handler").post(f"/api/v1/alerts/{first.id}/ack")
+    told = (await centre.get("/api/v1/alerts/changes")).json()
+    assert [(item["device"], item["seq"]) for item in told["items"]] == [("second", 3), ("first", 4)]
+    assert told["next"] == 4
+    assert (await centre.get("/api/v1/alerts/changes", after=4)).json() == {"items": [], "next": 4}
+    part = (await centre.get("/api/v1/alerts/changes", limit=1)).json()
+    assert ([item["seq"] for item in part["items"]], part["next"]) == ([3], 3)
+
+
+async def test_the_feed_goes_on_past_changes_outside_the_scope(centre: Centre) -> None:
+    await centre.raise_alert(community="420102001001")
+    assert (await centre.get("/api/v1/alerts/changes")).json() == {"items": [], "next": 1}

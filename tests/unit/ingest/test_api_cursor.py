@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.alerts import Cursor
 from ingest.api import cursor
+from ingest.paging import Cursor
 from telemetry.reading import EARLIEST, LATEST
 
 
