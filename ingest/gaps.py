@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
-from ingest.database import Database, metadata
+from ingest.database import Database, insert_new, metadata
 from ingest.sequencer import Gap
 from telemetry.identity import GatewayRef, Stream
 from telemetry.reading import Micros
@@ -49,7 +48,7 @@ class Gaps:
         row |= {"first": gap.first, "last": gap.last, "reason": gap.reason}
 
         def change(connection: sa.Connection) -> None:
-            connection.execute(insert(_table).on_conflict_do_nothing(), row)
+            insert_new(connection, _table, [row])
             _make_room(connection, gap.stream.ref)
 
         await self._database.write(change)

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import structlog
 
 from ingest.arrival import Arrival
-from ingest.database import Database, metadata
+from ingest.database import Database, metadata, upsert
 from telemetry.errors import BatchInvalid, StoreUnavailable
 from telemetry.identity import GatewayRef, Scope
 from telemetry.metric import Kind, Value
@@ -125,8 +125,7 @@ class Registry:
         ]
         try:
             if rows:
-                statement = sa.insert(_presence).prefix_with("OR REPLACE")
-                await self._database.write(lambda connection: connection.execute(statement, rows))
+                await self._database.write(lambda connection: upsert(connection, _presence, rows))
         except StoreUnavailable:
             self._unwritten = words | self._unwritten
             self._some.set()

@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from ingest.arrival import Arrival
-from ingest.database import metadata
+from ingest.database import add_up, insert_new, metadata
 from ingest.store import HOUR_US, Hour
 from telemetry.identity import GatewayRef, Scope
 from telemetry.metric import Kind
@@ -113,14 +112,9 @@ def _by_hour(instants: Sequence[int]) -> Mapping[int, int]:
 
 def add(connection: sa.Connection, counted: Counted) -> None:
     """Adds up, in the caller's transaction."""
-    rows = [_key(hour) | taken._asdict() for hour, taken in counted.hours.items()]
-    if rows:
-        statement = insert(_tally)
-        sums = {name: _tally.c[name] + statement.excluded[name] for name in Taken._fields}
-        connection.execute(statement.on_conflict_do_update(index_elements=list(_tally.primary_key), set_=sums), rows)
-    if counted.certificates:
-        said = [each.ref._asdict() | {name: getattr(each, name) for name in each._fields[1:]} for each in counted.certificates]
-        connection.execute(insert(_certificate).on_conflict_do_nothing(), said)
+    add_up(connection, _tally, (_key(hour) | taken._asdict() for hour, taken in counted.hours.items()))
+    said = [each.ref._asdict() | {name: getattr(each, name) for name in each._fields[1:]} for each in counted.certificates]
+    insert_new(connection, _certificate, said)
 
 
 def put_right(connection: sa.Connection, hour: Hour, counted: Counted) -> None:

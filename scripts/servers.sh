@@ -3,8 +3,8 @@
 # installed; otherwise one line says which are missing, and the tests that need them skip. With CI=true a missing one is a
 # failure.
 set -euo pipefail
-PATH="$PATH:/usr/sbin"
-declare -A package=([mosquitto]=mosquitto [mosquitto_sub]=mosquitto-clients [nats-server]=nats-server [influxd]=influxdb [victoria-metrics]=victoria-metrics [socat]=socat [mbpoll]=mbpoll [nft]=nftables [faketime]=faketime [strace]=strace)
+PATH="$PATH:/usr/sbin:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | paste -sd:)"  # Debian keeps the latter out of it
+declare -A package=([mosquitto]=mosquitto [mosquitto_sub]=mosquitto-clients [nats-server]=nats-server [influxd]=influxdb [victoria-metrics]=victoria-metrics [socat]=socat [mbpoll]=mbpoll [nft]=nftables [faketime]=faketime [strace]=strace [postgres]=postgresql)
 
 missing() {
   {

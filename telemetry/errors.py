@@ -11,7 +11,8 @@
     ├── DeviceRefused      the device answered with an exception code: other points may still work
     ├── BusUnavailable     port or host cannot be opened: back off, try again
     ├── BrokerUnavailable  no connection to a broker: back off, try again
-    └── StoreUnavailable   the store did not take it now: keep it, try again
+    ├── StoreUnavailable   the store did not take it now: keep it, try again
+    └── StoreDiverged      what is stored may not be what we remember: end, and start again from it
 
 Errors of libraries are translated into these where they enter.
 """
@@ -91,3 +92,7 @@ class BrokerUnavailable(LinliError):
 
 class StoreUnavailable(LinliError):
     """The store did not confirm; the same write may succeed later."""
+
+
+class StoreDiverged(LinliError):
+    """The store may hold other than its writer remembers: only who starts from what it holds goes on rightly."""

@@ -8,6 +8,7 @@
 3. Leaving the block ends the process, also after ``kill`` and ``start``.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -22,6 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
+import psycopg
 import pytest
 
 from linli.embedded_broker import toml
@@ -151,6 +154,42 @@ def victoria_metrics(folder: Path, *, port: int | None = None) -> Server:
     return Server(argv, folder, "http", port, _answers_ping)
 
 
+class Postgresql(Server):
+    """``stop`` does not wait for its clients; ``kill`` takes the processes that serve them with it, as a power cut does."""
+
+    def stop(self) -> None:
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        served = psutil.Process(self._process.pid).children(recursive=True) if self._process and self.runs else []
+        super().kill()
+        for process in served:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(served, STOP_S)
+
+
+def postgresql(folder: Path, *, port: int | None = None, settings: str = "") -> Postgresql:
+    """PostgreSQL with a superuser ``linli`` whom it trusts, and databases that compare byte by byte.
+
+    It will not run as root: then it is of ``nobody``, who must be able to reach ``folder``. ``settings`` are further lines of its
+    postgresql.conf.
+    """
+    program, port, folder = _program("postgres", "postgresql"), port or free_port(), _folder(folder, "postgresql")
+    as_owner: list[str] = []
+    if os.geteuid() == 0:
+        shutil.chown(folder, "nobody")
+        as_owner = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+    data = folder / "data"
+    how = ["--username=linli", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--wal-segsize=1"]
+    made = [*as_owner, str(Path(program).with_name("initdb")), f"--pgdata={data}", *how]
+    subprocess.run(made, check=True, capture_output=True, timeout=START_S * 3, cwd=folder)
+    with (data / "postgresql.conf").open("a") as conf:
+        conf.write(f"listen_addresses = '{HOST}'\nport = {port}\nunix_socket_directories = '{folder}'\n")
+        conf.write(f"shared_buffers = 16MB\nmax_wal_size = 32MB\nmax_connections = 40\n{settings}\n")
+    return Postgresql([*as_owner, program, "-D", str(data)], folder, "postgresql", port, _serves_sql)
+
+
 def free_port() -> int:
     """A port of loopback that nobody has at this moment."""
     with socket.socket() as probe:
@@ -175,11 +214,20 @@ def _answers_ping(port: int) -> bool:
         return False
 
 
-def _program(name: str) -> str:
-    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+def _serves_sql(port: int) -> bool:
+    try:
+        psycopg.connect(host=HOST, port=port, user="linli", dbname="postgres", connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _program(name: str, package: str = "") -> str:
+    debians = ":".join(map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)))  # not in anybody's PATH
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:{debians}")
     if path is None:
         say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        say(f"{name} is not installed (apt install {name})")
+        say(f"{name} is not installed (apt install {package or name})")
     return path
 
 

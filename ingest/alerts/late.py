@@ -20,8 +20,7 @@ from ingest.alerts.joined import Guarded, Join
 from ingest.alerts.machine import Machine, Sample
 from ingest.alerts.memory import Graded, Held, Joined, Occurred, Watched
 from ingest.alerts.staged import Staged
-from ingest.alerts.tables import upsert
-from ingest.database import metadata
+from ingest.database import metadata, upsert
 from telemetry.identity import GatewayRef, Stream
 from telemetry.metric import Kind
 

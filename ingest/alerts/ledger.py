@@ -14,9 +14,10 @@ from ingest.alerts.memory import Judged
 from ingest.alerts.rule import Rule
 from ingest.alerts.rules import Rules, Watcher
 from ingest.alerts.severity import rank
-from ingest.alerts.tables import Told, alert, episode_of, record, rule_state, untold, upsert
+from ingest.alerts.tables import Told, alert, episode_of, record, rule_state, untold
 from ingest.alerts.text import plain, render
 from ingest.alerts.when import Absence, micros, seconds_of
+from ingest.database import upsert
 from telemetry.identity import GatewayRef
 from telemetry.presence import Words
 

@@ -1,11 +1,10 @@
 """The alert tables, and rows to values and back."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from ingest.alerts.episode import Alert, AlertState, Episode, Key
 from ingest.alerts.journal import Line
@@ -13,7 +12,7 @@ from ingest.alerts.quiet import speaks
 from ingest.alerts.rule import Family
 from ingest.alerts.severity import Colour
 from ingest.chain import START, digest
-from ingest.database import metadata
+from ingest.database import metadata, upsert
 from telemetry.identity import Stream
 from telemetry.metric import Value
 from telemetry.presence import Words
@@ -192,7 +191,7 @@ def record(
     own = (it.id, transition, event_at, known_at, actor, note, said(it.value), it.colour.value, it.state.value, it.rule_version)
     seq = _append(connection, Line(0, *own, before=_head(connection), digest=""))
     row = {**row_of(key, episode._replace(alert=it)), "seq": seq}
-    connection.execute(sqlite.insert(alert).values(row).on_conflict_do_update(index_elements=["id"], set_=row))
+    upsert(connection, alert, [row])
     if loud:
         told(connection, Changed(msgspec.structs.replace(it, seq=seq), transition, event_at, known_at))
     return seq
@@ -211,16 +210,6 @@ def _append(connection: sa.Connection, line: Line) -> int:
 
 def line_of(row: sa.RowMapping) -> Line:
     return Line(**{name: row[name] for name in Line._fields})
-
-
-def upsert(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Inserts rows, or overwrites those with the same primary key."""
-    found = list(rows)
-    if found:
-        keys = [column.name for column in table.primary_key]
-        insert = sqlite.insert(table)
-        changed = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
-        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), found)
 
 
 def save_watermarks(connection: sa.Connection, marks: Mapping[Stream, int]) -> None:

@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects.sqlite import insert
 
 from ingest.arrival import Arrival
-from ingest.database import Database, metadata
+from ingest.database import Database, insert_new, metadata
 from ingest.store import Level
 from telemetry.identity import GatewayRef
 from telemetry.metric import Kind
@@ -199,8 +198,7 @@ def _replace(connection: sa.Connection, done: Sequence[Place], new: Sequence[Pla
         connection.execute(
             table.delete().where(mine), [{f"its_{name}": value for name, value in _row(one).items()} for one in done]
         )
-    if new:
-        connection.execute(insert(table).on_conflict_do_nothing(), [_row(place) for place in new])
+    insert_new(connection, table, [_row(place) for place in new])
 
 
 def _row(place: Place) -> dict[str, object]:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects.sqlite import insert
 
 from ingest import instant
-from ingest.database import Database, metadata
+from ingest.database import Database, metadata, upsert
 from ingest.history.present import Present
 from ingest.history.retention import DELAY_US, FOREVER, Applied, Days, Part, Retention, admitted, cut_of, sound_now
 from ingest.history.stale import StaleWindows
@@ -56,8 +55,7 @@ class Kept:
     async def apply(self, part: Part, applied: Applied) -> None:
         """Durable when it returns."""
         row = {"part": part.value, "days": _number(applied.days), "wanted": _number(applied.wanted), **_places(applied)}
-        statement = insert(table).values(row).on_conflict_do_update(index_elements=["part"], set_=row)
-        await self._database.write(lambda connection: connection.execute(statement))
+        await self._database.write(lambda connection: upsert(connection, table, [row]))
         self._applied = {**self._applied, part: applied}
 
     def kept_from(self, level: Level, kind: Kind) -> int:

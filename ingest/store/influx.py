@@ -13,10 +13,9 @@ from itertools import islice
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects.sqlite import insert
 
 from ingest.arrival import Arrival
-from ingest.database import Database, metadata
+from ingest.database import Database, insert, metadata
 from ingest.store import line_protocol, victoria
 from ingest.store.answer import Meaning, Verdict
 from ingest.store.facts import body_of, bounded
@@ -183,6 +182,7 @@ def _marks(connection: sa.Connection) -> dict[Stream, int]:
 
 def _put(connection: sa.Connection, marks: Mapping[Stream, int]) -> None:
     rows = [{**stream._asdict(), "lane": str(stream.lane), "seq": seq} for stream, seq in marks.items()]
-    statement = insert(watermark)
-    larger = sa.func.max(watermark.c.seq, statement.excluded.seq)
-    connection.execute(statement.on_conflict_do_update(index_elements=list(Stream._fields), set_={"seq": larger}), rows)
+    statement = insert(connection, watermark)
+    larger = statement.excluded.seq > watermark.c.seq
+    change = statement.on_conflict_do_update(index_elements=list(Stream._fields), set_={"seq": statement.excluded.seq}, where=larger)
+    connection.execute(change, rows)

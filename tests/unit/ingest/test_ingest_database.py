@@ -1,131 +1,65 @@
-"""The centre's database: one connection writes, an older file becomes ours whole, a newer one is not touched."""
+"""The centre's database, in a file and on a server alike: one connection writes, reads see one state and change nothing."""
 
 import asyncio
-import sqlite3
 import threading
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-import ingest.service  # noqa: F401 - declares every table of the centre
-from ingest.alerts.tables import alert, journal, load_watermarks, rule_state
-from ingest.database import Database
+from ingest.alerts.tables import alert
+from ingest.database import Database, Place, add_up, insert_new, upsert
 from ingest.deadletter import table as dead_letter
-from ingest.registry import Registry
-from ingest.schema import LAYOUT
-from ingest.store.influx import watermark as store_watermark
-from telemetry.errors import ConfigInvalid, StoreUnavailable
-from telemetry.identity import Scope, Stream
+from ingest.history.stale import table as stale_window
+from ingest.tally import _tally as tally
+from telemetry.errors import StoreUnavailable
 
-RECORDED = Path(__file__).parents[2] / "recorded" / "centre" / "layout-1.sql"
-EPOCH = "f51eebd6d0b63d2d"
-
-
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    """``centre.db`` as layout 1 left it after a while of the demo community, with some letters and marks more."""
-    file = tmp_path / "centre.db"
-    with sqlite3.connect(file) as connection:
-        connection.executescript(RECORDED.read_text())
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
-    return file
-
-
-def shape(file: Path) -> set[tuple[object, ...]]:
-    """Every column and index of every table."""
-    with sqlite3.connect(file) as connection:
-        columns = connection.execute(
-            "SELECT t.name, c.name, c.type, c.[notnull], c.pk FROM sqlite_master t JOIN pragma_table_info(t.name) c"
-            " WHERE t.type = 'table'"
-        ).fetchall()
-        indexes = connection.execute(
-            "SELECT t.name, i.name, c.seqno, c.name FROM sqlite_master t JOIN pragma_index_list(t.name) i"
-            " JOIN pragma_index_info(i.name) c WHERE t.type = 'table' AND i.origin = 'c'"
-        ).fetchall()
-        version = connection.execute("PRAGMA user_version").fetchall()
-    connection.close()
-    return {*columns, *indexes, *version}
+LETTER = {
+    "digest": "d",
+    "community": "411202002001",
+    "gateway": "gw-1",
+    "first_at": 1,
+    "last_at": 1,
+    "times": 1,
+    "origin": "o",
+    "reason": "r",
+    "body": b"\x00",
+}
 
 
 async def count(database: Database, table: sa.Table) -> int:
     return await database.read(lambda connection: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0)
 
 
-async def test_an_older_file_keeps_all_its_rows(old: Path) -> None:
-    database = Database(old)
-    assert [await count(database, table) for table in (alert, journal, rule_state)] == [1, 2, 8]
-    reference = ("411202002001", "gw-jianye-1")
-    marks = await database.read(load_watermarks)
-    assert marks == {Stream(*reference, EPOCH, "urgent"): 10, Stream(*reference, EPOCH, "bulk"): 3}
-    stored = await database.read(lambda connection: connection.execute(sa.select(store_watermark)).fetchall())
-    assert [tuple(row) for row in stored] == [(*reference, "0123456789abcdef", "bulk", 41)]
-    letters = await database.read(lambda connection: connection.execute(sa.select(dead_letter)).mappings().all())
-    assert [(row["community"], row["gateway"], row["times"], row["reason"], row["body"]) for row in letters] == [
-        (*reference, 2, "not JSON", b"\xff\x00"),
-        (*reference, 1, "fault_code is out of range", b'{"device":"b3-meter"}'),
-    ]
-    registry = Registry(database)
-    await registry.open()
-    assert [seen.ref for seen in registry.gateways(Scope(["41"]))] == [reference]
-    database.close()
+async def letters(database: Database) -> list[dict[str, object]]:
+    rows = await database.read(lambda connection: connection.execute(sa.select(dead_letter)).mappings().all())
+    return [dict(row) for row in rows]
 
 
-def test_an_upgraded_file_has_the_shape_of_a_new_one(old: Path, tmp_path: Path) -> None:
-    new = tmp_path / "new.db"
-    for file in (old, new, old):
-        Database(file).close()
-    assert shape(old) == shape(new)
-    assert (LAYOUT,) in shape(new)
-
-
-def test_an_upgrade_that_fails_changes_nothing(old: Path) -> None:
-    with sqlite3.connect(old) as connection:
-        connection.execute("CREATE TABLE gap (foreign_to_us INTEGER)")
-        connection.execute("CREATE INDEX dead_letter_gateway ON gap (foreign_to_us)")
-    connection.close()
-    before = shape(old)
-    with pytest.raises(StoreUnavailable, match="dead_letter_gateway already exists"):
-        Database(old)
-    assert shape(old) == before
-
-
-def test_a_newer_file_is_refused_with_the_cure_and_stays_as_it_is(old: Path) -> None:
-    with sqlite3.connect(old) as connection:
-        connection.execute("PRAGMA user_version = 99")
-    connection.close()
-    content = old.read_bytes()
-    with pytest.raises(ConfigInvalid, match=rf"newer Linli \(layout 99, not {LAYOUT}\) \(install that version again"):
-        Database(old)
-    assert old.read_bytes() == content
-
-
-async def test_every_write_is_of_one_connection_and_one_thread_and_a_read_cannot_write(tmp_path: Path) -> None:
-    database = Database(tmp_path / "centre.db")
+async def test_every_write_is_of_one_connection_and_one_thread_and_a_read_cannot_write(place: Place) -> None:
+    database = Database(place)
     writers = {
         await database.write(lambda connection: (id(connection.connection.dbapi_connection), threading.get_ident()))
         for _ in range(5)
     }
     assert len(writers) == 1
-    with pytest.raises(StoreUnavailable, match="readonly"):
+    with pytest.raises(StoreUnavailable, match=r"read-?only"):
         await database.read(lambda connection: connection.execute(sa.delete(alert)))
     database.close()
 
 
-async def test_a_read_sees_one_state_of_the_file(tmp_path: Path) -> None:
-    database = Database(tmp_path / "centre.db")
+async def test_a_read_sees_one_state_of_the_database(place: Place) -> None:
+    database = Database(place)
     begun, written = threading.Event(), threading.Event()
 
     def look(connection: sa.Connection) -> tuple[int, int]:
         first = connection.execute(sa.text("SELECT count(*) FROM dead_letter")).scalar_one()
         begun.set()
-        assert written.wait(5)
+        assert written.wait(30)
         return first, connection.execute(sa.text("SELECT count(*) FROM dead_letter")).scalar_one()
 
     def change(connection: sa.Connection) -> None:
-        assert begun.wait(5)
-        connection.execute(sa.text("INSERT INTO dead_letter VALUES ('d', '411202002001', 'gw-1', 1, 1, 1, 'o', 'r', x'00')"))
+        assert begun.wait(30)
+        connection.execute(dead_letter.insert().values(LETTER))
 
     async with asyncio.TaskGroup() as group:
         looking = group.create_task(database.read(look), name="look")
@@ -133,4 +67,68 @@ async def test_a_read_sees_one_state_of_the_file(tmp_path: Path) -> None:
         written.set()
     assert looking.result() == (0, 0)
     assert await count(database, dead_letter) == 1
+    database.close()
+
+
+async def test_a_write_that_fails_leaves_nothing_behind(place: Place) -> None:
+    database = Database(place)
+
+    def change(connection: sa.Connection) -> None:
+        connection.execute(dead_letter.insert().values(LETTER))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await database.write(change)
+    assert await count(database, dead_letter) == 0
+    await database.write(lambda connection: connection.execute(dead_letter.insert().values(LETTER)))
+    database.close()
+    again = Database(place)
+    assert await count(again, dead_letter) == 1
+    again.close()
+
+
+async def test_a_row_is_inserted_once_or_overwritten_or_added_to(place: Place) -> None:
+    database = Database(place)
+    window = {"level": "5m", "start": 0, "community": "411202002001", "gateway": "gw-1"}
+    hour = {"hour": 0, "community": "411202002001", "gateway": "gw-1", "readings": 2**40, "set_aside": 1}
+
+    def change(connection: sa.Connection) -> None:
+        for _ in range(2):
+            insert_new(connection, stale_window, [window, window])
+            add_up(connection, tally, [hour, hour | {"gateway": "gw-2"}])
+        upsert(connection, dead_letter, [LETTER])
+        upsert(connection, dead_letter, [LETTER | {"times": 7}, LETTER | {"digest": "e"}])
+
+    await database.write(change)
+    assert await count(database, stale_window) == 1
+    sums = await database.read(lambda connection: connection.execute(sa.select(tally.c.readings, tally.c.set_aside)).all())
+    assert [tuple(row) for row in sums] == [(2**41, 2)] * 2
+    assert sorted((row["digest"], row["times"]) for row in await letters(database)) == [("d", 7), ("e", 1)]
+    database.close()
+
+
+async def test_a_column_takes_what_is_longer_or_larger_than_was_thought(place: Place) -> None:
+    database = Database(place)
+    row = LETTER | {"digest": "长" * 400, "times": 2**63 - 1, "body": bytes(range(256)) * 300}
+    await database.write(lambda connection: upsert(connection, dead_letter, [row]))
+    assert await letters(database) == [row]
+    database.close()
+
+
+async def test_text_with_nul_is_found_again(place: Place) -> None:
+    database = Database(place)
+    await database.write(lambda connection: upsert(connection, dead_letter, [LETTER | {"reason": "a\0b"}]))
+    same = sa.select(dead_letter.c.digest).where(dead_letter.c.reason == "a\0b")
+    assert await database.read(lambda connection: connection.scalars(same).all()) == ["d"]
+    database.close()
+
+
+async def test_text_compares_byte_by_byte(place: Place) -> None:
+    database = Database(place)
+    words = ["4112", "411202:", "411202002001", "Zone", "a b", "aB", "a", "é", "东门"]
+    await database.write(lambda connection: upsert(connection, dead_letter, [LETTER | {"digest": word} for word in words]))
+    inside = sa.select(dead_letter.c.digest).order_by(dead_letter.c.digest)
+    assert await database.read(lambda connection: connection.scalars(inside).all()) == sorted(words, key=str.encode)
+    within = inside.where(dead_letter.c.digest >= "4112", dead_letter.c.digest < "4112:")
+    assert await database.read(lambda connection: connection.scalars(within).all()) == ["4112", "411202002001", "411202:"]
     database.close()

@@ -1,48 +1,42 @@
-"""The layout of the centre's database, and how a file of an older Linli becomes one of ours.
+"""SQLite files from before Alembic: they said their layout in ``user_version``, and become the layout at which it began.
 
-1. A file says its layout (``user_version``). An older one is brought up step by step, in one transaction: all of it
-   happened, or none.
-2. A newer one is refused, never touched.
-3. Tables that are missing are made from their declarations; only a change to a table that exists needs a step.
-
-A step that shipped is never changed: whoever changes a table adds a step at the end. This is for SQLite alone; a server
-shared by several centres would ask for a migration tool of its own.
+No step is added here any more: a change to a table is a revision in ``versions``.
 """
 
 import hashlib
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import sqlalchemy as sa
-import structlog
-
-from telemetry.errors import ConfigInvalid, Problem
-
-log = structlog.get_logger()
 
 Step = Callable[[sa.Connection], None]
 
+ALEMBIC = 1_000
+"""The layout of a file that Alembic cares for: older programs take it for a newer one, which it is, and refuse it."""
 
-def upgrade(connection: sa.Connection, metadata: sa.MetaData, path: Path) -> None:
-    """Brings the database to our layout, in the transaction of ``connection``. Raises ``ConfigInvalid`` for one that is newer."""
-    version = _version(connection)
-    if version > LAYOUT:
-        cure = "install that version again, or put back the copy made before the upgrade"
-        raise ConfigInvalid([Problem(str(path), "", f"was written by a newer Linli (layout {version}, not {LAYOUT})", cure)])
-    if 0 < version < LAYOUT:
-        for step in STEPS[version - 1 :]:
+
+def layout(connection: sa.Connection) -> int | None:
+    """The layout of a file that Alembic has not seen; ``None`` for a new one, or a server."""
+    if connection.dialect.name != "sqlite":
+        return None
+    found = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+    return found or (1 if sa.inspect(connection).has_table("alert") else None)  # the first layout did not say its number
+
+
+def take_over(connection: sa.Connection) -> None:
+    """Brings the tables that a file has to the last layout. New tables are not made."""
+    if (found := layout(connection)) is not None:
+        for step in STEPS[found - 1 :]:
             step(connection)
-        log.info("centre's database brought up to date", file=str(path), before=version, now=LAYOUT)
-    metadata.create_all(connection)
-    connection.exec_driver_sql(f"PRAGMA user_version = {LAYOUT}")
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"PRAGMA user_version = {ALEMBIC}")
 
 
-def _version(connection: sa.Connection) -> int:
-    """0 for a new file; the first layout did not say its number."""
-    version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-    return version or int(sa.inspect(connection).has_table("alert"))
+def give_back(connection: sa.Connection) -> None:
+    """The file is as if nobody had used it."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA user_version = 0")
 
 
 _ORIGIN = re.compile(r"(?P<community>[0-9]{12,15})(?:/|', gateway=')(?P<gateway>[a-z0-9-]{3,64})")

@@ -1,0 +1,39 @@
+"""A database of each kind for the tests that are to hold on both."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.database import Place
+from tests.databases import Postgresqls
+from tests.servers import postgresql
+
+_MEMORY = Path("/dev/shm")  # what is flushed there costs nothing
+
+
+@pytest.fixture(scope="session")
+def postgresqls() -> Iterator[Postgresqls]:
+    """A server for as long as the tests run; those that need it skip when it is not installed."""
+    folder = Path(tempfile.mkdtemp(prefix="linli-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    folder.chmod(0o755)  # it will not run as root, and nobody else may look into a folder of pytest's
+    try:
+        with postgresql(folder) as server:
+            yield Postgresqls(server)
+            server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Where a test's own database is, migrated to the newest revision or not made yet."""
+    if request.param == "sqlite":
+        yield tmp_path / "centre.db"
+        return
+    databases: Postgresqls = request.getfixturevalue("postgresqls")
+    server = databases.fresh()
+    yield server
+    databases.drop(server)

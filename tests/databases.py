@@ -1,0 +1,44 @@
+"""Databases on one PostgreSQL server: each test has its own, copied from one that is migrated already."""
+
+from itertools import count
+
+import psycopg
+from psycopg import sql
+
+from ingest.database import Database, Server
+from tests.servers import Postgresql
+
+TEMPLATE = "migrated"
+
+
+class Postgresqls:
+    """Databases on one running server."""
+
+    def __init__(self, server: Postgresql) -> None:
+        self._server = server
+        self._numbers = count()
+        self._run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        Database(self.of(TEMPLATE)).close()
+
+    def of(self, name: str) -> Server:
+        return Server(self._server.host, name, self._server.port, "linli")
+
+    def fresh(self) -> Server:
+        """An empty database, migrated."""
+        name = f"centre_{next(self._numbers)}"
+        self._run(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
+        return self.of(name)
+
+    def empty(self, how: str = "") -> Server:
+        """A database that nobody has used."""
+        name = f"centre_{next(self._numbers)}"
+        self._run(sql.SQL("CREATE DATABASE {} TEMPLATE template0 " + how).format(sql.Identifier(name)))
+        return self.of(name)
+
+    def drop(self, server: Server) -> None:
+        self._run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(server.name)))
+
+    def _run(self, statement: sql.Composed) -> None:
+        at = {"host": self._server.host, "port": self._server.port, "user": "linli", "dbname": "postgres"}
+        with psycopg.connect(**at, autocommit=True) as connection:
+            connection.execute(statement)
