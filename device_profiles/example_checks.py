@@ -3,7 +3,7 @@
 from device_profiles.faults import Faults
 from device_profiles.format import ProfileDocument
 from device_profiles.format_examples import Vector
-from device_profiles.message_checks import parameters
+from device_profiles.message_checks import parameters, values
 from device_profiles.registers import width
 from telemetry.document import nearest
 
@@ -22,7 +22,7 @@ def check_examples(document: ProfileDocument, faults: Faults) -> None:
     if examples.uplinks and not any(message.carrier for message in (document.mqtt.messages if document.mqtt else ())):
         faults.add("examples.uplinks", "no message has a carrier", "give messages, or carrier: lorawan")
     known = parameters(document)
-    wanted = known - (document.mqtt.defaults.keys() if document.mqtt else set())
+    wanted = known - values(document) - (document.mqtt.defaults.keys() if document.mqtt else set())
     for number, message in enumerate(examples.messages):
         if not wanted <= message.parameters.keys() <= known:
             faults.add(f"examples.messages[{number}].parameters", "do not fill the topics", f"give {', '.join(sorted(wanted))}")

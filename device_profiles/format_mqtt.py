@@ -31,7 +31,8 @@ class Absent(StrEnum):
 
 
 class Source(_Strict, frozen=True):
-    """Where in the message a point stands, or the constant that the message itself means.
+    """Where in the message a point stands, or the constant that the message itself means; as ``{way}`` a parameter that the
+    device's address may give.
 
     ``$`` is the whole payload (inside ``each`` the element), ``^.a`` is seen from the whole payload always, ``#2`` is the
     third level of the topic. ``unit`` and ``absent`` go before those of the point and of the message.

@@ -5,7 +5,7 @@ from device_profiles.clock import zone_named
 from device_profiles.faults import Faults
 from device_profiles.format import ProfileDocument
 from device_profiles.format_mqtt import DeviceTime, EventFrom, MessageDocument, Source
-from device_profiles.payload import path, take
+from device_profiles.payload import parameter_of, path, take
 from device_profiles.resolve import messages, metric_of
 from telemetry.document import nearest
 from telemetry.unit import UNITS, convertible
@@ -77,5 +77,16 @@ def _check_time(time: DeviceTime, here: str, faults: Faults) -> None:
 
 
 def parameters(document: ProfileDocument) -> set[str]:
-    """The parameters of all topics."""
+    """The parameters that an address may give: those of all topics, and those that are values themselves."""
+    return _named(document) | values(document)
+
+
+def values(document: ProfileDocument) -> set[str]:
+    """The parameters that are values of points alone; an address may leave them out."""
+    sources = (one for message in messages(document) for one in message.values.values())
+    found = {name for source in sources if isinstance(source, Source) and (name := parameter_of(source.value))}
+    return found - _named(document)
+
+
+def _named(document: ProfileDocument) -> set[str]:
     return {name for message in messages(document) for name in topics.names(message.topic or "")}

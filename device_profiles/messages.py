@@ -63,6 +63,7 @@ class _Route(NamedTuple):
     topic: str
     rule: MessageRule
     conditions: tuple[Condition, ...]
+    picks: tuple[Pick, ...]
 
 
 class _Taken(NamedTuple):
@@ -99,7 +100,12 @@ def _routes(profile: Profile, parameters: tuple[tuple[str, str], ...]) -> tuple[
         return ()
     filled = {**profile.mqtt.defaults, **dict(parameters)}
     return tuple(
-        _Route(topics.fill(rule.topic, filled), rule, tuple(condition.bound(filled) for condition in rule.conditions))
+        _Route(
+            topics.fill(rule.topic, filled),
+            rule,
+            tuple(condition.bound(filled) for condition in rule.conditions),
+            tuple(pick._replace(take=pick.take.bound(filled)) for pick in rule.picks),
+        )
         for rule in profile.mqtt.rules
     )
 
@@ -111,7 +117,7 @@ def _observations(profile: Profile, route: _Route, message: Message, keys: Keys)
     whole = decode_json(message.payload) if rule.json else decode_text(message.payload)
     for heard in _heard(rule, whole, message.topic):
         if all(condition.holds(heard) for condition in route.conditions) and _changed(rule, heard):
-            observation = _observation(profile, rule, heard, message, keys)
+            observation = _observation(profile, route, heard, message, keys)
             if observation is not None:
                 yield observation
 
@@ -133,8 +139,8 @@ def _changed(rule: MessageRule, heard: Heard) -> bool:
         raise PayloadInvalid("nested too deeply") from error
 
 
-def _observation(profile: Profile, rule: MessageRule, heard: Heard, message: Message, keys: Keys) -> Observation | None:
-    taken = _taken(rule.picks, heard, keys)
+def _observation(profile: Profile, route: _Route, heard: Heard, message: Message, keys: Keys) -> Observation | None:
+    rule, taken = route.rule, _taken(route.picks, heard, keys)
     if any(name not in taken.values for name in rule.require):
         return None
     _derive(profile, taken)

@@ -8,7 +8,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -33,6 +33,7 @@ class Root(Enum):
 
 
 Path = tuple[str | int | Root, ...]
+_PARAMETER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _STEP = re.compile(r"""\.?(?:(?P<key>[^.\[\]"]+)|\[(?P<index>[0-9]{1,4})\]|\["(?P<quoted>[^"]+)"\])""")
 
 
@@ -121,13 +122,25 @@ def decode_text(payload: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Finds one raw value in a message, or the constant that a message means; ``zero`` is what ``absent: zero`` gives."""
+    """Finds one raw value in a message, or the constant that a message means; ``zero`` is what ``absent: zero`` gives.
+
+    The constant may be a ``{parameter}`` of the device's address until bound.
+    """
 
     steps: Path | None
     constant: Scalar | None = None
     encoding: Encoding = Encoding.PLAIN
     absent: Absent = Absent.UNCHANGED
     zero: Scalar = 0
+
+    @property
+    def parameter(self) -> str | None:
+        """The parameter that the constant is."""
+        return parameter_of(self.constant)
+
+    def bound(self, parameters: Mapping[str, str]) -> "Take":
+        """With the device's parameters filled in; what its address leaves out is not said."""
+        return self if self.parameter is None else replace(self, constant=parameters.get(self.parameter, MISSING))
 
     def raw(self, heard: Heard) -> Any:
         """The raw value; ``MISSING`` where there is none or it is null. Raises ``Unfit`` where it is not encoded as said."""
@@ -149,6 +162,12 @@ class Take:
         if self.absent is Absent.UNKNOWN:
             raise Unfit("it was not told")
         return self.zero if self.absent is Absent.ZERO else MISSING
+
+
+def parameter_of(constant: object) -> str | None:
+    """The name in ``{name}``, when that is all of it."""
+    found = _PARAMETER.fullmatch(constant) if isinstance(constant, str) else None
+    return found[1] if found else None
 
 
 def take(source: str | Source, absent: Absent = Absent.UNCHANGED, zero: Scalar = 0) -> Take:

@@ -149,9 +149,9 @@ class MessageRule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MqttMap:
-    """``parameters``: the names that a device's address must fill; it may fill those of ``defaults`` too.
+    """``parameters``: the names that a device's address must fill; it may fill those of ``defaults`` and ``optional`` too.
 
-    Those in ``deep`` may span several levels of a topic.
+    Those in ``deep`` may span several levels of a topic; those in ``optional`` are values that the site alone knows.
     """
 
     rules: tuple[MessageRule, ...]
@@ -159,6 +159,12 @@ class MqttMap:
     defaults: Mapping[str, str]
     deep: frozenset[str]
     interval_s: float
+    optional: frozenset[str] = frozenset()
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Every parameter that an address may give."""
+        return self.parameters | self.defaults.keys() | self.optional
 
 
 class Sampling(NamedTuple):

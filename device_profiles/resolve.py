@@ -169,13 +169,14 @@ def messages(document: ProfileDocument) -> Iterator[MessageDocument]:
 
 def _mqtt(document: ProfileDocument, mqtt: MqttDocument, points: Mapping[str, Point]) -> MqttMap:
     rules = tuple(_rule(document, message, points) for message in messages(document))
-    patterns = [rule.topic for rule in rules]
+    named = frozenset[str]().union(*(topics.names(rule.topic) for rule in rules))
     return MqttMap(
         rules=rules,
-        parameters=frozenset().union(*map(topics.names, patterns)) - mqtt.defaults.keys(),
+        parameters=named - mqtt.defaults.keys(),
         defaults=mqtt.defaults,
-        deep=frozenset().union(*map(topics.deep_names, patterns)),
+        deep=frozenset().union(*(topics.deep_names(rule.topic) for rule in rules)),
         interval_s=mqtt.interval_s or 0.0,
+        optional=frozenset(name for rule in rules for pick in rule.picks if (name := pick.take.parameter)) - named,
     )
 
 

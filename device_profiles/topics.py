@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from device_profiles.registers import Unfit
+
 if TYPE_CHECKING:
-    from device_profiles.profile import Profile
+    from device_profiles.profile import MqttMap, Profile
 
 _NAME = re.compile(r"\{([a-z][a-z0-9_]*)(\.\.\.)?\}")
 
@@ -62,7 +64,7 @@ def address_faults(profile: "Profile", parameters: Mapping[str, str]) -> dict[st
     """
     if profile.mqtt is None:
         return dict.fromkeys(parameters, f"profile {profile.id} does not speak MQTT")
-    wanted, known = profile.mqtt.parameters, profile.mqtt.parameters | profile.mqtt.defaults.keys()
+    wanted, known = profile.mqtt.parameters, profile.mqtt.known
     found = dict.fromkeys(sorted(wanted - parameters.keys()), "is missing")
     found |= dict.fromkeys(sorted(parameters.keys() - known), f"is no parameter of {profile.id}")
     for name in sorted(known & parameters.keys()):
@@ -71,4 +73,16 @@ def address_faults(profile: "Profile", parameters: Mapping[str, str]) -> dict[st
             found[name] = f"{value!r} cannot stand in a topic"
         elif "/" in value and name not in profile.mqtt.deep:
             found[name] = f"{value!r} has several levels; one is meant"
+        elif (fault := _value_fault(profile.mqtt, name, value)) is not None:
+            found[name] = fault
     return found
+
+
+def _value_fault(mqtt: "MqttMap", name: str, value: str) -> str | None:
+    """What is wrong with a parameter that is itself the value of a point."""
+    for pick in (pick for rule in mqtt.rules for pick in rule.picks if pick.take.parameter == name):
+        try:
+            pick.conversion.value(value)
+        except Unfit:
+            return f"{value!r} is no {pick.point.name}"
+    return None

@@ -293,6 +293,6 @@ def _address_faults(config: GatewayConfig, device: DeviceConfig, profile: Profil
             return
         if address.broker not in (ids := [broker.id for broker in gateway.brokers]):
             yield ".broker", f"no broker {address.broker!r} in {config.file.name}", nearest(address.broker or "", ids)
-        known = profile.mqtt.parameters | profile.mqtt.defaults.keys()
+        known = profile.mqtt.known
         for name, fault in address_faults(profile, address.topic).items():
             yield f".topic.{name}", fault, f"parameters of {profile.id}: {', '.join(sorted(known))}"

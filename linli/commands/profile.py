@@ -229,6 +229,8 @@ def _reach(found: "Profile") -> Iterator[str]:
         yield from (f"hears {topic}" for topic in dict.fromkeys(rule.topic for rule in found.mqtt.rules))
         needed = ", ".join(sorted(found.mqtt.parameters))
         yield f"address needs: {needed}"
+        if found.mqtt.optional:
+            yield f"address may say: {', '.join(sorted(found.mqtt.optional))}"
 
 
 def _say_json(value: object) -> None:
