@@ -19,6 +19,7 @@ from ingest.alerts.when import (
     Count,
     Dated,
     Duration,
+    Flatline,
     Forecast,
     Match,
     Mean,
@@ -130,7 +131,8 @@ def _subject_faults(rule: Rule) -> Iterator[Fault]:
     )
     if rule.subject == "device" and several:
         yield "subject", "one device can never be several", "give subject: zone or community"
-    if rule.subject != "zone" and isinstance(when, Anomaly) and when.method == "peers":
+    among_siblings = isinstance(when, Flatline) or (isinstance(when, Anomaly) and when.method == "peers")
+    if rule.subject != "zone" and among_siblings:
         yield "subject", "siblings are the devices of a zone", "give subject: zone"
 
 
@@ -198,6 +200,9 @@ def _simple_faults(when: Simple, kinds: Kinds, path: str, known: Known) -> Itera
                 yield f"{path}.of", "one thing at one device is no correlation", "name another, or devices: 2"
         case Forecast():
             yield from _forecast_faults(when, kinds, path)
+        case Flatline():
+            yield from _number_faults(when.metric, when.unit, kinds, path)
+            yield from _range_faults(when.metric, when.moved_by, kinds, f"{path}.moved_by")
         case Anomaly():
             yield from _number_faults(when.metric, when.unit, kinds, path)
             if when.calendar is not None and when.calendar not in known.calendars:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from ingest.alerts import anomaly, balance, change, count, forecast, level, mean, repeat, surplus, together
+from ingest.alerts import anomaly, balance, change, count, flatline, forecast, level, mean, repeat, surplus, together
 from ingest.alerts.condition import Condition
 from ingest.alerts.hold import Hold
 from ingest.alerts.joined import Guarded, Join
@@ -25,6 +25,7 @@ from ingest.alerts.when import (
     Count,
     Dated,
     Duration,
+    Flatline,
     Forecast,
     Match,
     Mean,
@@ -100,11 +101,8 @@ def _sense(when: Simple, times: Times) -> Sense[Any]:
         case Rate(metric=metric, course=course, within_s=within_s, raise_at=raise_at, clear_at=clear_at, gap_s=gap_s):
             cleared_at = raise_at if clear_at is None else clear_at
             return change.Change(metric, course, micros(within_s), raise_at, cleared_at, micros(gap_s))
-        case Mean(unless=unless, gap_s=gap_s, covered=covered):
-            limits, within_us = tuple(_limits(when)), micros(when.within_s)
-            return mean.Mean(
-                when.metric, limits, when.direction, when.average, within_us, micros(gap_s), covered, Condition(unless)
-            )
+        case Mean():
+            return _mean(when)
         case Count(where=where, count=wanted, within_s=within_s, distinct=distinct):
             return count.Count(Condition(where), wanted, micros(within_s), distinct)
         case Repeat(again=again, ends=ends, show=show):
@@ -124,6 +122,22 @@ def _sense(when: Simple, times: Times) -> Sense[Any]:
             return forecast.Holt(outlook) if when.method == "holt" else forecast.TheilSen(outlook)
         case Anomaly():
             return _anomaly(when, times)
+        case Flatline(metric=metric, within_s=within_s, moved_by=moved_by, peers=peers):
+            return flatline.Flatline(metric, micros(within_s), moved_by, peers)
+
+
+def _mean(when: Mean) -> Sense[Any]:
+    return mean.Mean(
+        when.metric,
+        tuple(_limits(when)),
+        when.direction,
+        when.average,
+        micros(when.within_s),
+        micros(when.gap_s),
+        when.covered,
+        Condition(when.unless),
+        when.since_past,
+    )
 
 
 def _anomaly(when: Anomaly, times: Times) -> Sense[Any]:

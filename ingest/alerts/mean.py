@@ -5,6 +5,7 @@
 3. The window moves in steps of its ``SLOTS``-th part, so that it is bounded however often a device speaks; whether it is raised
    can change at the end of a step and at no other time.
 4. While ``unless`` is known to hold, what is said does not count.
+5. With ``since_past`` the window begins with the first value past the limit, and while all is well nothing is remembered.
 """
 
 import math
@@ -36,6 +37,7 @@ class Mean:
     gap_us: int
     covered: float
     unless: Condition
+    since_past: bool = False
 
     initial = Averaged()
     many = False
@@ -46,60 +48,90 @@ class Mean:
 
     def hear(self, memory: Averaged, sample: Sample, raised: bool) -> Averaged:
         value = sample.values.get(self.metric)
-        excused = self.unless.holds(sample.values) if self.unless.where else False
-        if isinstance(value, str) or not sample.fresh:
+        excused = self.unless.holds(sample.values) if self.unless.where else None
+        if isinstance(value, str) or not sample.fresh or (value is None and excused in (None, memory.excused)):
             return memory
-        if value is None and excused in (None, memory.excused):
-            return memory
-        memory = replace(self._told(memory, sample.at), excused=memory.excused if excused is None else excused)
-        return memory if value is None else replace(memory, value=float(value), said=sample.at)
+        excused = memory.excused if excused is None else excused
+        if memory.value is None:
+            return self._begun(memory, value, sample.at, excused)
+        told = self._told(memory, sample.at)
+        if value is None:
+            return replace(told, excused=excused)
+        value = float(value)
+        if self.since_past and not raised and told.number != memory.number and self._is_well(told, value):
+            return Averaged(excused=excused)
+        low, high = min(told.low, value), max(told.high, value)
+        return replace(told, value=value, said=sample.at, excused=excused, low=low, high=high)
 
     def holds(self, memory: Averaged, at: int, raised: bool) -> bool | None:
-        mean = self._mean(memory, at)
+        mean = self._told(memory, at).mean if at // self._step != memory.number else memory.mean
         return None if mean is None else self._is_past(mean, memory, raised)
 
     def turns(self, memory: Averaged, after: int, raised: bool) -> int | None:
         """The end of the step, unless all that counts is on the one side, and so is its mean."""
-        if memory.value is None:
+        if memory.value is None or self._is_settled(memory, raised):
             return None
-        parts = [self._level(slot.total / slot.weight) for slot in self._told(memory, after).slots]
-        past = {self._is_past(part, memory, raised) for part in (*parts, memory.value)}
         end = (after // self._step + 1) * self._step
-        is_settled = past == {raised} or end > memory.said + self.gap_us + self.within_us + self._step
-        return None if is_settled else end
+        return end if end <= memory.said + self.gap_us + self.within_us + self._step else None
 
     def shown(self, memory: Averaged, at: int) -> Shown:
-        mean, limit = self._mean(memory, at), self._limit(memory)
+        mean, limit = self._told(memory, at).mean, self._limit(memory.said)
         return Shown(None if mean is None else float(f"{mean:.4g}"), limit.raise_at, limit.clause)
 
     @property
     def _step(self) -> int:
         return max(self.within_us // SLOTS, 1)
 
-    def _mean(self, memory: Averaged, at: int) -> float | None:
-        """Of the steps that are over; ``None`` when too little of them has been told."""
-        now = at // self._step
-        over = [slot for slot in self._told(memory, at).slots if now - SLOTS <= slot.number < now]
-        weight = sum(slot.weight for slot in over)
-        if not weight or weight < self.covered * SLOTS * self._step:
-            return None
-        return self._level(sum(slot.total for slot in over) / weight)
+    def _begun(self, memory: Averaged, value: float | None, at: int, excused: bool) -> Averaged:
+        if value is None:
+            return replace(memory, excused=excused)
+        value = float(value)
+        begun = Averaged(number=at // self._step, low=value, high=value, told=at, said=at, value=value, excused=excused)
+        if self.since_past and not self._is_past(value, begun, False):
+            return memory if excused == memory.excused else replace(memory, excused=excused)
+        return begun
 
     def _told(self, memory: Averaged, until: int) -> Averaged:
         """With what its last value has counted for until then."""
-        until = max(until, memory.told)
-        first = until // self._step - SLOTS
-        slots = {slot.number: slot for slot in memory.slots if slot.number >= first}
-        if memory.value is not None and not memory.excused:
-            end, amount = min(until, memory.said + self.gap_us), self._amount(memory.value)
-            at = max(memory.told, first * self._step)
-            while at < end:
-                number = at // self._step
-                upto = min(end, (number + 1) * self._step)
-                slot = slots.get(number, Slot(number, 0, 0.0))
-                slots[number] = Slot(number, slot.weight + upto - at, slot.total + amount * (upto - at))
-                at = upto
-        return replace(memory, slots=tuple(slots.values()), told=until)
+        until, step = max(until, memory.told), self._step
+        number = until // step
+        counts_to = min(until, memory.said + self.gap_us) if memory.value is not None and not memory.excused else 0
+        amount = self._amount(memory.value or 0.0)
+        if number == memory.number:
+            for_us = max(counts_to - memory.told, 0)
+            return replace(memory, weight=memory.weight + for_us, total=memory.total + amount * for_us, told=until)
+        slots = [slot for slot in memory.slots if slot.number >= number - SLOTS]
+        now, weight, total, at = memory.number, memory.weight, memory.total, memory.told
+        if now < number - SLOTS:
+            now, weight, total, at = number - SLOTS, 0, 0.0, (number - SLOTS) * step
+        while now < number:
+            for_us = max(min(counts_to, (now + 1) * step) - at, 0)
+            if weight + for_us:
+                slots.append(Slot(now, weight + for_us, total + amount * for_us))
+            now, weight, total, at = now + 1, 0, 0.0, (now + 1) * step
+        for_us = max(counts_to - at, 0)
+        levels = [self._level(slot.total / slot.weight) for slot in slots]
+        low, high = min(levels, default=memory.value or 0.0), max(levels, default=memory.value or 0.0)
+        return Averaged(
+            slots=tuple(slots),
+            number=number,
+            weight=for_us,
+            total=amount * for_us,
+            mean=self._mean(slots),
+            low=min(low, memory.value or 0.0),
+            high=max(high, memory.value or 0.0),
+            told=until,
+            said=memory.said,
+            value=memory.value,
+            excused=memory.excused,
+        )
+
+    def _mean(self, slots: list[Slot]) -> float | None:
+        """Of the steps that are over; ``None`` when too little of them has been told."""
+        weight = sum([slot.weight for slot in slots])
+        if not weight or weight < self.covered * SLOTS * self._step:
+            return None
+        return self._level(sum([slot.total for slot in slots]) / weight)
 
     def _amount(self, level: float) -> float:
         return 10 ** (level / 10) if self.average == "energy" else level
@@ -109,10 +141,18 @@ class Mean:
         return round(10 * math.log10(amount) if self.average == "energy" else amount, 9)
 
     def _is_past(self, level: float, memory: Averaged, raised: bool) -> bool:
-        limit = self._limit(memory)
+        limit = self._limit(memory.said)
         bound = limit.clear_at if raised else limit.raise_at
         return level >= bound if self.direction == "above" else level <= bound
 
-    def _limit(self, memory: Averaged) -> Limit:
+    def _is_settled(self, memory: Averaged, raised: bool) -> bool:
+        """Whether all that counts is on the side on which the alert is."""
+        mildest, worst = (memory.low, memory.high) if self.direction == "above" else (memory.high, memory.low)
+        return self._is_past(mildest, memory, True) if raised else not self._is_past(worst, memory, False)
+
+    def _is_well(self, memory: Averaged, value: float) -> bool:
+        return self._is_settled(memory, False) and not self._is_past(value, memory, False)
+
+    def _limit(self, at: int) -> Limit:
         """In force when the newest value was said."""
-        return next((limit for limit in self.limits if limit.since <= memory.said < limit.until), self.limits[-1])
+        return next((limit for limit in self.limits if limit.since <= at < limit.until), self.limits[-1])

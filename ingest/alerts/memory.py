@@ -202,6 +202,27 @@ class Siblings(msgspec.Struct, frozen=True, omit_defaults=True, tag="siblings"):
     newest: dict[str, Point] = {}
 
 
+class Stretch(NamedTuple):
+    """One device: its value, since when it has said it and when it did last; the lowest and highest of this half of the window
+    and of the half before."""
+
+    since: int
+    at: int
+    value: float
+    half: int
+    low: float
+    high: float
+    low_before: float
+    high_before: float
+
+
+class Stillness(msgspec.Struct, frozen=True, omit_defaults=True, tag="stillness"):
+    """The devices of a zone; ``stuck`` are those that stand still while others move, with since when."""
+
+    devices: dict[str, Stretch] = {}
+    stuck: dict[str, int] = {}
+
+
 class Joined(msgspec.Struct, frozen=True, omit_defaults=True, tag="joined"):
     """The states of sub-conditions, in their order."""
 
@@ -234,6 +255,7 @@ Memory = (
     | Drifting
     | Seasons
     | Siblings
+    | Stillness
     | Joined
 )  # one tag each: a state says by itself what it is
 

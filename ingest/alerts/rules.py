@@ -24,6 +24,7 @@ from ingest.alerts.when import (
     Balance,
     Count,
     Duration,
+    Flatline,
     Forecast,
     Match,
     Mean,
@@ -153,7 +154,7 @@ def _fits(override: Override, community: str, device: str, zone: str) -> bool:
 def _shown(rule: Rule) -> tuple[str | None, str]:
     when = rule.when
     match when:
-        case Threshold() | Rate() | Mean() | Anomaly():
+        case Threshold() | Rate() | Mean() | Anomaly() | Flatline():
             return when.metric, when.unit
         case Forecast():
             return when.metric, "min"

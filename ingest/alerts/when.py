@@ -100,7 +100,8 @@ class Mean(_When, frozen=True, kw_only=True, tag="mean"):
     """Raised when the mean over the last ``within_s`` has been at or past ``raise_at`` for ``for_s``; over when it has been past
     ``clear_at`` for ``clear_for_s``. ``average: energy`` is for sound levels. A value counts until the next one, for ``gap_s`` at
     most; nothing is judged before that share of the window that ``covered`` says has been told. While ``unless`` holds, what is
-    said does not count. ``dated`` as for a threshold."""
+    said does not count. With ``since_past`` the window begins with the first value past ``raise_at``, so that nothing is remembered
+    while all is well. ``dated`` as for a threshold."""
 
     metric: str
     unit: str
@@ -112,6 +113,7 @@ class Mean(_When, frozen=True, kw_only=True, tag="mean"):
     covered: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.75
     gap_s: Span = 1800.0
     unless: Where = {}
+    since_past: bool = False
     for_s: Seconds = 0.0
     clear_for_s: Seconds = 0.0
     dated: tuple[Dated, ...] = ()
@@ -215,7 +217,20 @@ class Anomaly(_When, frozen=True, kw_only=True, tag="anomaly"):
     clear_for_s: Seconds = 0.0
 
 
-Simple = Threshold | Duration | Rate | Mean | Count | Repeat | Surplus | Balance | Correlation | Forecast | Anomaly
+class Flatline(_When, frozen=True, kw_only=True, tag="flatline"):
+    """Raised when a device of a zone has said the same value for ``within_s`` while ``peers`` of its siblings moved by
+    ``moved_by`` or more; over when it says another."""
+
+    metric: str
+    unit: str
+    within_s: Span
+    moved_by: Annotated[float, msgspec.Meta(gt=0)]
+    peers: Annotated[int, msgspec.Meta(ge=1, le=32)] = 2
+    for_s: Seconds = 0.0
+    clear_for_s: Seconds = 0.0
+
+
+Simple = Threshold | Duration | Rate | Mean | Count | Repeat | Surplus | Balance | Correlation | Forecast | Anomaly | Flatline
 """What may stand in a combination or a stage: each says itself when it is over."""
 
 
@@ -282,7 +297,7 @@ def seconds_of(when: When) -> float:
             return when.before_s
         case Match() | Absence():
             return 0.0
-        case Rate() | Mean() | Count() | Correlation() | Surplus() if not when.for_s:
+        case Rate() | Mean() | Count() | Correlation() | Surplus() | Flatline() if not when.for_s:
             return when.within_s
         case _:
             return when.for_s

@@ -28,6 +28,7 @@ FORECAST = "when: {type: forecast, metric: level, unit: m, limit: 2, gate_at: 1,
 ANOMALY = "when: {type: anomaly, method: seasonal, calendar: china, metric: noise, unit: dB, floor: 2}"
 STAGED = THRESHOLD + "\n    during: night\n    stages: [{colour: red, after_s: 60, during: night}]"
 MEAN = "when: {type: mean, metric: noise, unit: dB, average: energy, within_s: 900, unless: {wind_speed: 9}, raise_at: 48}"
+FLATLINE = "subject: zone\n    when: {type: flatline, metric: humidity, unit: '%RH', within_s: 900, moved_by: 5}"
 REPEAT = "when: {type: repeat, again: {event: opened}, ends: {event: closed}, within_s: 600}"
 SURPLUS = "when: {type: surplus, counter: counter_1, than: {event: opened}, by: 3, within_s: 600}"
 BALANCE = "when: {type: balance, plus: {event: opened}, minus: {event: closed}, census: members}"
@@ -39,7 +40,9 @@ def write(folder: Path, rest: str, more: str = "") -> str:
     return HEAD.format(rest=rest) + more
 
 
-@pytest.mark.parametrize("rest", [THRESHOLD, RATE, COUNT, CORRELATION, FORECAST, ANOMALY, STAGED, MEAN, REPEAT, SURPLUS, BALANCE, BOTH])
+@pytest.mark.parametrize(
+    "rest", [THRESHOLD, RATE, COUNT, CORRELATION, FORECAST, ANOMALY, STAGED, MEAN, FLATLINE, REPEAT, SURPLUS, BALANCE, BOTH]
+)
 def test_a_sound_rule_of_each_type_is_taken(tmp_path: Path, rest: str) -> None:
     assert len(rules_of(tmp_path, write(tmp_path, rest))) == 1
 
@@ -103,6 +106,9 @@ def test_a_sound_rule_of_each_type_is_taken(tmp_path: Path, rest: str) -> None:
         (MEAN, "raise_at: 48", "raise_at: 480", "when.raise_at: 480 is outside of what environment.noise can be"),
         (MEAN, "raise_at: 48", "raise_at: 48, clear_at: 50", "when.clear_at: 50 is above raise_at 48"),
         (MEAN, "wind_speed", "wind_sped", "when.unless.wind_sped: environment has no metric 'wind_sped'"),
+        (FLATLINE, "subject: zone", "subject: community", "subject: siblings are the devices of a zone"),
+        (FLATLINE, "moved_by: 5", "moved_by: 500", "when.moved_by: 500 is outside of what environment.humidity can be"),
+        (FLATLINE, "humidity", "humidty", "when.metric: environment has no metric 'humidty' (did you mean 'humidity'?)"),
         (BOTH, "motion: true", "motion: {at_least: 1}", "when.of[1].where.motion: it is bool, not a number"),
         (BOTH, "motion: true", "noise: {at_least: 9, at_most: 8}", "when.of[1].where.noise: nothing is at least 9 and at most 8"),
         (BOTH, "motion: true", "noise: {at_least: 900}", "when.of[1].where.noise: it is never outside of 0 to 200"),

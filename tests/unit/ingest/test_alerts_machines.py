@@ -12,6 +12,7 @@ from ingest.alerts.balance import Balance
 from ingest.alerts.change import Change as Course
 from ingest.alerts.condition import Condition
 from ingest.alerts.count import Count
+from ingest.alerts.flatline import Flatline
 from ingest.alerts.forecast import Holt, Outlook, TheilSen
 from ingest.alerts.hold import Hold
 from ingest.alerts.joined import Guarded, Join
@@ -59,6 +60,7 @@ MACHINES: list[Machine[Any]] = [
     Hold(Course("level", "still", 9, 2, 3, 12), 0, 4),
     Hold(Course("level", "no_fall", 7, 2, 2, 12), 3, 0),
     Hold(Mean("level", (Limit(5, 3),), "above", "plain", 24, 9, 0.5, Condition({"door_open": True})), 2, 3),
+    Hold(Mean("level", (Limit(5, 3),), "above", "plain", 24, 60, 0.3, Condition({}), since_past=True), 0, 0),
     Hold(Mean("level", (Limit(4, 4, 0, 30, "old"), Limit(6, 6)), "below", "energy", 48, 30, 0.75, Condition({})), 0, 0),
     Hold(Count(Condition({"event": "denied"}), 3, 15), 0, 0),
     Hold(Count(Condition({"event": ("denied", "opened")}), 2, 12, "device"), 2, 0),
@@ -72,6 +74,7 @@ MACHINES: list[Machine[Any]] = [
     Hold(Holt(Outlook("level", 9, 3, "above", 20 / 1e6, 20)), 0, 0),
     Hold(Spread("level", 2, 0.5, 100, "either"), 0, 0),
     Hold(Drift("level", "cusum", 2, 0.5, 5, "above"), 0, 0),
+    Hold(Flatline("level", 8, 3, 1), 1, 2),
     Hold(Peers("level", 2, 0.5, "either"), 2, 0),
     Hold(Join((Hold(LEVEL, 3, 0), Hold(Met(Condition({"door_open": True})), 5, 0)), True), 2, 2),
     Hold(Join((Hold(LEVEL, 3, 0), Hold(Count(Condition({"event": "denied"}), 2, 9), 0, 0)), False), 0, 0),

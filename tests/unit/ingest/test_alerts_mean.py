@@ -86,6 +86,17 @@ def test_a_stale_value_and_a_text_say_nothing() -> None:
         assert sense.hear(sense.initial, sample, False) is sense.initial
 
 
+def test_what_remembers_only_what_went_past_the_limit_begins_and_ends_with_it() -> None:
+    sense = Mean("noise", (Limit(60, 55),), "above", "plain", WINDOW, WINDOW, 0.5, NEVER, since_past=True)
+    calm = heard(sense, [(0, {"noise": 50.0}), (STEP, {"noise": 59.9})])
+    assert calm is sense.initial
+    loud = heard(sense, [(0, {"noise": 50.0}), (STEP, {"noise": 70.0}), (2 * STEP, {"noise": 56.0})])
+    assert [sense.holds(loud, at, False) for at in (12 * STEP, 13 * STEP)] == [None, False]
+    ended = heard(sense, [(STEP, {"noise": 70.0}), *((at * STEP, {"noise": 56.0}) for at in range(2, 26))])
+    assert ended is not sense.initial
+    assert sense.hear(ended, Sample(26 * STEP, "square", {"noise": 56.0}), False) == sense.initial
+
+
 @given(st.lists(st.tuples(st.integers(1, 900), st.integers(40, 80)), min_size=1, max_size=200))
 @settings(deadline=None)
 def test_it_is_what_adding_up_every_instant_gives_and_stays_bounded(steps: list[tuple[int, int]]) -> None:
@@ -94,7 +105,7 @@ def test_it_is_what_adding_up_every_instant_gives_and_stays_bounded(steps: list[
         at += ahead
         said.append((at, {"noise": float(value)}))
     memory = heard(sense, said)
-    assert len(memory.slots) <= SLOTS + 1
+    assert len(memory.slots) <= SLOTS
     assert len(msgspec.json.encode(memory)) < 2000
     last = at // STEP * STEP
     ends = [*(when for when, _ in said[1:]), at]
