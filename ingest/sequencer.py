@@ -73,7 +73,7 @@ class Sequencer:
 
     def concede(self, arrival: Arrival) -> Gap | None:
         """The gap before an arrival that its gateway's hello owns to, to be asked before ``push``."""
-        start = self._starts.get(arrival.stream.ref, {}).get(arrival.stream)
+        start = self._starts.get(arrival.stream.ref, {}).get(arrival.stream) if self._starts else None
         return self._begin(arrival.stream, start) if start is not None and arrival.seq >= start else None
 
     def unpush(self, arrival: Arrival) -> None:
@@ -87,7 +87,7 @@ class Sequencer:
         """
         gaps: list[Gap] = []
         ready: list[Arrival] = []
-        starts = self._starts[ref] = {}
+        self._starts.pop(ref, None)
         for span in spans:
             stream = Stream(ref.community, ref.gateway, span.epoch, span.lane)
             expected = self._next.get(stream)
@@ -95,7 +95,7 @@ class Sequencer:
                 if not retained:
                     gaps.append(Gap(stream, span.last + 1, expected - 1, ROLLED_BACK))
             elif (expected or 1) < span.first:
-                starts[stream] = span.first
+                self._starts.setdefault(ref, {})[stream] = span.first
                 if any(seq >= span.first for seq in self._held.get(stream, ())):
                     gaps += filter(None, [self._begin(stream, span.first)])
                     ready += self._drain(stream)
@@ -103,7 +103,10 @@ class Sequencer:
 
     def _begin(self, stream: Stream, start: int) -> Gap | None:
         """Gives up what lies before ``start``, unless it has come meanwhile."""
-        del self._starts[stream.ref][stream]
+        starts = self._starts[stream.ref]
+        del starts[stream]
+        if not starts:
+            del self._starts[stream.ref]
         expected = self._next.get(stream, 1)
         if expected >= start:
             return None

@@ -60,10 +60,8 @@ def all_sound(readings: Sequence[Reading]) -> bool:
     for reading in readings:
         floats, bools = _FLOATS[reading.kind], _BOOLS[reading.kind]
         for name, value in reading.values.items():
-            if type(value) is float:
-                plain = name in floats and value - value == 0.0  # neither infinite nor none
-            else:
-                plain = type(value) is bool and name in bools
-            if not plain and fault_of(reading.kind, name, value):
+            if type(value) is float and name in floats and value - value == 0.0:  # neither infinite nor none
+                continue
+            if not (type(value) is bool and name in bools) and fault_of(reading.kind, name, value):
                 return False
     return True

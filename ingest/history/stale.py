@@ -154,10 +154,12 @@ class StaleWindows:
     def _touched(self, arrivals: Iterable[Arrival], now: int) -> set[Place]:
         width, bounds = Level.FIVE_MINUTES.width_us, {kind: self._kept_from(kind) for kind in Kind}
         places: set[Place] = set()
+        surely = max(bounds.values()), now + DAY_US
         for arrival in arrivals:
-            ref, latest = arrival.stream.ref, now + DAY_US
-            starts = {one.at // width for one in arrival.readings if bounds[one.kind] <= one.at < latest}
-            places.update((Window(Level.FIVE_MINUTES, start * width), ref) for start in starts)
+            starts = _window_of_all(arrival, width, *surely)
+            if starts is None:
+                starts = {one.at // width for one in arrival.readings if bounds[one.kind] <= one.at < surely[1]}
+            places.update((Window(Level.FIVE_MINUTES, start * width), arrival.stream.ref) for start in starts)
         return {place for place in places if self._has_room(place)}
 
     def _has_room(self, place: Place) -> bool:
@@ -190,6 +192,15 @@ class StaleWindows:
         if not self._sizes[ref]:
             del self._sizes[ref]
             self._full.discard(ref)
+
+
+def _window_of_all(arrival: Arrival, width: int, start: int, end: int) -> set[int] | None:
+    """The number of the one window of all readings, as of most batches; ``None`` when it takes a closer look."""
+    instants = [reading.at for reading in arrival.readings]
+    if not instants or min(instants) < start or max(instants) >= end:
+        return None
+    first, last = min(instants) // width, max(instants) // width
+    return {first} if first == last else None
 
 
 def _replace(connection: sa.Connection, done: Sequence[Place], new: Sequence[Place]) -> None:

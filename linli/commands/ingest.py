@@ -1,6 +1,7 @@
 """``linli ingest``: run the centre, and say who may send to it and who may ask it."""
 
 import asyncio
+import gc
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _config = click.option("--config", type=_FILE, help="centre.yaml, which names the file. 中心端配置文件。")
 _json = click.option("--json", "as_json", is_flag=True, help="For scripts. 供脚本使用。")
 
+_COLLECT_AFTER = (50_000, 20, 10)
+"""A centre makes readings by the million and hardly a cycle: looked for after each 700 allocations, as Python does of itself,
+and among all that was loaded at the start, they took a fifth of its time."""
+
 
 @click.group()
 def ingest() -> None:
@@ -34,6 +39,9 @@ def run(config: Path) -> None:
     from ingest import service  # all of the centre, which the other verbs do without
 
     log_to()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
     async def until_stopped() -> None:
         await service.run(config, told_to_stop())

@@ -69,6 +69,26 @@ async def test_while_it_is_crowded_nothing_is_read_and_nothing_is_lost(broker: S
     assert heard == [str(number).encode() for number in range(100)]
 
 
+async def test_messages_that_come_one_by_one_are_acknowledged_together() -> None:
+    pings, acknowledged = [0x32, 7, 0, 1, 97, 0, 0, 120, 121], list[bytes]()
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1_000)
+        writer.write(b"\x20\x02\0\0")
+        for mid in range(1, 11):
+            writer.write(bytes([*pings[:6], mid, *pings[7:]]))
+            await asyncio.sleep(0)
+        while sum(map(len, acknowledged)) < 40:
+            acknowledged.append(await reader.read(1_000))
+
+    async with await asyncio.start_server(broker, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connected(address(port), lambda topic, payload, _: None, lambda: False):
+            await eventually(lambda: sum(map(len, acknowledged)) == 40)
+    assert b"".join(acknowledged) == b"".join(bytes([0x40, 2, 0, mid]) for mid in range(1, 11))
+    assert len(acknowledged) < 9
+
+
 @pytest.mark.slow
 async def test_a_quiet_connection_is_kept_and_a_broker_that_is_stuck_is_given_up(broker: Server) -> None:
     async with connected(address(broker.port), lambda topic, payload, _: None, lambda: False) as link:
