@@ -70,16 +70,21 @@ async def test_while_it_is_crowded_nothing_is_read_and_nothing_is_lost(broker: S
 
 
 async def test_messages_that_come_one_by_one_are_acknowledged_together() -> None:
-    pings, acknowledged = [0x32, 7, 0, 1, 97, 0, 0, 120, 121], list[bytes]()
+    acknowledged: list[bytes] = []
+
+    async def send(writer: asyncio.StreamWriter) -> None:
+        for mid in range(1, 11):
+            writer.write(bytes([0x32, 7, 0, 1, 97, 0, mid, 120, 121]))
+            for _ in range(10):
+                await asyncio.sleep(0)
 
     async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1_000)
         writer.write(b"\x20\x02\0\0")
-        for mid in range(1, 11):
-            writer.write(bytes([*pings[:6], mid, *pings[7:]]))
-            await asyncio.sleep(0)
-        while sum(map(len, acknowledged)) < 40:
-            acknowledged.append(await reader.read(1_000))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(send(writer))
+            while sum(map(len, acknowledged)) < 40:
+                acknowledged.append(await reader.read(1_000))
 
     async with await asyncio.start_server(broker, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
