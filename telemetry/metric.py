@@ -110,6 +110,7 @@ _OWN: dict[Kind, dict[str, Metric]] = {
         "stationary": _bool("the object has stopped"),
         "posture": _text("standing, sitting or lying"),
         "count": _int("count", "objects of this class in view"),
+        "people": _int("count", "people in view"),
         "motion": _bool("motion in view"),
         "blurred": _bool("the picture is out of focus"),
         "too_dark": _bool("the picture is too dark: covered, or no light"),
