@@ -18,6 +18,10 @@ from ingest import config as configuration
 from ingest import intake, reception
 from ingest.acknowledger import Acknowledger
 from ingest.alerts import AlertEngine, Alerts, load_rules
+from ingest.alerts.flood import FloodWatch
+from ingest.alerts.gate import Gate
+from ingest.alerts.releases import Releases
+from ingest.alerts.standing import standing_of
 from ingest.api import Feed, Parts, create_app, listen, serve
 from ingest.arrival import Arrival
 from ingest.auditor import Auditor
@@ -146,6 +150,7 @@ class Service:
         self._notifier = notifier = Notifier(config.centre.notify, config.path, database, intake.wall_clock)
         self._engine = AlertEngine(rules, database, self._registry, self._changed, notifier.told)
         self._alerts = Alerts(database, notifier.told)
+        self._standing = standing_of(database, notifier.told)
         self._auditor = Auditor(database, store, self._registry, self._engine.watermarks, self._whole_since)
         self._letterbox = Letterbox(database, store, intake.wall_clock)
         auto = [name for name, watcher in rules.watchers.items() if watcher.rule.case == "auto"]
@@ -153,6 +158,8 @@ class Service:
         self._work_orders = WorkOrders(database, terms, auto, catalogue_of(rules.kinds))
         self._letter_watch = LetterWatch(database, self._engine.observe)
         self._notify_watch = NotifyWatch(database, self._engine.observe)
+        self._flood_watch = FloodWatch(database, self._engine.observe)
+        self._releases = Releases(database, Gate(rules), self._changed, notifier.told)
         self._notifications = Notifications(database, config.centre.notify.targets, notifier.standing, notifier.wake)
         self._replays = Replays(
             store, self._commands, self._gateways.key, self._registry.is_online, self._stats, intake.wall_clock
@@ -243,6 +250,8 @@ class Service:
         while True:
             try:
                 await self._engine.tick(intake.wall_clock())
+                await self._flood_watch.look(intake.wall_clock())
+                await self._releases.look(intake.wall_clock())
                 await self._letter_watch.look(intake.wall_clock())
                 await self._work_orders.follow(intake.wall_clock())
                 await self._notify_watch.look(intake.wall_clock())
@@ -269,6 +278,7 @@ class Service:
             letterbox=self._letterbox,
             work_orders=self._work_orders,
             notifications=self._notifications,
+            standing=self._standing,
             tokens=self._tokens,
             clock=intake.wall_clock,
             stats=self._stats,

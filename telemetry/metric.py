@@ -273,6 +273,7 @@ _OWN: dict[Kind, dict[str, Metric]] = {
         "dead_letters": _int("count", "messages and readings of it that the centre set aside within the last minute"),
         "notify_late": _int("count", "red alerts of it that nobody could be told of within a minute"),
         "notify_failed": _int("count", "notifications of its alerts that were given up within the last hour"),
+        "alerts_10min": _int("count", "alerts of its whole community that were raised within the last ten minutes"),
         "loss_device": _text("loss certificate: device"),
         "loss_from": _int("", "loss certificate: first instant lost, UTC microseconds"),
         "loss_to": _int("", "loss certificate: last instant lost, UTC microseconds"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingest.alerts import AlertEngine, Alerts, load_rules
+from ingest.alerts.standing import standing_of
 from ingest.api import Parts
 from ingest.auditor import Auditor
 from ingest.cases import Terms, WorkOrders
@@ -61,6 +62,7 @@ def rooms(
         Letterbox(database, store, clock),
         WorkOrders(database, Terms(AroundTheClock())),
         Notifications(database, notify.targets, notifier.standing, notifier.wake),
+        standing_of(database, notifier.told),
         tokens,
         clock,
         stats,

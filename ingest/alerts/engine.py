@@ -17,6 +17,7 @@ import structlog
 from ingest import tally
 from ingest.alerts import absence, late
 from ingest.alerts.episode import Key
+from ingest.alerts.gate import Gate
 from ingest.alerts.ledger import Entry, Moved, States, apply, forget, load_states, retire, save_states
 from ingest.alerts.machine import Sample, Transitions
 from ingest.alerts.progress import Progress
@@ -69,6 +70,7 @@ class AlertEngine:
         self._directory = directory
         self._on_change = on_change
         self._told_of = told
+        self._gate = Gate(rules)
         self._lock = asyncio.Lock()
         self._stale = True
         self._states = States()
@@ -263,7 +265,7 @@ class AlertEngine:
         def change(connection: sa.Connection) -> None:
             tally.add(connection, work.counted)
             for moved in work.moves:
-                apply(connection, moved, now, self._told_of)
+                apply(connection, moved, now, self._gate, self._told_of)
             save_states(connection, work.states)
             late.note(connection, work.lates, now)
             save_watermarks(connection, marks)

@@ -3,7 +3,7 @@
 1. The machine's word (raised, over) and the person's (acknowledged) stand apart; ``state`` follows from both.
 2. open -> cleared when the condition is over; cleared and acknowledged, in either order, is closed. A latched alert stays
    open until it is acknowledged, even when its condition is over.
-3. What stands between a machine's word and people (suppressed, shelved, collapsed, flapping) stands apart from both: it hides
+3. What stands between a machine's word and people (suppressed, shelved, folded, flapping) stands apart from both: it hides
    an alert from nobody who asks.
 4. The id is a function of rule, community, subject, discriminator and ``opened_at``: the same readings give the same ids.
 """
@@ -43,7 +43,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     ``unit`` is theirs. ``rule_version`` names the rule's text by which it was raised. ``origin``: ``backfill`` for one that was
     past before it was known. ``told``: people have heard of it, if anybody is to. ``suppressed_by`` is the alert or the planned
     works that it follows from, ``collapsed_into`` the flood that it is a part of; both stay when it is over. Shelved by a person
-    until an instant, with ``shelved_until_normal`` not longer than its condition stands.
+    until an instant, with ``shelved_until_normal`` not longer than its condition stands. ``folded``: people hear of it only by
+    the flood; ``flapping``: it comes and goes so often that they hear of that alone.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     told: bool = False
     suppressed_by: str = ""
     collapsed_into: str = ""
+    folded: bool = False
     flapping: bool = False
     shelved_until: int | None = None
     shelved_until_normal: bool = False
@@ -101,7 +103,7 @@ def alert_id(key: Key, opened_at: int) -> str:
 
 def continues(episode: Episode, at: int, reopen_us: int) -> bool:
     """Whether being raised at ``at`` is more of this episode, and not the start of another."""
-    if episode.alert.state is AlertState.OPEN or episode.alert.opened_at == at:
+    if episode.alert.state is AlertState.OPEN or episode.alert.opened_at == at or episode.alert.flapping:
         return True
     return episode.alert.state is AlertState.CLEARED and episode.over_at is not None and at - episode.over_at < reopen_us
 

@@ -7,10 +7,13 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
+from ingest.alerts import flapping
 from ingest.alerts.absence import Absent, Presence
 from ingest.alerts.episode import Alert, Episode, Key, Said, alert_id, continues, over, raised_again
+from ingest.alerts.gate import Gate
 from ingest.alerts.machine import Change, Transition
 from ingest.alerts.memory import Judged
+from ingest.alerts.quiet import heir, normal, with_
 from ingest.alerts.rule import Rule
 from ingest.alerts.rules import Rules, Watcher
 from ingest.alerts.severity import rank
@@ -179,10 +182,33 @@ def forget(connection: sa.Connection, keys: Collection[Key]) -> None:
     connection.execute(rule_state.delete().where(matches), named)
 
 
-def apply(connection: sa.Connection, moved: Moved, known_at: int, told: Told = untold) -> None:
+def apply(connection: sa.Connection, moved: Moved, known_at: int, gate: Gate, told: Told = untold) -> None:
     """Writes what a transition does to the newest episode of its key, if anything."""
-    if (came := after(_newest(connection, moved.key), moved)) is not None:
-        _write(connection, moved, *came, known_at, told)
+    newest = _newest(connection, moved.key)
+    if moved.transition.change is Change.RAISE:
+        _raise(connection, newest, moved, known_at, gate, told)
+    elif (came := after(newest, moved)) is not None:
+        episode, word = came
+        if word == "graded":
+            episode = gate.graded(connection, episode, moved.transition.at)
+        _write(connection, moved, episode, word, known_at, told)
+
+
+def _raise(connection: sa.Connection, newest: Episode | None, moved: Moved, known_at: int, gate: Gate, told: Told) -> None:
+    """Raises an alert past what may hold it back."""
+    at = moved.transition.at
+    if newest is not None and newest.alert.drill and not gate.is_drill(connection, newest.alert, at):
+        newest = None
+    flapped = newest is not None and newest.alert.flapping
+    flaps = newest is not None and flapping.flaps(flapped, flapping.raises(connection, moved.key, at) + 1)
+    came = after(None if newest is None else with_(newest, flapping=flapped and flaps), moved)
+    assert came is not None
+    episode, word = with_(came[0], flapping=flaps), came[1]
+    episode = gate.opened(connection, heir(episode, newest)) if word == "opened" else gate.raised_again(connection, episode, at)
+    note = f"suppressed by {episode.alert.suppressed_by}" if episode.alert.suppressed_by else ""
+    _write(connection, moved, episode, word, known_at, told, note)
+    if flaps and not flapped:
+        _write(connection, moved, episode, "flapping", known_at, told)
 
 
 def after(newest: Episode | None, moved: Moved) -> tuple[Episode, str] | None:
@@ -190,7 +216,7 @@ def after(newest: Episode | None, moved: Moved) -> tuple[Episode, str] | None:
     stands = newest is not None and newest.over_at is None
     match moved.transition.change:
         case Change.CLEAR:
-            return (over(newest, moved.transition.at), "cleared") if newest is not None and stands else None
+            return (over(normal(newest), moved.transition.at), "cleared") if newest is not None and stands else None
         case Change.GRADE:
             return (_recoloured(newest, moved), "graded") if newest is not None and stands else None
     if newest is not None and continues(newest, moved.transition.at, micros(moved.watcher.rule.reopen_s)):
@@ -214,8 +240,10 @@ def _newest(connection: sa.Connection, key: Key) -> Episode | None:
     return episode_of(row)[1] if row else None
 
 
-def _write(connection: sa.Connection, moved: Moved, episode: Episode, transition: str, known_at: int, told: Told) -> None:
-    record(connection, moved.key, episode, transition, moved.transition.at, known_at, MACHINE, told=told)
+def _write(
+    connection: sa.Connection, moved: Moved, episode: Episode, transition: str, known_at: int, told: Told, note: str = ""
+) -> None:
+    record(connection, moved.key, episode, transition, moved.transition.at, known_at, MACHINE, note, told)
 
 
 def _recoloured(episode: Episode, moved: Moved) -> Episode:

@@ -49,6 +49,7 @@ def load_rules(
     entries = _lists(files, lists, problems)
     times = _times(files, problems)
     problems += _duplicates(files)
+    problems += _strange_inhibitions(files)
     overrides = _overrides(files, problems)
     known = Known(frozenset(entries), frozenset(times.schedules), frozenset(times.calendars))
     for file, content in files:
@@ -166,6 +167,21 @@ def _unfit(file: Path, here: str, rule: Rule, override: Override) -> list[Proble
     before = set(rule_faults(rule, Known()))
     after = (fault for fault in rule_faults(overridden(rule, [override]), Known()) if fault not in before)
     return [Problem(str(file), f"{here}set{path.removeprefix('when')}", reason, cure) for path, reason, cure in after]
+
+
+def _strange_inhibitions(files: Iterable[_File]) -> Iterator[Problem]:
+    """Kinds that inhibit what no file tells of, or themselves."""
+    files = list(files)
+    kinds = {one.id for _, content in files for one in content.kinds} | {
+        one.kind for _, content in files for one in content.rules
+    }
+    for file, content in files:
+        for number, one in enumerate(content.kinds):
+            here = f"kinds[{number}].inhibits"
+            if one.id in one.inhibits:
+                yield Problem(str(file), here, f"{one.id} cannot follow from itself", "name other kinds")
+            for kind in sorted(set(one.inhibits) - kinds):
+                yield Problem(str(file), here, f"no kind {kind!r}", nearest(kind, kinds))
 
 
 def _duplicates(files: Iterable[_File]) -> Iterator[Problem]:

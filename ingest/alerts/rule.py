@@ -153,12 +153,21 @@ class Desk(StrEnum):
     FAMILY = "FAMILY"
 
 
+class Within(StrEnum):
+    """How far around an alert others follow from it."""
+
+    COMMUNITY = "community"
+    ZONE = "zone"
+    GATEWAY = "gateway"
+
+
 class CatalogueKind(_Strict, frozen=True, kw_only=True):
     """What a kind of alert means to those who deal with it.
 
     ``handler``: desks in their order. ``file_when``, ``close_when``: 立案条件, 结案条件. ``traps``: false alarms that its rules
     tell apart, each with a test; ``beware``: those that they cannot. ``private``: never to a group. ``life_safety``: told however
-    late it is known.
+    late it is known. ``inhibits``: kinds that follow from it, as far around as ``inhibits_within`` says, and of which nobody is
+    told while it stands.
     """
 
     id: RuleId
@@ -174,6 +183,8 @@ class CatalogueKind(_Strict, frozen=True, kw_only=True):
     beware: tuple[Words, ...] = ()
     private: bool = False
     life_safety: bool = False
+    inhibits: tuple[RuleId, ...] = ()
+    inhibits_within: Within = Within.COMMUNITY
 
 
 class RulesFile(_Strict, frozen=True, kw_only=True):

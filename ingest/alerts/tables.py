@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ingest.alerts.episode import Alert, AlertState, Episode, Key
 from ingest.alerts.journal import Line
-from ingest.alerts.quiet import speaks
+from ingest.alerts.quiet import is_watched, speaks
 from ingest.alerts.rule import Family
 from ingest.alerts.severity import Colour
 from ingest.chain import START, digest
@@ -60,11 +60,15 @@ alert = sa.Table(
     sa.Column("told", sa.Boolean, nullable=False),
     sa.Column("suppressed_by", sa.String(32), nullable=False),
     sa.Column("collapsed_into", sa.String(32), nullable=False),
+    sa.Column("folded", sa.Boolean, nullable=False),
     sa.Column("flapping", sa.Boolean, nullable=False),
     sa.Column("shelved_until", sa.BigInteger),
     sa.Column("shelved_until_normal", sa.Boolean, nullable=False),
     sa.Column("shelved_by", sa.String(128), nullable=False),
     sa.Column("shelf_reason", sa.Text, nullable=False),
+    sa.Column("held", sa.Boolean, nullable=False),
+    sa.Index("alert_held", "held", sqlite_where=sa.text("held = 1"), postgresql_where=sa.text("held")),
+    sa.Index("alert_standing", "community", "over_at", "kind"),
     sa.Index("alert_subject", "rule", "community", "subject", "discriminator", "opened_at"),
     sa.Index("alert_by_time", "opened_at", "id", "community"),
     sa.Index("alert_by_state", "state", "colour", "opened_at", "id", "community"),
@@ -74,7 +78,7 @@ alert = sa.Table(
     sa.Index("alert_by_community", "community", "opened_at", "id", "state", "colour", "family", "kind", "device"),
     sa.Index("alert_by_change", "seq", "community", "id"),
 )
-"""Each index but the first serves a list (``ingest.paging``) and holds all that a filter may ask for."""
+"""Each index but the first three serves a list (``ingest.paging``) and holds all that a filter may ask for."""
 
 journal = sa.Table(
     "alert_journal",
@@ -137,6 +141,7 @@ def row_of(key: Key, episode: Episode) -> dict[str, Any]:
     words = {f"{name}_{language}": getattr(getattr(it, name), language) for name in _WORDS for language in ("zh", "en")}
     plain = {name: getattr(it, name) for name in _PLAIN}
     own = {"subject": key.subject, "discriminator": key.discriminator, "latch": episode.latch, "over_at": episode.over_at}
+    own["held"] = is_watched(episode)
     return {**plain, **words, **own, "value": said(it.value), "limit": said(it.limit)}
 
 

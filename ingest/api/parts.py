@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from ingest.alerts import Alerts
+from ingest.alerts.standing import Standing
 from ingest.api.feed import Feed
 from ingest.auditor import Auditor
 from ingest.cases import WorkOrders
@@ -36,6 +37,7 @@ class Parts:
     letterbox: Letterbox
     work_orders: WorkOrders
     notifications: Notifications
+    standing: Standing
     tokens: Tokens
     clock: Callable[[], int]
     stats: Stats = field(default_factory=Stats)

@@ -15,14 +15,13 @@ from ingest.cases.refusal import MoveRefused, Why
 from ingest.cases.spec import WorkOrdersSpec, terms_of, work_order_problems
 from ingest.cases.tables import case_then
 from ingest.cases.terms import Terms
-from ingest.cases.work_orders import Answer, CaseFilter, Changed, Checked, KeyReused, NotThere, Once, WorkOrders
+from ingest.cases.work_orders import Answer, CaseFilter, Changed, KeyReused, NotThere, Once, WorkOrders
 
 __all__ = [
     "Answer",
     "Case",
     "CaseFilter",
     "Changed",
-    "Checked",
     "Clock",
     "CloseKind",
     "Court",

@@ -147,7 +147,8 @@ class Times(msgspec.Struct, frozen=True):
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """``opened_at`` is the event's time, all others are when it was known here. ``raised`` is how often the alerts had been
     raised when the work was last handed in or closed. ``touched``: a person has acted on it. ``handle_limit``, ``file_when`` and
-    ``close_when`` (立案条件, 结案条件) are what the catalogue said of its kind when it began."""
+    ``close_when`` (立案条件, 结案条件) are what the catalogue said of its kind when it began. ``drill``: nothing is wrong, people
+    practise."""
 
     id: str
     no: str
@@ -187,6 +188,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     merged_into: str = ""
     merged: tuple[str, ...] = ()
     score: int | None = None
+    drill: bool = False
 
     @property
     def lead(self) -> Part | None:

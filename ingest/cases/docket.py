@@ -119,13 +119,15 @@ def changed_alerts(connection: sa.Connection, after: int, until: int, limit: int
 
 
 def waiting_alerts(connection: sa.Connection, rules: Sequence[str], before: int, limit: int) -> Sequence[sa.RowMapping]:
-    """Alerts of these rules that still hold and are nobody's case; yellow ones when acknowledged, or opened before an instant."""
+    """Alerts of these rules that still hold, that nothing holds back and that are nobody's case; yellow ones when acknowledged,
+    or opened before an instant."""
     if not rules:
         return ()
     unlinked = ~sa.exists().where(work_order_alert.c.alert == alerts.c.id)
+    heard = alerts.c.suppressed_by == "", alerts.c.shelved_until.is_(None), alerts.c.folded.is_(False)
     ripe = (alerts.c.colour != Colour.YELLOW.value) | alerts.c.acked_at.is_not(None) | (alerts.c.opened_at <= before)
     holding = alerts.c.state == AlertState.OPEN.value, alerts.c.over_at.is_(None)  # the state is what an index knows
-    wanted = sa.select(alerts).where(*holding, alerts.c.rule.in_(rules), ripe, unlinked)
+    wanted = sa.select(alerts).where(*holding, *heard, alerts.c.rule.in_(rules), ripe, unlinked)
     return connection.execute(wanted.order_by(alerts.c.opened_at).limit(limit)).mappings().all()
 
 

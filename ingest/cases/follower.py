@@ -80,9 +80,10 @@ class Follower:
         return self._file(connection, row, alert, now) if withdrawn and alert.rule in self._auto else 0
 
     def _join(self, connection: sa.Connection, row: sa.RowMapping, alert: Alert, now: int) -> int:
-        """Adds an alert that is in nobody's hands to the open case of its rule and subject, if there is one."""
+        """Adds an alert that is in nobody's hands to the open case of its rule and subject, if there is one: a drill and what is
+        no drill stay apart."""
         case = docket.open_case_of(connection, row)
-        if case is None:
+        if case is None or case.drill != alert.drill:
             return 0
         after = docket.attached(connection, case, alert, now, self._terms)
         return 1 + self._settle(connection, after, alert.opened_at, now)

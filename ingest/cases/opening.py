@@ -63,6 +63,7 @@ def from_alert(alert: Alert, subject: str, discriminator: str, practice: Practic
         handle_limit=practice.handle_limit,
         file_when=practice.file_when,
         close_when=practice.close_when,
+        drill=alert.drill,
         times=Times(at),
     )
     return _begun(fresh, stage, at, terms)

@@ -1,7 +1,8 @@
 """A change of an alert as a CloudEvent 1.0, structured JSON. Pure.
 
 ``id`` is the same at every try; with ``source`` it is unique. ``sequence`` grows with every change, so a receiver can tell
-which of two is newer whatever order they come in. ``time`` is when it happened, ``recordedtime`` when we knew.
+which of two is newer whatever order they come in. ``time`` is when it happened, ``recordedtime`` when we knew. ``drill``: nothing
+is wrong, people practise.
 """
 
 from typing import Any
@@ -15,8 +16,8 @@ from ingest.notify.outbox import Notice
 CONTENT_TYPE = "application/cloudevents+json"
 
 _SEVERITY = {Colour.RED: 21, Colour.ORANGE: 17, Colour.YELLOW: 13, Colour.BLUE: 9}
-_INSTANTS = ("opened_at", "cleared_at", "closed_at", "acked_at")
-_THIN = ("id", "seq", "kind", "family", "colour", "state", "community", "gateway", "device", "zone", "opened_at")
+_INSTANTS = ("opened_at", "cleared_at", "closed_at", "acked_at", "withdrawn_at", "shelved_until")
+_THIN = ("id", "seq", "kind", "family", "colour", "state", "community", "gateway", "device", "zone", "opened_at", "drill")
 
 
 def cloud_event(notice: Notice, source: str, *, full: bool) -> bytes:
@@ -34,6 +35,7 @@ def cloud_event(notice: Notice, source: str, *, full: bool) -> bytes:
             "sequence": f"{alert.seq:019d}",
             "severitytext": alert.colour,
             "severitynumber": _SEVERITY[alert.colour],
+            "drill": alert.drill,
             "datacontenttype": "application/json",
             "data": _said(alert, full),
         }

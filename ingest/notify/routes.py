@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from ingest.alerts import Changed
+from ingest.alerts import AlertState, Changed
+from ingest.alerts.quiet import RELEASES
 from ingest.notify.hours import is_open
 from ingest.notify.privacy import is_personal
 from ingest.notify.targets import DingTalk, Feishu, Notify, Route, Target, WeCom
@@ -22,9 +23,15 @@ def leads(route: Route, changed: Changed) -> bool:
         and (not route.kinds or alert.kind in route.kinds)
         and alert.kind not in route.not_kinds
         and (not route.regions or alert.community.startswith(route.regions))
-        and (not route.changes or changed.transition in route.changes)
+        and (not route.changes or _is_asked_for(route, changed))
         and (route.hours is None or is_open(route.hours, changed.known_at))
     )
+
+
+def _is_asked_for(route: Route, changed: Changed) -> bool:
+    """Whoever asks for what opens hears of it when it is no longer held back, as if it opened then."""
+    late = changed.transition in RELEASES and changed.alert.state is AlertState.OPEN and "opened" in route.changes
+    return late or changed.transition in route.changes
 
 
 def is_group(targets: Mapping[str, Target], name: str) -> bool:

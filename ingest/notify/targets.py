@@ -83,8 +83,22 @@ Target = Webhook | DingTalk | Feishu | WeCom | Mail | Mqtt
 Bot = DingTalk | Feishu | WeCom
 """What speaks to a group, which personal data never reach."""
 
-Change = Literal["opened", "raised again", "graded", "cleared", "acknowledged"]
-"""``graded``: the colour rose or fell."""
+Change = Literal[
+    "opened",
+    "raised again",
+    "graded",
+    "cleared",
+    "acknowledged",
+    "flapping",
+    "steady",
+    "unsuppressed",
+    "unshelved",
+    "unfolded",
+    "amended",
+    "withdrawn",
+]
+"""``graded``: the colour rose or fell. ``unsuppressed``, ``unshelved``, ``unfolded``: what held it back is over; ``steady`` says
+so of ``flapping``."""
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

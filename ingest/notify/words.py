@@ -6,12 +6,28 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
-from ingest.alerts import Changed, Colour
+from ingest.alerts import AlertState, Changed, Colour
+from ingest.alerts.quiet import RELEASES
 from ingest.notify.privacy import masked, number
 from telemetry.presence import Words
 
 COLOURS = {Colour.RED: "红色告警", Colour.ORANGE: "橙色告警", Colour.YELLOW: "黄色告警", Colour.BLUE: "蓝色告警"}
-CHANGES = {"opened": "发生", "raised again": "再次发生", "graded": "级别变化", "cleared": "已恢复", "acknowledged": "已确认"}
+CHANGES = {
+    "opened": "发生",
+    "raised again": "再次发生",
+    "graded": "级别变化",
+    "cleared": "已恢复",
+    "acknowledged": "已确认",
+    "flapping": "频繁反复",
+    "steady": "不再反复",
+    "unsuppressed": "抑制结束",
+    "unshelved": "搁置结束",
+    "unfolded": "告警风暴结束",
+    "amended": "已更正",
+    "withdrawn": "已撤回",
+}
+DRILL = "【演练 DRILL】"
+"""Stands first in everything that people read of an alert raised in a drill."""
 
 _CHINA = timezone(timedelta(hours=8))
 _START = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,8 +54,8 @@ def subject(changed: Sequence[Changed]) -> str:
     """One line that says what it is about: the worst colour, and how many."""
     worst = min((one.alert.colour for one in changed), key=list(Colour).index)
     if len(changed) == 1:
-        return f"[{COLOURS[worst]}] {_both(changed[0].alert.title)} {CHANGES.get(changed[0].transition, changed[0].transition)}"
-    return f"[{COLOURS[worst]}] {len(changed)} 条告警 / {len(changed)} alerts"
+        return f"{_drill(changed)}[{COLOURS[worst]}] {_both(changed[0].alert.title)} {_change(changed[0])}"
+    return f"{_drill(changed)}[{COLOURS[worst]}] {len(changed)} 条告警 / {len(changed)} alerts"
 
 
 def together(changed: Sequence[Changed], line: Line, most_bytes: int) -> str:
@@ -60,8 +76,19 @@ def together(changed: Sequence[Changed], line: Line, most_bytes: int) -> str:
 
 
 def _head(changed: Changed) -> str:
-    change = CHANGES.get(changed.transition, changed.transition)
-    return f"【{COLOURS[changed.alert.colour]}·{change}】{_local(changed.event_at)}"
+    return f"{_drill([changed])}【{COLOURS[changed.alert.colour]}·{_change(changed)}】{_local(changed.event_at)}"
+
+
+def _change(changed: Changed) -> str:
+    said = CHANGES.get(changed.transition, changed.transition)
+    if changed.transition not in RELEASES:
+        return said
+    return f"{said}，仍在持续" if changed.alert.state is AlertState.OPEN else f"{said}，已恢复"
+
+
+def _drill(changed: Sequence[Changed]) -> str:
+    """A text is of a drill when everything in it is."""
+    return DRILL if all(one.alert.drill for one in changed) else ""
 
 
 def _local(at: int) -> str:

@@ -109,6 +109,7 @@ def test_an_event_is_a_cloud_event_with_both_times_sequence_and_severity() -> No
         "sequence": "0000000000000000007",
         "severitytext": "red",
         "severitynumber": 21,
+        "drill": False,
         "datacontenttype": "application/json",
     }
     assert data == {
@@ -123,6 +124,7 @@ def test_an_event_is_a_cloud_event_with_both_times_sequence_and_severity() -> No
         "device": "b3-east",
         "zone": "b3-lobby",
         "opened_at": "2026-11-23T08:00:00.000000Z",
+        "drill": False,
         "href": "/api/v1/alerts/5f1c9b2e7a3d4c6b8e90",
     }
 

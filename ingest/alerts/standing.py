@@ -1,0 +1,20 @@
+"""What people do about where an alert stands, and what they look up of it: one door to all of it."""
+
+from dataclasses import dataclass
+
+from ingest.alerts.chronicle import Chronicle
+from ingest.alerts.plans import Plans
+from ingest.alerts.shelf import Shelf
+from ingest.alerts.tables import Told, untold
+from ingest.database import Database
+
+
+@dataclass(frozen=True)
+class Standing:
+    shelf: Shelf
+    plans: Plans
+    chronicle: Chronicle
+
+
+def standing_of(database: Database, told: Told = untold) -> Standing:
+    return Standing(Shelf(database, told), Plans(database), Chronicle(database))
