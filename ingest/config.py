@@ -11,6 +11,7 @@ import msgspec
 
 from device_profiles import read_text
 from ingest.cases import WorkOrdersSpec, work_order_problems
+from ingest.database import Place, place_of
 from ingest.history import Retention, retention_problems
 from ingest.notify import Notify, notify_problems
 from ingest.secret_file import read_secret
@@ -31,7 +32,8 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``centre.yaml``. ``store`` is ``duckdb`` or a server as ``influx:URL``, whose token stands in ``store_token_file``;
-    ``rules`` are files or folders of rules."""
+    ``database`` is ``sqlite``, a file in ``data``, or a server as ``postgresql://user@host/name``; ``rules`` are files or folders
+    of rules."""
 
     broker: Broker
     gateways_file: str
@@ -41,6 +43,9 @@ class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: str = "data"
     store: str = "duckdb"
     store_token_file: str = ""
+    database: str = "sqlite"
+    database_password_file: str = ""
+    database_ca_file: str = ""
     api: Api = Api()
     retention: Retention = Retention()
     backfill_credit: Annotated[float, msgspec.Meta(ge=1, le=10_000)] = 50.0
@@ -65,8 +70,11 @@ class CentreConfig(msgspec.Struct, frozen=True):
         return self.path(self.centre.store_token_file) if self.centre.store_token_file else None
 
     @property
-    def database_file(self) -> Path:
-        return self.data_dir / "centre.db"
+    def database(self) -> Place:
+        """Raises ``ConfigInvalid``."""
+        password, ca = self.centre.database_password_file, self.centre.database_ca_file
+        files = (self.path(name) if name else None for name in (password, ca))
+        return place_of(self.centre.database, self.data_dir, *files)
 
 
 def load(file: Path) -> CentreConfig:
@@ -85,6 +93,7 @@ def _problems(config: CentreConfig) -> Iterator[Problem]:
         yield from _refusals(read_secret, config.path(name), "the broker's secret")
     for name in (*public_files(centre.broker), *filter(None, (centre.api.certificate_file, centre.api.certificate_key_file))):
         yield from _refusals(read_text, config.path(name))
+    yield from _refusals(lambda: config.database)
     yield from retention_problems(centre.retention, file)
     yield from work_order_problems(centre.work_orders, config.path, file)
     yield from notify_problems(centre.notify, config.path, file)
@@ -102,7 +111,7 @@ def _problems(config: CentreConfig) -> Iterator[Problem]:
         yield Problem(file, "api.host", f"clear text on {api.host}", "give a certificate, or listen on 127.0.0.1 behind a proxy")
 
 
-def _refusals(reader: Callable[..., str], *arguments: object) -> tuple[Problem, ...]:
+def _refusals(reader: Callable[..., object], *arguments: object) -> tuple[Problem, ...]:
     """What keeps a file from being read."""
     try:
         reader(*arguments)

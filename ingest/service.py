@@ -101,7 +101,7 @@ async def run(config_file: Path, stop: asyncio.Event) -> None:
     config = check(config_file)
     with _claimed(config):
         listener = listen(config.centre.api.host, config.centre.api.port)
-        database = Database(config.database_file)
+        database = Database(config.database)
         store = open_store(config.centre.store, config.data_dir, database, token_file=config.store_token_file)
         try:
             await store.open()

@@ -20,6 +20,15 @@ class Postgresqls:
         self._run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
         Database(self.of(TEMPLATE)).close()
 
+    @property
+    def sockets(self) -> str:
+        """The folder of the server's socket."""
+        return str(self._server.folder)
+
+    def cut(self, server: Server) -> None:
+        """Breaks every connection with a database."""
+        self._run(sql.SQL("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = {}").format(server.name))
+
     def of(self, name: str) -> Server:
         return Server(self._server.host, name, self._server.port, "linli")
 

@@ -166,7 +166,9 @@ class Postgresql(Server):
         for process in served:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(served, STOP_S)
+        give_up = time.monotonic() + STOP_S
+        while not all(map(_is_dead, served)) and time.monotonic() < give_up:
+            time.sleep(0.01)
 
 
 def postgresql(folder: Path, *, port: int | None = None, settings: str = "") -> Postgresql:
@@ -212,6 +214,13 @@ def _answers_ping(port: int) -> bool:
             return bool(answer.status < 300)
     except (urllib.error.URLError, OSError):
         return False
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _serves_sql(port: int) -> bool:

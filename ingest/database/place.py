@@ -73,10 +73,12 @@ def _needless(password_file: Path | None, ca_file: Path | None) -> Iterator[Prob
 def _url(spec: str) -> SplitResult:
     try:
         url = urlsplit(spec)
-        port_is_good = url.port is None or url.port > 0
+        port = url.port
     except ValueError:
         raise ConfigInvalid([_problem("the address is not a URL", f"write {EXAMPLE}")]) from None
-    if url.scheme != "postgresql" or not port_is_good:
+    if port == 0:
+        raise ConfigInvalid([_problem("no server listens on port 0", f"write {EXAMPLE}")])
+    if url.scheme != "postgresql":
         raise ConfigInvalid([_problem(f"{url.scheme or spec!r} is not a kind of database", f"write {EXAMPLE}")])
     return url
 

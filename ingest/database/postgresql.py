@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 LOCK = int.from_bytes(b"linli")
 LOCK_WAIT_S = 5.0
-SETTLE_S = 30.0
+SETTLE_S = 60.0
 OLDEST = 130_000
 _AGAIN_S = 0.1
 _SETTINGS = {
@@ -50,6 +50,7 @@ class PostgresqlServer:
     def __init__(self, server: Server, readers: int) -> None:
         self._server = server
         self._term: int | None = None
+        self._diverged = ""
         self._changes = _engine(self._hold, 1)
         self._looks = _engine(self._look, readers, isolation_level="REPEATABLE READ")
 
@@ -66,6 +67,8 @@ class PostgresqlServer:
         self._term = term
 
     def transact(self, change: Callable[[sa.Connection], _T]) -> _T:
+        if self._diverged:
+            raise StoreDiverged(self._diverged)
         own = None
         with self._changes.connect() as connection:
             try:
@@ -102,7 +105,12 @@ class PostgresqlServer:
             if said in ("committed", "aborted"):
                 return bool(said == "committed")
             time.sleep(_AGAIN_S)
-        raise StoreDiverged(f"{self}: went away while it was writing; nobody knows whether it did")
+        raise self._end(f"{self}: went away while it was writing; nobody knows whether it did")
+
+    def _end(self, why: str) -> StoreDiverged:
+        """Nothing more is written: each thing that was would be of a memory that may be wrong."""
+        self._diverged = why
+        return StoreDiverged(why)
 
     def _hold(self, parameters: Mapping[str, Any]) -> "psycopg.Connection[Any]":
         """A connection that writes, and holds the lock."""
@@ -128,7 +136,7 @@ class PostgresqlServer:
                 raise psycopg.OperationalError("another connection has the centre's place")
             time.sleep(_AGAIN_S)
         if self._term is not None and connection.execute("SELECT term FROM centre_tenure").fetchone() != (self._term,):
-            raise StoreDiverged(f"{self}: another centre has written since; this one must start anew")
+            raise self._end(f"{self}: another centre has written since; this one must start anew")
         connection.commit()
 
 

@@ -183,6 +183,6 @@ def _marks(connection: sa.Connection) -> dict[Stream, int]:
 def _put(connection: sa.Connection, marks: Mapping[Stream, int]) -> None:
     rows = [{**stream._asdict(), "lane": str(stream.lane), "seq": seq} for stream, seq in marks.items()]
     statement = insert(connection, watermark)
-    larger = statement.excluded.seq > watermark.c.seq
-    change = statement.on_conflict_do_update(index_elements=list(Stream._fields), set_={"seq": statement.excluded.seq}, where=larger)
+    seq = statement.excluded.seq
+    change = statement.on_conflict_do_update(index_elements=Stream._fields, set_={"seq": seq}, where=seq > watermark.c.seq)
     connection.execute(change, rows)

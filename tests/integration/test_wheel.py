@@ -52,4 +52,6 @@ def test_a_gateway_installs_the_edge_alone_and_a_centre_the_rest(wheel: Path, tm
 
     run(*install, f"{wheel}[all]")
     run(linli, "up", "--check", "--data", tmp_path / "data", cwd=tmp_path)
+    made = "from pathlib import Path; from ingest.database import Database; Database(Path('centre.db')).close()"
+    run(python, "-c", made, cwd=tmp_path)  # the revisions of its layout are inside
     assert "site-packages" in run(python, "-c", "from linli.paths import config_dir; print(config_dir())", cwd=tmp_path)
