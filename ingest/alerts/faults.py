@@ -141,6 +141,8 @@ def _when_faults(when: When, kinds: Kinds, path: str, known: Known) -> Iterator[
         case AllOf() | AnyOf():
             for number, one in enumerate(when.of):
                 yield from _part_faults(one, kinds, f"{path}.of[{number}]", known)
+            for kind in _fitting(when.unless, kinds):
+                yield from _where_faults(when.unless, (kind,), f"{path}.unless", empty=True)
         case Sequence():
             yield from _where_faults(when.happens, kinds, f"{path}.happens", empty=False)
             if not when.without:

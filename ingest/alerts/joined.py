@@ -3,19 +3,24 @@
 from dataclasses import dataclass
 from typing import Any
 
+from ingest.alerts.condition import Condition
 from ingest.alerts.hold import Hold, is_raised
 from ingest.alerts.machine import Sample
 from ingest.alerts.memory import Joined
 from ingest.alerts.schedule import Schedule
 from ingest.alerts.sense import Sense, Shown
 
+NOTHING = Condition({})
+
 
 @dataclass(frozen=True)
 class Join:
-    """Each sub-condition has its own clock and remembers what it last said: what one reading leaves out, another told."""
+    """Each sub-condition has its own clock and remembers what it last said: what one reading leaves out, another told. What
+    ``unless`` says last is remembered too."""
 
     of: tuple[Hold, ...]
     every: bool
+    unless: Condition = NOTHING
 
     many = True
 
@@ -25,16 +30,20 @@ class Join:
 
     @property
     def metrics(self) -> frozenset[str]:
-        return frozenset().union(*(hold.metrics for hold in self.of))
+        return self.unless.metrics.union(*(hold.metrics for hold in self.of))
 
     def hear(self, memory: Joined, sample: Sample, raised: bool) -> Joined:
+        said = self.unless.holds(sample.values) if self.unless.where else None
+        excused = memory.excused if said is None else said
         pairs = zip(self.of, memory.of, strict=True)
         found = tuple(
             state if hold.metrics.isdisjoint(sample.values) else hold.advance(state, sample)[0] for hold, state in pairs
         )
-        return memory if found == memory.of else Joined(found)
+        return memory if found == memory.of and excused == memory.excused else Joined(found, excused)
 
     def holds(self, memory: Joined, at: int, raised: bool) -> bool | None:
+        if memory.excused:
+            return False
         said = (is_raised(state) for state in self._at(memory, at).of)
         return all(said) if self.every else any(said)
 
@@ -51,7 +60,7 @@ class Join:
         return next((shown for shown in found if shown.value is not None), found[0])
 
     def _at(self, memory: Joined, at: int) -> Joined:
-        return Joined(tuple(hold.fire(state, at)[0] for hold, state in zip(self.of, memory.of, strict=True)))
+        return Joined(tuple(hold.fire(state, at)[0] for hold, state in zip(self.of, memory.of, strict=True)), memory.excused)
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,8 @@ def _machine(rule: Rule, listed: frozenset[str], during: Schedule | None, times:
         case Absence():
             raise TypeError("an absence has no machine of its own: it is judged by its gateway's presence")
         case AllOf() | AnyOf() as when:
-            join = Join(tuple(_hold(one, None, times) for one in when.of), isinstance(when, AllOf))
+            parts = tuple(_hold(one, None, times) for one in when.of)
+            join = Join(parts, isinstance(when, AllOf), Condition(when.unless))
             return Hold(Guarded(join, during) if during else join, micros(when.for_s), micros(when.clear_for_s))
         case when:
             return _hold(when, during, times)

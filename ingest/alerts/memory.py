@@ -53,8 +53,8 @@ class Slot(NamedTuple):
 
 
 class Averaged(msgspec.Struct, frozen=True, omit_defaults=True, tag="averaged"):
-    """The steps of a window that are over, with their ``mean``, and what the step ``number`` has so far, up to ``told``; the newest
-    value, when it was ``said``, and whether it is ``excused``; ``low`` and ``high`` are what neither a step nor a value is beyond."""
+    """The steps of a window that are over, with their ``mean``, and what the step ``number`` has so far, up to ``told``; the
+    newest value, when it was ``said``, and whether it is ``excused``; no step or value is below ``low`` or above ``high``."""
 
     slots: tuple[Slot, ...] = ()
     mean: float | None = None
@@ -224,9 +224,10 @@ class Stillness(msgspec.Struct, frozen=True, omit_defaults=True, tag="stillness"
 
 
 class Joined(msgspec.Struct, frozen=True, omit_defaults=True, tag="joined"):
-    """The states of sub-conditions, in their order."""
+    """The states of sub-conditions, in their order; ``excused`` while what forbids the combination holds."""
 
     of: tuple["Held", ...] = ()
+    excused: bool = False
 
 
 class Held(msgspec.Struct, frozen=True, omit_defaults=True, tag="held"):

@@ -144,6 +144,7 @@ class Desk(StrEnum):
     SEC = "SEC"
     ENG = "ENG"
     MAINT = "MAINT"
+    RESCUE = "RESCUE"
     GRID = "GRID"
     COM = "COM"
     STR = "STR"

@@ -100,8 +100,8 @@ class Mean(_When, frozen=True, kw_only=True, tag="mean"):
     """Raised when the mean over the last ``within_s`` has been at or past ``raise_at`` for ``for_s``; over when it has been past
     ``clear_at`` for ``clear_for_s``. ``average: energy`` is for sound levels. A value counts until the next one, for ``gap_s`` at
     most; nothing is judged before that share of the window that ``covered`` says has been told. While ``unless`` holds, what is
-    said does not count. With ``since_past`` the window begins with the first value past ``raise_at``, so that nothing is remembered
-    while all is well. ``dated`` as for a threshold."""
+    said does not count. With ``since_past`` the window begins with the first value past ``raise_at``, so that nothing is
+    remembered while all is well. ``dated`` as for a threshold."""
 
     metric: str
     unit: str
@@ -235,17 +235,20 @@ Simple = Threshold | Duration | Rate | Mean | Count | Repeat | Surplus | Balance
 
 
 class AllOf(_When, frozen=True, kw_only=True, tag="all"):
-    """Raised when all of ``of`` have stood together for ``for_s``; each has its own ``for_s`` besides."""
+    """Raised when all of ``of`` have stood together for ``for_s``; each has its own ``for_s`` besides. Not while ``unless`` is
+    known to hold."""
 
     of: Annotated[tuple[Simple, ...], msgspec.Meta(min_length=2, max_length=8)]
+    unless: Where = {}
     for_s: Seconds = 0.0
     clear_for_s: Seconds = 0.0
 
 
 class AnyOf(_When, frozen=True, kw_only=True, tag="any"):
-    """Raised when any of ``of`` has stood for ``for_s``."""
+    """Raised when any of ``of`` has stood for ``for_s``. Not while ``unless`` is known to hold."""
 
     of: Annotated[tuple[Simple, ...], msgspec.Meta(min_length=2, max_length=8)]
+    unless: Where = {}
     for_s: Seconds = 0.0
     clear_for_s: Seconds = 0.0
 

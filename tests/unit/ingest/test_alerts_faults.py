@@ -109,6 +109,7 @@ def test_a_sound_rule_of_each_type_is_taken(tmp_path: Path, rest: str) -> None:
         (FLATLINE, "subject: zone", "subject: community", "subject: siblings are the devices of a zone"),
         (FLATLINE, "moved_by: 5", "moved_by: 500", "when.moved_by: 500 is outside of what environment.humidity can be"),
         (FLATLINE, "humidity", "humidty", "when.metric: environment has no metric 'humidty' (did you mean 'humidity'?)"),
+        (BOTH, "}}]}", "}}], unless: {maintenence: true}}", "when.unless.maintenence: environment has no metric 'maintenence'"),
         (BOTH, "motion: true", "motion: {at_least: 1}", "when.of[1].where.motion: it is bool, not a number"),
         (BOTH, "motion: true", "noise: {at_least: 9, at_most: 8}", "when.of[1].where.noise: nothing is at least 9 and at most 8"),
         (BOTH, "motion: true", "noise: {at_least: 900}", "when.of[1].where.noise: it is never outside of 0 to 200"),

@@ -16,7 +16,7 @@ from ingest.alerts.flatline import Flatline
 from ingest.alerts.forecast import Holt, Outlook, TheilSen
 from ingest.alerts.hold import Hold
 from ingest.alerts.joined import Guarded, Join
-from ingest.alerts.ledger import _decoder
+from ingest.alerts.states import _decoder
 from ingest.alerts.level import Level, Limit, Met, Samples
 from ingest.alerts.machine import Change, Machine, Sample, Transition
 from ingest.alerts.mean import Mean
@@ -77,6 +77,7 @@ MACHINES: list[Machine[Any]] = [
     Hold(Flatline("level", 8, 3, 1), 1, 2),
     Hold(Peers("level", 2, 0.5, "either"), 2, 0),
     Hold(Join((Hold(LEVEL, 3, 0), Hold(Met(Condition({"door_open": True})), 5, 0)), True), 2, 2),
+    Hold(Join((Hold(LEVEL, 3, 0), Hold(Met(Condition({"level": 9})), 0, 4)), False, Condition({"door_open": True})), 2, 2),
     Hold(Join((Hold(LEVEL, 3, 0), Hold(Count(Condition({"event": "denied"}), 2, 9), 0, 0)), False), 0, 0),
     Hold(Guarded(Met(Condition({"door_open": True})), EVERY_SO_OFTEN), 4, 0),
     Staged(Hold(LEVEL, 3, 0), Colour.YELLOW, (Stage(Colour.RED, 9), Stage(Colour.ORANGE, 0, EVERY_SO_OFTEN))),
@@ -153,6 +154,13 @@ def test_an_older_sample_and_one_of_the_same_instant_change_nothing() -> None:
     state, _ = hold.advance(hold.initial, Sample(10, "sump", {"level": 7}))
     for at in (9, 10):
         assert hold.advance(state, Sample(at, "sump", {"level": 1})) == (state, ())
+
+
+def test_a_combination_is_not_raised_while_something_excuses_it_and_over_when_it_begins() -> None:
+    hold = Hold(Join((Hold(LEVEL, 0, 0), Hold(LEVEL, 0, 0)), True, Condition({"door_open": True})), 0, 0)
+    found = [(2, {"door_open": True}), (3, {"level": 7}), (5, {"door_open": False}), (8, {"door_open": True})]
+    said = run(hold, [Sample(at, "one", values) for at, values in found], set())
+    assert [(one.change, one.at) for one in said] == [(Change.RAISE, 5), (Change.CLEAR, 8)]
 
 
 def test_a_text_is_no_level() -> None:
