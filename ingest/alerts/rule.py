@@ -138,7 +138,7 @@ class Limits(_Strict, frozen=True, kw_only=True):
 
 
 class Desk(StrEnum):
-    """物业中控, 秩序维护, 工程, 维保单位, 网格员, 社区, 街道, 消防, 公安, 城管, 家属."""
+    """物业中控, 秩序维护, 工程, 维保单位, 电梯应急救援站, 网格员, 社区, 街道, 消防, 公安, 城管, 家属."""
 
     PM = "PM"
     SEC = "SEC"
