@@ -166,6 +166,15 @@ class Registry:
         found = self.find(ref, device)
         return found.zone if found else ""
 
+    def edition(self, ref: GatewayRef) -> object:
+        """Another object when the gateway's devices are others."""
+        return self._devices.get(ref)
+
+    def inventory(self, community: str) -> list[tuple[GatewayRef, Device]]:
+        """Every device of a community, with its gateway."""
+        refs = sorted(ref for ref in self._devices if ref.community == community)
+        return [(ref, device) for ref in refs for device in self._devices[ref].values()]
+
     def devices(self, scope: Scope) -> list[DeviceSeen]:
         """Sorted by community, gateway and id."""
         return [

@@ -13,30 +13,13 @@ from typing import NamedTuple
 import msgspec
 
 from ingest.alerts.machine import Change, Transition, Transitions
+from ingest.alerts.seat import Presence, Seat
 from ingest.alerts.when import Absence, micros
-from telemetry.batch import Lane
 from telemetry.presence import Device
 from telemetry.quality import Quality
 from telemetry.reading import Reading
 
-MAX_DEVICES = 10_000
-
-
-class Presence(msgspec.Struct, omit_defaults=True, tag="presence"):
-    """What is known of one gateway's devices, times in event time. ``heard``: newest good reading; ``failing``: since when
-    it is said not to answer. A working copy is changed in place."""
-
-    newest: int = 0
-    epoch: str = ""
-    epoch_at: int = 0
-    heard: dict[str, int] = {}
-    failing: dict[str, int] = {}
-
-    def copy(self) -> "Presence":
-        return Presence(self.newest, self.epoch, self.epoch_at, dict(self.heard), dict(self.failing))
-
-    def devices(self) -> set[str]:
-        return self.heard.keys() | self.failing.keys()
+_GOOD = (Quality.GOOD, Quality.UNCERTAIN)
 
 
 class Absent(msgspec.Struct, frozen=True, omit_defaults=True, tag="absent"):
@@ -53,30 +36,29 @@ class Silence(NamedTuple):
     seconds: float
 
 
-def hear(presence: Presence, reading: Reading, epoch: str, lane: str, received_at: int) -> None:
-    """Takes one reading into ``presence``."""
-    at = min(reading.at, received_at)
-    if epoch != presence.epoch and at > presence.newest:
-        presence.epoch, presence.epoch_at = epoch, at
-    if lane == Lane.BULK:
-        presence.newest = max(presence.newest, at)
-    device = reading.device
-    known = device in presence.heard or device in presence.failing
-    if not known and len(presence.heard) + len(presence.failing) >= MAX_DEVICES:
-        return
+def hear(presence: Presence, seat: Seat, reading: Reading, epoch: str, is_bulk: bool, received_at: int) -> None:
+    """Takes one reading of ``seat`` into ``presence``."""
+    at: int = reading.at
+    if at > received_at:
+        at = received_at
+    if at > presence.newest:
+        if epoch != presence.epoch:
+            presence.epoch, presence.epoch_at = epoch, at
+        if is_bulk:
+            presence.newest = at
     if is_good(reading):
-        if at >= presence.heard.get(device, 0):
-            presence.heard[device] = at
-            presence.failing.pop(device, None)
-    elif says_silent(reading) and at > presence.heard.get(device, 0):
-        presence.failing.setdefault(device, at)
+        if at >= seat.heard:
+            seat.heard, seat.failing = at, 0
+    elif not seat.failing and at > seat.heard and says_silent(reading):
+        seat.failing = at
 
 
 def is_good(reading: Reading) -> bool:
     """Whether a reading shows that its device is there: not when all it says is that the device is not."""
-    if reading.quality in (Quality.BAD, Quality.STALE) or not reading.values:
+    values = reading.values
+    if not values or reading.quality not in _GOOD:
         return False
-    return not (reading.values.get("online") is False and len(reading.values) == 1)
+    return len(values) > 1 or values.get("online") is not False
 
 
 def says_silent(reading: Reading) -> bool:
@@ -84,16 +66,15 @@ def says_silent(reading: Reading) -> bool:
     return "*" in (reading.faults or {}) or reading.values.get("online") is False
 
 
-def silence(spec: Absence, presence: Presence, device: Device) -> Silence | None:
-    """When ``device`` becomes absent if nothing more is heard of it; ``None`` when that cannot be said."""
+def silence(spec: Absence, presence: Presence, seat: Seat, interval_s: float | None) -> Silence | None:
+    """When the device becomes absent if nothing more is heard of it; ``None`` when that cannot be said."""
     found: list[Silence] = []
-    seconds = limit_s(spec, device.interval_s)
+    seconds = limit_s(spec, interval_s)
     if seconds is not None:
-        reference = max(presence.heard.get(device.id, 0), presence.epoch_at)
+        reference = max(seat.heard, presence.epoch_at)
         found.append(Silence(reference + micros(seconds), seconds))
-    failing = presence.failing.get(device.id)
-    if failing is not None and spec.failing_s is not None:
-        found.append(Silence(max(failing, presence.epoch_at) + micros(spec.failing_s), spec.failing_s))
+    if seat.failing and spec.failing_s is not None:
+        found.append(Silence(max(seat.failing, presence.epoch_at) + micros(spec.failing_s), spec.failing_s))
     return min(found, default=None)
 
 
@@ -104,16 +85,15 @@ def limit_s(spec: Absence, interval_s: float | None) -> float | None:
     return max(spec.min_s, spec.intervals * interval_s) if interval_s else None
 
 
-def judge(spec: Absence, state: Absent, presence: Presence, device: Device | None, name: str) -> tuple[Absent, Transitions]:
+def judge(spec: Absence, state: Absent, presence: Presence, seat: Seat, device: Device | None) -> tuple[Absent, Transitions]:
     """The state and what changed, now that ``presence`` is known. ``device`` is ``None`` when the inventory has it no more."""
-    heard = presence.heard.get(name, 0)
     if state.since:
         gone = device is None
-        return _returned(state, presence.newest if gone else heard) if gone or heard > state.heard else (state, ())
-    due = silence(spec, presence, device) if device else None
+        return _returned(state, presence.newest if gone else seat.heard) if gone or seat.heard > state.heard else (state, ())
+    due = silence(spec, presence, seat, device.interval_s) if device else None
     if due is None or presence.newest < due.at:
         return state, ()
-    return Absent(due.at, heard), (Transition(Change.RAISE, due.at, limit=due.seconds, device=name),)
+    return Absent(due.at, seat.heard), (Transition(Change.RAISE, due.at, limit=due.seconds, device=seat.name),)
 
 
 def _returned(state: Absent, at: int) -> tuple[Absent, Transitions]:

@@ -135,6 +135,12 @@ class Rules:
         found = (one for one in self._by_kind[kind] if one.applies(community, name, device, zone))
         return tuple(one.variant(community, name, zone) for one in found)
 
+    def missing(self, community: str, device: Device) -> tuple[Watcher, ...]:
+        """The rules that tell when a device is absent, each with its numbers."""
+        found = (one for one in self.absences if device.kind in (one.rule.applies_to.kinds or (device.kind,)))
+        fitting = (one for one in found if one.applies(community, device.id, device, device.zone))
+        return tuple(one.variant(community, device.id, device.zone) for one in fitting)
+
 
 def overridden(rule: Rule, overrides: Iterable[Override]) -> Rule:
     """The rule with what the overrides set, in their order."""

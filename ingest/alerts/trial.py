@@ -115,6 +115,9 @@ class _Trial:
         found = self.find(ref, device)
         return found.zone if found else ""
 
+    def edition(self, ref: GatewayRef) -> object:
+        return self._devices
+
     def close(self) -> None:
         self._database.close()
 

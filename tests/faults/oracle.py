@@ -136,6 +136,9 @@ class _Nobody:
     def zone_of(self, ref: GatewayRef, device: str) -> str:
         return ""
 
+    def edition(self, ref: GatewayRef) -> object:
+        return None
+
 
 def undisturbed(rows: Sequence[Stored], rules: Path, folder: Path) -> Counter[Episode]:
     """The alerts of a centre that took these readings in order and lived through nothing."""

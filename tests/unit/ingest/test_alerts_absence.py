@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
-from alerts_world import BASE, device, instant
+from alerts_world import BASE, REF, device, instant
 
-from ingest.alerts import absence as module
-from ingest.alerts.absence import Absent, Presence, hear, is_good, judge, limit_s, silence
+from ingest.alerts import absence
+from ingest.alerts import seat as module
+from ingest.alerts.absence import Absent, is_good, judge, limit_s, silence
 from ingest.alerts.machine import Change
+from ingest.alerts.seat import Presence
 from ingest.alerts.when import Absence
 from telemetry.batch import Lane
 from telemetry.metric import Kind
@@ -28,8 +30,12 @@ def silent(at_s: float, name: str = "garage") -> Reading:
     return said(at_s, name, values={}, quality=Quality.BAD, faults={"*": "no answer"})
 
 
+def hear(presence: Presence, reading: Reading, epoch: str, lane: str, received_at: int) -> None:
+    absence.hear(presence, presence.seat(reading.device), reading, epoch, lane == Lane.BULK, received_at)
+
+
 def heard(*readings: Reading, epoch: str = FIRST, lane: str = Lane.BULK, presence: Presence | None = None) -> Presence:
-    presence = presence or Presence()
+    presence = presence or Presence(REF)
     for reading in readings:
         hear(presence, reading, epoch, lane, reading.at + 100)
     return presence
@@ -37,7 +43,7 @@ def heard(*readings: Reading, epoch: str = FIRST, lane: str = Lane.BULK, presenc
 
 def absent(presence: Presence, spec: Absence = SPEC) -> float | None:
     """Since when ``garage`` is absent, in seconds."""
-    state, transitions = judge(spec, Absent(), presence, GARAGE, "garage")
+    state, transitions = judge(spec, Absent(), presence, presence.seat("garage"), GARAGE)
     assert [one.change for one in transitions] == ([Change.RAISE] if state.since else [])
     return (state.since - BASE) / 1e6 if state.since else None
 
@@ -75,7 +81,7 @@ def test_a_device_with_a_fast_clock_does_not_make_the_others_absent() -> None:
 def test_a_gateway_that_makes_devices_up_is_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_DEVICES", 3)
     presence = heard(said(0), said(1, "made-up-1"), silent(2, "made-up-2"), said(3, "made-up-3"), silent(4, "made-up-4"))
-    assert presence.devices() == {"garage", "made-up-1", "made-up-2"}
+    assert {seat.name for seat in presence.devices()} == {"garage", "made-up-1", "made-up-2"}
     assert absent(heard(said(9.9), said(12, "made-up-9"), presence=presence)) is None
 
 
@@ -97,7 +103,7 @@ def test_a_device_that_has_never_answered_is_absent_by_its_gateways_word() -> No
 def test_an_unsound_value_is_neither_silence_nor_presence() -> None:
     partly = said(1, values={}, quality=Quality.BAD, faults={"humidity": "bad: exception 2"})
     presence = heard(said(0), partly, said(9, "other"))
-    assert (presence.failing, absent(presence)) == ({}, None)
+    assert (presence.seat("garage").failing, absent(presence)) == (0, None)
     assert absent(heard(said(10, "other"), presence=presence)) == 10
 
 
@@ -139,21 +145,21 @@ def test_the_limit_is_the_rules_or_follows_the_interval(spec: Absence, interval_
 
 def test_the_earlier_of_both_limits_counts_and_is_what_the_alert_shows() -> None:
     presence = heard(said(0), silent(9), said(20, "other"))
-    found = silence(SPEC, presence, GARAGE)
+    found = silence(SPEC, presence, presence.seat("garage"), GARAGE.interval_s)
     assert found is not None
     assert (found.at, found.seconds) == (instant(10), 10)
 
 
 def test_a_device_that_left_the_inventory_is_absent_no_more() -> None:
     presence = heard(said(0), said(20, "other"))
-    state, _ = judge(SPEC, Absent(), presence, GARAGE, "garage")
-    gone, transitions = judge(SPEC, state, presence, None, "garage")
+    state, _ = judge(SPEC, Absent(), presence, presence.seat("garage"), GARAGE)
+    gone, transitions = judge(SPEC, state, presence, presence.seat("garage"), None)
     assert (gone, [(one.change, one.at) for one in transitions]) == (Absent(), [(Change.CLEAR, instant(20))])
-    assert judge(SPEC, Absent(), presence, None, "garage") == (Absent(), ())
+    assert judge(SPEC, Absent(), presence, presence.seat("garage"), None) == (Absent(), ())
 
 
 def test_an_agents_restart_does_not_end_an_absence() -> None:
     presence = heard(said(0), said(20, "other"))
-    state, _ = judge(SPEC, Absent(), presence, GARAGE, "garage")
+    state, _ = judge(SPEC, Absent(), presence, presence.seat("garage"), GARAGE)
     presence = heard(said(100, "other"), epoch=SECOND, presence=presence)
-    assert judge(SPEC, state, presence, GARAGE, "garage") == (state, ())
+    assert judge(SPEC, state, presence, presence.seat("garage"), GARAGE) == (state, ())

@@ -8,6 +8,8 @@ import sqlalchemy as sa
 
 import ingest.service  # noqa: F401 - declares every table of the centre
 from ingest import migrations
+from ingest.alerts.rules import Rules
+from ingest.alerts.states import States
 from ingest.alerts.tables import alert, journal, load_watermarks, rule_state
 from ingest.database import Database, Place, metadata
 from ingest.deadletter import table as dead_letter
@@ -15,7 +17,7 @@ from ingest.migrations.before import ALEMBIC, LAYOUT
 from ingest.registry import Registry
 from ingest.store.influx import watermark as store_watermark
 from telemetry.errors import ConfigInvalid, StoreUnavailable
-from telemetry.identity import Scope, Stream
+from telemetry.identity import GatewayRef, Scope, Stream
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "centre" / "layout-1.sql"
 EPOCH = "f51eebd6d0b63d2d"
@@ -65,7 +67,7 @@ async def count(database: Database, table: sa.Table) -> int:
 
 async def test_an_older_file_keeps_all_its_rows(old: Path) -> None:
     database = Database(old)
-    assert [await count(database, table) for table in (alert, journal, rule_state)] == [1, 2, 8]
+    assert [await count(database, table) for table in (alert, journal, rule_state)] == [1, 2, 7]
     reference = ("411202002001", "gw-jianye-1")
     marks = await database.read(load_watermarks)
     assert marks == {Stream(*reference, EPOCH, "urgent"): 10, Stream(*reference, EPOCH, "bulk"): 3}
@@ -76,6 +78,11 @@ async def test_an_older_file_keeps_all_its_rows(old: Path) -> None:
         (*reference, 2, "not JSON", b"\xff\x00"),
         (*reference, 1, "fault_code is out of range", b'{"device":"b3-meter"}'),
     ]
+    states = States()
+    await database.read(lambda connection: states.load(connection, Rules(), lambda ref, device: ""))
+    presence = states.presence(GatewayRef(*reference))
+    assert presence.epoch == EPOCH and presence.newest > 0
+    assert all(seat.heard == seat.newest > 0 for seat in presence.devices()) and len(presence.seats) > 0
     registry = Registry(database)
     await registry.open()
     assert [seen.ref for seen in registry.gateways(Scope(["41"]))] == [reference]

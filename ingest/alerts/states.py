@@ -1,0 +1,242 @@
+"""What the engine remembers between readings, and how it is written down.
+
+1. A state that is as its machine began is not kept: of most devices there is nothing but how new their last reading was.
+2. What changed since the last commit is known, and written once whatever happened to it meanwhile.
+3. Timers are found without looking at the states that have none.
+"""
+
+import struct
+from collections.abc import Callable, Collection, Iterator
+from heapq import heappop, heappush
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+import structlog
+
+from ingest.alerts.absence import Absent
+from ingest.alerts.episode import Key
+from ingest.alerts.machine import Machine
+from ingest.alerts.memory import Judged
+from ingest.alerts.rules import Rules
+from ingest.alerts.seat import Presence, Seat, Subject, names_of, presence_of, times_of
+from ingest.alerts.tables import rule_state
+from ingest.alerts.when import Absence
+from ingest.database import metadata, upsert
+from telemetry.identity import GatewayRef
+
+log = structlog.get_logger()
+
+VERSION = 1
+"""Of the states' shape; states of another version are forgotten."""
+
+NAMES, TIMES = "names", "times"
+
+_presence = sa.Table(
+    "alert_presence",
+    metadata,
+    sa.Column("community", sa.String(15), primary_key=True),
+    sa.Column("gateway", sa.String(64), primary_key=True),
+    sa.Column("part", sa.String(8), primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+State = Judged | Absent
+ZoneOf = Callable[[GatewayRef, str], str]
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(State)
+_encoder = msgspec.json.Encoder()
+
+
+class Entry(NamedTuple):
+    """One machine's state for one subject. ``gateway``, ``lane``, ``device`` and ``at`` are of the sample that led to it;
+    ``lag`` is by how much an urgent sample came after its ``at``: its way here, and how far its device's clock is behind."""
+
+    state: State
+    gateway: str
+    lane: str
+    device: str
+    at: int
+    lag: int
+    due: int | None
+
+
+class States:
+    """Every state, changed in place; ``changed`` and ``touched`` are what is not written yet."""
+
+    def __init__(self) -> None:
+        self.presences: dict[GatewayRef, Presence] = {}
+        self.changed: dict[Key, Entry | None] = {}
+        self.touched: set[Presence] = set()
+        self._shared: dict[tuple[str, str], Subject] = {}
+        self._timers: list[tuple[int, Key]] = []
+        self._rings_at: dict[Key, int] = {}
+
+    def presence(self, ref: GatewayRef) -> Presence:
+        found = self.presences.get(ref)
+        if found is None:
+            found = self.presences[ref] = Presence(ref)
+        return found
+
+    def shared(self, community: str, name: str) -> Subject:
+        """A zone, or a whole community."""
+        found = self._shared.get((community, name))
+        if found is None:
+            found = self._shared[community, name] = Subject(name)
+        return found
+
+    def subject(self, key: Key) -> Subject:
+        if key.subject == "community" or key.subject.startswith("zone:"):
+            return self.shared(key.community, key.subject)
+        gateway, _, device = key.subject.partition("/")
+        return self.presence(GatewayRef(key.community, gateway)).seat(device)
+
+    def put(self, subject: Subject, key: Key, entry: Entry) -> None:
+        if subject.is_kept:
+            self._place(subject, key, entry)
+            self.changed[key] = entry
+
+    def drop(self, subject: Subject, key: Key) -> None:
+        """It is as it began."""
+        if subject.entries is not None and subject.entries.pop((key.rule, key.discriminator), None) is not None:
+            subject.entries = subject.entries or None
+            self.changed[key] = None
+
+    @property
+    def is_changed(self) -> bool:
+        return bool(self.changed or self.touched)
+
+    def settled(self) -> None:
+        """All that changed is durable."""
+        self.changed = {}
+        self.touched = set()
+
+    def timers(self, now: int) -> list[tuple[Key, Entry]]:
+        """Those with a timer at or before ``now``, earliest first; each is told again until its state has changed."""
+        found: list[tuple[Key, Entry]] = []
+        while self._timers and self._timers[0][0] <= now:
+            at, key = heappop(self._timers)
+            if self._rings_at.get(key) != at:
+                continue
+            del self._rings_at[key]
+            entry = (self.subject(key).entries or {}).get((key.rule, key.discriminator))
+            if entry is not None and entry.due is not None:
+                if entry.due + entry.lag <= now:
+                    found.append((key, entry))
+                else:
+                    self._ring(key, entry.due + entry.lag)
+        for key, _ in found:
+            self._ring(key, now)
+        return sorted(found, key=lambda pair: (pair[1].due or 0, pair[0]))
+
+    def discriminated(self) -> Iterator[tuple[Key, Entry]]:
+        """States that readings tell apart by a discriminator: their subjects come and go."""
+        for presence in self.presences.values():
+            for seat in presence.seats.values():
+                yield from _discriminated(seat, presence.ref.community, f"{presence.ref.gateway}/{seat.name}")
+        for (community, name), subject in self._shared.items():
+            yield from _discriminated(subject, community, name)
+
+    def load(self, connection: sa.Connection, rules: Rules, zone_of: ZoneOf) -> None:
+        """Takes what was committed; states of rules that are gone, or of another shape, are left out."""
+        self._load_presences(connection)
+        forgotten = 0
+        for row in connection.execute(sa.select(rule_state)).mappings():
+            key = Key(row["rule"], row["community"], row["subject"], row["discriminator"])
+            state = _decoded(row["version"], row["body"])
+            place = row["device"], zone_of(GatewayRef(row["community"], row["gateway"]), row["device"])
+            if state is None or not _is_kept(rules, key, state, place):
+                forgotten += 1
+                continue
+            due = None if isinstance(state, Absent) else _machine(rules, key, place).due(state)
+            entry = Entry(state, row["gateway"], row["lane"], row["device"], row["at"], row["lag"], due)
+            subject = self.subject(key)
+            if isinstance(subject, Seat):
+                subject.is_absent |= isinstance(state, Absent)
+            self._place(subject, key, entry)
+        if forgotten:
+            log.info("rule states forgotten: their rule is gone or was rewritten", states=forgotten)
+
+    def save(self, connection: sa.Connection) -> None:
+        """Writes what changed."""
+        upsert(connection, rule_state, [_row(key, entry) for key, entry in self.changed.items() if entry is not None])
+        forget(connection, [key for key, entry in self.changed.items() if entry is None])
+        rows = []
+        for presence in self.touched:
+            rows.append({**presence.ref._asdict(), "part": TIMES, "body": times_of(presence)})
+            if presence.named != len(presence.seats):
+                rows.append({**presence.ref._asdict(), "part": NAMES, "body": names_of(presence)})
+        upsert(connection, _presence, rows)
+
+    def _place(self, subject: Subject, key: Key, entry: Entry) -> None:
+        if subject.entries is None:
+            subject.entries = {}
+        subject.entries[key.rule, key.discriminator] = entry
+        if entry.due is not None:
+            self._ring(key, entry.due + entry.lag)
+
+    def _ring(self, key: Key, at: int) -> None:
+        """One bell a state: it may ring too early, as most timers are put off before they are due."""
+        known = self._rings_at.get(key)
+        if known is None or at < known:
+            self._rings_at[key] = at
+            heappush(self._timers, (at, key))
+
+    def _load_presences(self, connection: sa.Connection) -> None:
+        parts: dict[GatewayRef, dict[str, bytes]] = {}
+        for row in connection.execute(sa.select(_presence)):
+            parts.setdefault(GatewayRef(row.community, row.gateway), {})[row.part] = row.body
+        for ref, bodies in parts.items():
+            try:
+                self.presences[ref] = presence_of(ref, bodies[NAMES], bodies[TIMES])
+            except (msgspec.DecodeError, KeyError, ValueError, struct.error) as error:
+                log.error("what was known of a gateway's devices cannot be read", gateway=str(ref), error=repr(error))
+
+
+def _discriminated(subject: Subject, community: str, name: str) -> Iterator[tuple[Key, Entry]]:
+    for (rule, discriminator), entry in (subject.entries or {}).items():
+        if discriminator:
+            yield Key(rule, community, name, discriminator), entry
+
+
+def _decoded(version: int, body: bytes) -> State | None:
+    try:
+        state: State | None = _decoder.decode(body) if version == VERSION else None
+    except msgspec.DecodeError:
+        return None
+    return state
+
+
+def _machine(rules: Rules, key: Key, place: tuple[str, str]) -> Machine[Any]:
+    """``place`` is device and zone."""
+    return rules.watchers[key.rule].variant(key.community, *place).machine(key.community)
+
+
+def _is_kept(rules: Rules, key: Key, state: State, place: tuple[str, str]) -> bool:
+    """Whether a rule of today keeps such a state."""
+    watcher = rules.watchers.get(key.rule)
+    if watcher is None or isinstance(watcher.rule.when, Absence):
+        return watcher is not None and isinstance(state, Absent) and state.since > 0
+    return type(state) is type(_machine(rules, key, place).initial)
+
+
+def _row(key: Key, entry: Entry) -> dict[str, Any]:
+    return {
+        "rule": key.rule,
+        "community": key.community,
+        "subject": key.subject,
+        "discriminator": key.discriminator,
+        "version": VERSION,
+        "gateway": entry.gateway,
+        "lane": entry.lane,
+        "device": entry.device,
+        "at": entry.at,
+        "lag": entry.lag,
+        "body": _encoder.encode(entry.state),
+    }
+
+
+def forget(connection: sa.Connection, keys: Collection[Key]) -> None:
+    if keys:
+        matches = sa.and_(*(rule_state.c[name] == sa.bindparam(f"the_{name}") for name in Key._fields))
+        named = [{f"the_{name}": value for name, value in key._asdict().items()} for key in keys]
+        connection.execute(rule_state.delete().where(matches), named)

@@ -1,0 +1,86 @@
+"""The rules of devices alike, sorted by what a reading says.
+
+A reading's *shape* is the metrics that it carries. Which rules listen to it, and which of them need look at all while nothing
+stands, is worked out once for each shape and shared by all devices with the same rules.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ingest.alerts.calm import Calm, always, calm_of, hears_many, never, takes_any_order
+from ingest.alerts.machine import Machine
+from ingest.alerts.rules import Watcher
+from telemetry.metric import Value
+
+MAX_SHAPES = 256
+
+
+class Ask(NamedTuple):
+    """One rule that listens: ``slot`` is its place among a subject's states, unless readings tell subjects apart by
+    ``discriminator``; ``any_order`` and ``forgets``: ``calm.takes_any_order`` and whether what ``began`` may be forgotten."""
+
+    watcher: Watcher
+    machine: Machine[Any]
+    calm: Calm
+    slot: tuple[str, str]
+    discriminator: str | None
+    subject: str
+    any_order: bool
+    forgets: bool
+
+
+class Listening(NamedTuple):
+    """Who listens to a shape: ``asks`` all of them, ``wary`` those who may care while nothing stands. ``zone`` and
+    ``community``: whether such are the subjects of any of them."""
+
+    asks: tuple[Ask, ...]
+    wary: tuple[Ask, ...]
+    zone: bool
+    community: bool
+
+
+class Watch:
+    """The rules of the devices of one community that have the same."""
+
+    def __init__(self, watchers: tuple[Watcher, ...], community: str) -> None:
+        self._machines = [(watcher, watcher.machine(community)) for watcher in watchers]
+        self._listening: dict[tuple[str, ...], Listening] = {}
+
+    def listening(self, values: Mapping[str, Value]) -> Listening:
+        """Who listens to a reading with these values."""
+        shape = tuple(values)
+        found = self._listening.get(shape)
+        if found is None:
+            if len(self._listening) >= MAX_SHAPES:
+                self._listening.clear()
+            found = self._listening[shape] = self._found(frozenset(shape))
+        return found
+
+    def _found(self, shape: frozenset[str]) -> Listening:
+        asks = tuple(
+            ask_of(watcher, machine, shape)
+            for watcher, machine in self._machines
+            if not machine.metrics.isdisjoint(shape) and watcher.rule.discriminator in (None, *shape)
+        )
+        subjects = {ask.subject for ask in asks}
+        return Listening(asks, tuple(ask for ask in asks if ask.calm is not always), "zone" in subjects, "community" in subjects)
+
+
+def is_orderly(watcher: Watcher, machine: Machine[Any]) -> bool:
+    """Whether nothing but a reading's own device has to be asked if it is the newest: not where several devices share a state
+    that takes none but newer readings."""
+    return watcher.rule.subject == "device" or hears_many(machine)
+
+
+def ask_of(watcher: Watcher, machine: Machine[Any], shape: frozenset[str]) -> Ask:
+    rule, orderly = watcher.rule, is_orderly(watcher, machine)
+    return Ask(
+        watcher,
+        machine,
+        calm_of(machine, shape) if orderly else never,
+        (rule.id, ""),
+        rule.discriminator,
+        rule.subject,
+        takes_any_order(machine),
+        orderly,
+    )
