@@ -1,7 +1,7 @@
 """What the telemetry store's sink does with a group of batches.
 
-1. Poison, and what the store refuses, is durable before the batch it came with is confirmed: the acknowledgement never runs
-   ahead of a dead letter.
+1. Poison, and what the store refuses, is durable before the watermark moves past the batch it came with: neither an
+   acknowledgement nor a kill runs ahead of a dead letter.
 2. A database that is down holds up the points; the rules have a sink of their own.
 """
 
@@ -24,28 +24,24 @@ class Points:
         self._database = database
         self._stats = stats
         self._clock = clock
-        self._aside: set[tuple[Stream, int]] = set()
-        self._refused: list[DeadLetter] = []
+        self._kept: set[DeadLetter] = set()
 
     async def keep(self, arrivals: Sequence[Arrival]) -> None:
         """Everything of ``arrivals`` is durable on return. Raises ``StoreUnavailable``: then the same may be given again."""
-        await self._settle_refused()
-        poisoned = [arrival for arrival in arrivals if arrival.poison and (arrival.stream, arrival.seq) not in self._aside]
-        await self._set_aside([letter for arrival in poisoned for letter in letters_of(arrival)])
-        self._aside.update((arrival.stream, arrival.seq) for arrival in poisoned)
-        self._refused = [_letter(refusal) for refusal in await self._store.write(arrivals)]
-        self._aside.clear()
-        await self._settle_refused()
+        await self._set_aside([letter for arrival in arrivals if arrival.poison for letter in letters_of(arrival)])
+        await self._store.write(arrivals, self._refused)
+        self._kept.clear()
 
-    async def _settle_refused(self) -> None:
-        """A store says once what it refuses: its letters are kept here until they are set aside."""
-        await self._set_aside(self._refused)
-        self._refused = []
+    async def _refused(self, refusals: Sequence[Refusal]) -> None:
+        await self._set_aside([_letter(refusal) for refusal in refusals])
 
     async def _set_aside(self, letters: Sequence[DeadLetter]) -> None:
-        if letters:
-            await set_aside(self._database, letters, self._clock())
-            self._stats.dead_letters += len(letters)
+        """Those of an attempt that failed after them are not counted again."""
+        new = [letter for letter in letters if letter not in self._kept]
+        if new:
+            await set_aside(self._database, new, self._clock())
+            self._kept.update(new)
+            self._stats.dead_letters += len(new)
 
 
 def letters_of(arrival: Arrival) -> list[DeadLetter]:

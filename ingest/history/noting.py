@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from ingest.arrival import Arrival
 from ingest.history.present import Present
 from ingest.history.stale import StaleWindows
-from ingest.store import Hour, Level, Limits, PointStore, Query, Refusal, Row, Summary
+from ingest.store import Aside, Hour, Level, Limits, PointStore, Query, Refusal, Row, Summary, nowhere
 from telemetry.identity import GatewayRef, Stream
 from telemetry.metric import Kind
 
@@ -28,9 +28,9 @@ class NotingStore:
     async def close(self) -> None:
         await self._store.close()
 
-    async def write(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
+    async def write(self, arrivals: Sequence[Arrival], aside: Aside = nowhere) -> Sequence[Refusal]:
         async with self._stale.noted(arrivals):
-            refusals = await self._store.write(arrivals)
+            refusals = await self._store.write(arrivals, aside)
         self._present.learn(arrivals)
         return refusals
 

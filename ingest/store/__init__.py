@@ -3,7 +3,7 @@
 from ingest.store.embedded import EmbeddedStore
 from ingest.store.influx import InfluxStore
 from ingest.store.profile import Address, Profile
-from ingest.store.protocol import HOUR_US, MAX_ROWS, WHOLE, Hour, Limits, PointStore, Query, Refusal, Row
+from ingest.store.protocol import HOUR_US, MAX_ROWS, WHOLE, Aside, Hour, Limits, PointStore, Query, Refusal, Row, nowhere
 from ingest.store.spec import check_spec, open_store
 from ingest.store.summary import Level, Summary
 
@@ -12,6 +12,7 @@ __all__ = [
     "MAX_ROWS",
     "WHOLE",
     "Address",
+    "Aside",
     "EmbeddedStore",
     "Hour",
     "InfluxStore",
@@ -24,5 +25,6 @@ __all__ = [
     "Row",
     "Summary",
     "check_spec",
+    "nowhere",
     "open_store",
 ]

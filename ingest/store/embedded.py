@@ -21,7 +21,7 @@ from ingest.store.embedded_query import row_of, select, summary_of, wanted_summa
 from ingest.store.embedded_restoring import missing
 from ingest.store.facts import body_of, bounded, ordered, why_unsound
 from ingest.store.hours import slices
-from ingest.store.protocol import Hour, Limits, Query, Refusal, Row
+from ingest.store.protocol import Aside, Hour, Limits, Query, Refusal, Row, nowhere
 from ingest.store.summary import Level, Summary
 from ingest.store.watermark import fresh
 from telemetry.identity import GatewayRef, Scope, Stream
@@ -48,7 +48,13 @@ class EmbeddedStore:
     async def close(self) -> None:
         await self._file.close()
 
-    async def write(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
+    async def write(self, arrivals: Sequence[Arrival], aside: Aside = nowhere) -> Sequence[Refusal]:
+        unsound: list[Refusal] = []
+        for arrival in fresh(arrivals, self._marks).arrivals:
+            if not arrival.checked:
+                _sound(arrival, unsound)
+        if unsound:
+            await aside(unsound)
         return await self._file.write(partial(self._write, arrivals))
 
     async def watermarks(self) -> Mapping[Stream, int]:

@@ -23,7 +23,7 @@ from ingest.store.line_blocks import MAX_LINES, Block, blocks, body_of_lines
 from ingest.store.line_server import ANSWER_S, LineServer, Unwelcome
 from ingest.store.line_writer import Line, LineWriter
 from ingest.store.profile import Address, Profile
-from ingest.store.protocol import Hour, Limits, Query, Refusal, Row
+from ingest.store.protocol import Aside, Hour, Limits, Query, Refusal, Row, nowhere
 from ingest.store.reader import ExportReader, InfluxqlReader, Reader, portions
 from ingest.store.summary import Level, Summary
 from ingest.store.watermark import fresh
@@ -90,12 +90,14 @@ class InfluxStore:
             if seq > self._marks.get(stream, 0):
                 await self._move({stream: seq})
 
-    async def write(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
+    async def write(self, arrivals: Sequence[Arrival], aside: Aside = nowhere) -> Sequence[Refusal]:
         async with self._writing:
             new, marks = fresh(arrivals, self._marks)
             if not new:
                 return []
             refusals = await self.restore(new)
+            if refusals:
+                await aside(refusals)
             await self._move(marks)
             return refusals
 

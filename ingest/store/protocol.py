@@ -6,7 +6,7 @@
 4. Nothing is skipped by accident: an arrival beyond a gap is not taken, and the watermark says so.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -33,6 +33,14 @@ class Refusal(NamedTuple):
     seq: int
     body: bytes
     reason: str
+
+
+Aside = Callable[[Sequence[Refusal]], Awaitable[None]]
+"""Makes refusals durable, or raises ``StoreUnavailable``."""
+
+
+async def nowhere(refusals: Sequence[Refusal]) -> None:
+    """For who makes them durable from what ``write`` returns, or does without."""
 
 
 class Row(NamedTuple):
@@ -107,10 +115,11 @@ class PointStore(Protocol):
 
     async def close(self) -> None: ...
 
-    async def write(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
-        """Stores the readings of ``arrivals`` that are new, in one step; durable when it returns, refusals included.
+    async def write(self, arrivals: Sequence[Arrival], aside: Aside = nowhere) -> Sequence[Refusal]:
+        """Stores the readings of ``arrivals`` that are new, in one step; durable when it returns.
 
-        Raises ``StoreUnavailable`` (nothing has moved: write the same again later).
+        What it refuses is given to ``aside`` before the watermark moves past it, so that a crash cannot lose it; it may be
+        given again. Raises ``StoreUnavailable`` (nothing has moved: write the same again later), or what ``aside`` raises.
         """
 
     async def watermarks(self) -> Mapping[Stream, int]:

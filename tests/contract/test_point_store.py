@@ -2,15 +2,15 @@
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import NamedTuple
 
 import pytest
 
 from ingest.arrival import Arrival
-from ingest.store import HOUR_US, WHOLE, Hour, PointStore, Query, Row
-from telemetry.errors import IdentityInvalid
+from ingest.store import HOUR_US, WHOLE, Hour, PointStore, Query, Refusal, Row
+from telemetry.errors import IdentityInvalid, StoreUnavailable
 from telemetry.identity import Stream
 from telemetry.metric import Kind
 from telemetry.quality import Quality
@@ -140,6 +140,23 @@ async def test_a_poisoned_reading_is_refused_and_the_rest_of_its_batch_stored(
     assert str(START + MS).encode() in refusal.body
     assert refusal.reason
     assert [row.at for row in await shelf.all_rows(store)] == [START, START + 2 * MS]
+    assert await store.watermarks() == {STREAM: 1}
+
+
+async def test_what_is_refused_is_set_aside_before_the_watermark_passes_it(store: PointStore) -> None:
+    batch = arrival(1, climate(START), climate(START + MS, values={"temperature": "21"}))
+    told: list[Refusal] = []
+
+    async def full(refusals: Sequence[Refusal]) -> None:
+        told.extend(refusals)
+        assert await store.watermarks() == {}
+        raise StoreUnavailable("no room for letters")
+
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="no room"):
+            await store.write([batch], full)
+        assert await store.watermarks() == {}
+    assert await store.write([batch]) == told[:1] == told[1:]
     assert await store.watermarks() == {STREAM: 1}
 
 

@@ -1,6 +1,9 @@
 """The step of the telemetry store's sink: no batch is confirmed before what had to be left out of it is durable."""
 
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,11 +20,36 @@ from telemetry.identity import Stream
 from telemetry.metric import Kind
 from telemetry.reading import Micros, Reading
 
+ROOT = Path(__file__).parents[3]
 T0 = Micros(1_700_000_000_000_000)
 STREAM = Stream("411202002001", "gw-test", "0123456789abcdef", Lane.BULK)
 SOUND = Reading(device="b3-meter", kind=Kind.ENERGY, at=T0, values={"voltage": 230.0})
 UNSOUND = Reading(device="b3-meter", kind=Kind.ENERGY, at=T0 + 1, values={"voltage": "much"})
 POISONED = Arrival(STREAM, 1, (SOUND,), T0, (Poison(b"{}", "no device"),))
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from ingest.arrival import Arrival
+from ingest.database import Database
+from ingest.metrics import Stats
+from ingest.points import Points
+from ingest.store import EmbeddedStore
+from tests.unit.ingest.test_points import SOUND, STREAM, T0, UNSOUND
+
+class Killed(EmbeddedStore):
+    async def write(self, *arguments):
+        await super().write(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+async def main(folder):
+    store = Killed(folder / "telemetry.duckdb")
+    await store.open()
+    await Points(store, Database(folder / "centre.db"), Stats(), lambda: T0).keep([Arrival(STREAM, 1, (SOUND, UNSOUND), T0)])
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
 
 
 class World:
@@ -89,3 +117,15 @@ async def test_a_store_that_is_down_counts_no_letter_twice(world: World, monkeyp
     assert [times for *_, times in world.letters()] == [1]
     assert world.stats.dead_letters == 1
     world.store = EmbeddedStore(world.file.parent / "telemetry.duckdb")
+
+
+async def test_a_kill_as_soon_as_the_store_has_committed_loses_no_letter(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", KILLED, str(tmp_path))
+    assert subprocess.run(command, cwd=ROOT, timeout=60, check=False).returncode == -signal.SIGKILL
+    after = World(tmp_path)
+    await after.store.open()
+    assert (await after.store.watermarks())[STREAM] == 1
+    ((_, origin, _, times),) = after.letters()
+    assert (origin, times) == ("0123456789abcdef bulk 1", 1)
+    await after.store.close()
+    after.database.close()
