@@ -14,14 +14,19 @@ import sqlalchemy as sa
 import structlog
 
 from ingest import tally
-from ingest.alerts import late
+from ingest.alerts import late, revision
+from ingest.alerts.calm import began
 from ingest.alerts.gate import Gate
+from ingest.alerts.hold import MAX_TURNS
 from ingest.alerts.judge import Directory, Judge, Work
 from ingest.alerts.ledger import apply, retire
 from ingest.alerts.progress import Progress
+from ingest.alerts.review import Course, newest_judged
+from ingest.alerts.revision import Reviewed
 from ingest.alerts.rules import Rules
-from ingest.alerts.states import States
+from ingest.alerts.states import Entry, States
 from ingest.alerts.tables import Told, load_watermarks, save_watermarks, untold
+from ingest.alerts.watch import is_orderly
 from ingest.arrival import Arrival
 from ingest.database import Database
 from telemetry.batch import Lane
@@ -105,6 +110,20 @@ class AlertEngine:
             if now >= self._forget_at:
                 await self._forget(now)
 
+    async def revise(self, reviews: Sequence[Reviewed], now: int) -> list[Reviewed]:
+        """Amends what reviews show to have been otherwise, and goes on from the states that they led to.
+
+        Those are given back that have not heard yet what was judged here: review them again.
+        """
+        async with self._lock:
+            await self._recall()
+            ready = [one for one in reviews if self._is_caught_up(one.course)]
+            for one in ready:
+                self._let_pass(one.course, now)
+            if ready and await self._amend(ready, now):
+                self._on_change()
+            return [one for one in reviews if one not in ready]
+
     async def watermarks(self) -> Mapping[Stream, int]:
         return dict(self._marks)
 
@@ -115,6 +134,54 @@ class AlertEngine:
             if seq > self._marks.get(stream, 0):
                 self._stale = True
                 await self._commit(Work([], set()), _Taken({stream: seq}, tally.NOTHING), 0)
+
+    def _is_caught_up(self, course: Course) -> bool:
+        """Whether a review has heard all that was judged here; where nothing stands, all that its subject said."""
+        subject, entry = self._judge.states.subject(course.key), self._judge.states.entry(course.key)
+        if entry is not None:
+            return newest_judged(entry.state) <= course.seen
+        return began(course.machine, course.state) or subject.newest <= course.seen
+
+    def _let_pass(self, course: Course, now: int) -> None:
+        """Fires the timers of a review that a tick would fire now."""
+        ref, entry = GatewayRef(course.key.community, course.gateway), self._judge.states.entry(course.key)
+        lane, lag = (entry.lane, entry.lag) if entry else (Lane.BULK.value, 0)
+        for _ in range(MAX_TURNS):
+            due = course.due
+            if due is None or due + lag > now or not self._progress.permits(ref, lane, due + lag, now):
+                break
+            course.fire(due, self._directory)
+
+    async def _amend(self, ready: Sequence[Reviewed], now: int) -> int:
+        """How many alerts changed."""
+        states = self._judge.states
+
+        def change(connection: sa.Connection) -> int:
+            changed = 0
+            for one in ready:
+                amended = revision.amend(connection, one, self._directory, now, self._gate, self._told_of)
+                if amended is not None:
+                    changed += amended
+                    self._go_on(one.course)
+            states.save(connection)
+            return changed
+
+        self._stale = True
+        changed = await self._database.write(change)
+        states.settled()
+        self._stale = False
+        return changed
+
+    def _go_on(self, course: Course) -> None:
+        states, machine = self._judge.states, course.machine
+        old, subject = states.entry(course.key), states.subject(course.key)
+        if began(machine, course.state) and is_orderly(course.watcher, machine):
+            states.drop(subject, course.key)
+            return
+        found = Entry(course.state, course.gateway, Lane.BULK.value, course.device, course.seen, 0, course.due)
+        if old is not None:
+            found = found._replace(gateway=old.gateway, lane=old.lane, device=old.device, at=old.at, lag=old.lag)
+        states.put(subject, course.key, found)
 
     def _unseen(self, arrivals: Sequence[Arrival]) -> tuple[list[Arrival], dict[Stream, int]]:
         fresh: list[Arrival] = []

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from ingest.alerts.hold import Hold
 from ingest.alerts.joined import Guarded, Join
 from ingest.alerts.machine import Machine, Sample
-from ingest.alerts.memory import Graded, Held, Joined, Occurred, Watched
+from ingest.alerts.memory import Graded, Held, Joined, Occurred, Phase, Watched
+from ingest.alerts.sequence import Succession
 from ingest.alerts.staged import Staged
 from ingest.database import metadata, upsert
 from telemetry.identity import GatewayRef, Stream
@@ -72,27 +73,42 @@ class Lateness(NamedTuple):
 
 
 def is_late(machine: Machine[Any], state: object, sample: Sample, known_at: int, shared: bool) -> bool:
-    """Whether ``state`` has judged newer samples than this one, so that it cannot take it as it would have in its turn.
+    """Whether ``state`` has judged a newer sample, or a later instant, so that it cannot take this one as it would have in its
+    turn.
 
     ``shared``: the state is of several devices.
     """
+    patience = LIVE_US if shared else -1
     match state:
-        case Graded(inner=inner) if isinstance(machine, Staged):
-            return is_late(machine.machine, inner, sample, known_at, shared)
+        case Graded(inner=inner, judged=judged) if isinstance(machine, Staged):
+            waited = sample.at < judged and known_at - sample.at > patience
+            return waited or is_late(machine.machine, inner, sample, known_at, shared)
         case Occurred(last=last):
             return sample.at < last
-        case Watched(sides=sides):
-            own = sides.get(sample.device)
-            if own is not None and sample.at < own.at:
-                return True
-            return known_at - sample.at > LIVE_US and any(sample.at < side.at for side in sides.values())
+        case Watched() if isinstance(machine, Succession):
+            return _is_late_excuse(machine, state, sample, known_at)
         case Held(memory=Joined(of=parts)) if (join := _join(machine)) is not None:
             pairs = zip(join.of, parts, strict=True)
-            return any(sample.at < part.seen and not hold.metrics.isdisjoint(sample.values) for hold, part in pairs)
+            heard = any(sample.at < part.seen and not hold.metrics.isdisjoint(sample.values) for hold, part in pairs)
+            return heard or (sample.at < _decided(state) and known_at - sample.at > patience)
         case Held(seen=seen):
-            return sample.at < seen and (not shared or known_at - sample.at > LIVE_US)
+            return sample.at < max(seen, _decided(state)) and known_at - sample.at > patience
         case _:
             return False
+
+
+def _decided(state: Held) -> int:
+    """The last instant that a timer decided by itself."""
+    return max(state.turned, state.since if state.phase in (Phase.FIRING, Phase.CLEAR) else 0)
+
+
+def _is_late_excuse(machine: Succession, state: Watched, sample: Sample, known_at: int) -> bool:
+    own = state.sides.get(sample.device)
+    if own is not None and sample.at < own.at:
+        return True
+    if any(sample.at <= at + machine.settle_us for at in state.raised.values()):
+        return True
+    return known_at - sample.at > LIVE_US and any(sample.at < side.at for side in state.sides.values())
 
 
 def _join(machine: Machine[Any]) -> Join | None:

@@ -50,8 +50,8 @@ class StageSpec(_Strict, frozen=True, kw_only=True):
 
 
 class LatenessSpec(_Strict, frozen=True, kw_only=True):
-    """How late readings may come to tell of an alert. Up to ``late_s`` it is told as usual while it stands; up to ``historical_s``
-    one that is over is entered as past and told to nobody; what comes later still changes no alert."""
+    """How late readings may come to tell of an alert. Up to ``late_s`` it is told as usual while it stands; one that is over and
+    known up to ``historical_s`` late is entered as past and told to nobody; what comes later still changes no alert."""
 
     late_s: Span = 900.0
     historical_s: Span = 86_400.0

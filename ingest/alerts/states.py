@@ -90,6 +90,10 @@ class States:
         gateway, _, device = key.subject.partition("/")
         return self.presence(GatewayRef(key.community, gateway)).seat(device)
 
+    def entry(self, key: Key) -> Entry | None:
+        """The state, if it is not as its machine began."""
+        return (self.subject(key).entries or {}).get((key.rule, key.discriminator))
+
     def put(self, subject: Subject, key: Key, entry: Entry) -> None:
         if subject.is_kept:
             self._place(subject, key, entry)
@@ -118,7 +122,7 @@ class States:
             if self._rings_at.get(key) != at:
                 continue
             del self._rings_at[key]
-            entry = (self.subject(key).entries or {}).get((key.rule, key.discriminator))
+            entry = self.entry(key)
             if entry is not None and entry.due is not None:
                 if entry.due + entry.lag <= now:
                     found.append((key, entry))
