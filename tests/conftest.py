@@ -2,12 +2,13 @@
 
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ingest.database import Place
+from ingest.database import Place, Server, database
 from tests.databases import Postgresqls
 from tests.servers import postgresql
 
@@ -25,6 +26,30 @@ def postgresqls() -> Iterator[Postgresqls]:
             server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test marked ``both_databases`` runs on each, but for one that is about the file itself: ``sqlite_file``."""
+    marked = metafunc.definition.get_closest_marker
+    if marked("both_databases"):
+        kinds = ("sqlite",) if marked("sqlite_file") else ("sqlite", "postgresql")
+        metafunc.fixturenames.insert(0, "each_database")
+        metafunc.parametrize("each_database", kinds, indirect=True)
+
+
+@pytest.fixture
+def each_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """On ``postgresql``, a database of the server stands for each file that the test would have made."""
+    if request.param == "sqlite":
+        yield
+        return
+    databases: Postgresqls = request.getfixturevalue("postgresqls")
+    servers: dict[Place, Server] = defaultdict(databases.fresh)
+    backend = database._backend
+    monkeypatch.setattr(database, "_backend", lambda place: backend(servers[place]))
+    yield
+    for server in servers.values():
+        databases.drop(server)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -5,6 +5,8 @@ from ingest.alerts import Colour, Family
 from ingest.api import cursor
 from ingest.paging import Cursor
 
+pytestmark = pytest.mark.both_databases
+
 
 async def test_an_alert_is_told_whole(centre: Centre) -> None:
     alert = await centre.raise_alert(over_at=NOW + 60_000_000)

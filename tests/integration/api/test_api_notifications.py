@@ -12,6 +12,8 @@ from ingest.notify.standing import Standing
 from ingest.notify.verdict import SENT
 from tests.notices import changed, notify_of
 
+pytestmark = pytest.mark.both_databases
+
 TARGETS = notify_of("targets: {platform: {type: webhook, url: 'https://example.org/', secrets_file: s}}").targets
 WHERE = "/api/v1/notifications"
 

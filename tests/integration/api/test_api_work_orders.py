@@ -18,6 +18,8 @@ from ingest.alerts.tables import record
 from ingest.cases.export import NAMES
 from ingest.tokens import Role
 
+pytestmark = pytest.mark.both_databases
+
 PATH = "/api/v1/work-orders"
 PEOPLE = {
     "desk": (Role.DISPATCHER, None),

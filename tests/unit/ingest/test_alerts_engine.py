@@ -18,6 +18,8 @@ from telemetry.identity import Scope
 from telemetry.metric import Kind
 from telemetry.quality import Quality
 
+pytestmark = pytest.mark.both_databases
+
 RULES = """
 rules:
   - id: held_open

@@ -11,6 +11,8 @@ from ingest.alerts.late import Lateness
 from telemetry.metric import Kind
 from telemetry.reading import Reading
 
+pytestmark = pytest.mark.both_databases
+
 RULES = """
 rules:
   - {id: warm, kind: warm, family: environment, colour: yellow, title: {zh: 热, en: Warm}, text: {zh: 热, en: Warm}, applies_to: {kinds: [environment]},

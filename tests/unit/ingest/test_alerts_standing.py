@@ -18,6 +18,8 @@ from ingest.database import Database
 from telemetry.identity import Scope
 from telemetry.metric import Kind
 
+pytestmark = pytest.mark.both_databases
+
 RULES = """
 rules:
   - {id: fire, kind: fire_release, family: access, colour: red, title: {zh: 消防, en: Fire}, text: {zh: 消防, en: Fire},

@@ -12,6 +12,8 @@ from ingest.paging import Cursor
 from telemetry.identity import Scope
 from telemetry.metric import Kind
 
+pytestmark = pytest.mark.both_databases
+
 RULES = """
 rules:
   - id: leak

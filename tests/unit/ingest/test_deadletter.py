@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from ingest import deadletter
 from ingest.database import Database
 from ingest.deadletter import MAX_BODY, MAX_WAITING, DeadLetter, DeadLetters, count, set_aside
 from telemetry.identity import GatewayRef
 from telemetry.reading import Micros
+
+pytestmark = pytest.mark.both_databases
 
 REF = GatewayRef("411202002001", "gw-test")
 T0 = Micros(1_700_000_000_000_000)
@@ -25,27 +28,28 @@ def database(tmp_path: Path) -> Iterator[Database]:
     made.close()
 
 
-def rows(folder: Path, what: str) -> list[tuple[object, ...]]:
-    with sqlite3.connect(folder / "centre.db") as other:
-        return other.execute(f"SELECT {what} FROM dead_letter").fetchall()
+async def rows(database: Database, what: str) -> list[tuple[object, ...]]:
+    wanted = sa.text(f"SELECT {what} FROM dead_letter")
+    return [tuple(row) for row in await database.read(lambda connection: connection.execute(wanted).all())]
 
 
-async def test_the_same_letter_is_kept_once_and_counted(tmp_path: Path, database: Database) -> None:
+async def test_the_same_letter_is_kept_once_and_counted(database: Database) -> None:
     await set_aside(database, [LETTER, LETTER, LETTER._replace(reason="another")], T0)
     await set_aside(database, [LETTER], Micros(T0 + 1))
-    assert sorted(rows(tmp_path, "reason, times, last_at - first_at, body")) == [
+    assert sorted(await rows(database, "reason, times, last_at - first_at, body")) == [
         ("another", 1, 0, b"\xff"),
         ("not JSON", 3, 1, b"\xff"),
     ]
 
 
-async def test_bodies_are_cut_and_rows_are_bounded(tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bodies_are_cut_and_rows_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadletter, "MAX_ROWS", 2)
     await set_aside(database, [LETTER._replace(body=bytes([n]) * (MAX_BODY + 1)) for n in range(5)], T0)
-    assert rows(tmp_path, "length(body)") == [(MAX_BODY,), (MAX_BODY,)]
+    assert await rows(database, "length(body)") == [(MAX_BODY,), (MAX_BODY,)]
     assert await count(database) == 2
 
 
+@pytest.mark.sqlite_file
 async def test_letters_wait_for_a_database_that_is_down(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,14 +79,12 @@ def test_one_gateway_does_not_take_the_room_of_the_others_while_letters_wait(dat
     assert letters._queue.qsize() == MAX_WAITING // 10
 
 
-async def test_one_gateway_does_not_fill_the_table_for_the_others(
-    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_one_gateway_does_not_fill_the_table_for_the_others(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadletter, "MAX_OF_GATEWAY", 2)
     flood = [LETTER._replace(reason=str(n)) for n in range(5)]
     await set_aside(database, flood[:1], T0)
     await set_aside(database, [*flood, LETTER._replace(ref=REF._replace(gateway="gw-other"))], T0)
-    assert sorted(rows(tmp_path, "gateway, reason, times")) == [
+    assert sorted(await rows(database, "gateway, reason, times")) == [
         ("gw-other", "not JSON", 1),
         ("gw-test", "0", 2),
         ("gw-test", "1", 1),

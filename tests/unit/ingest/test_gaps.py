@@ -13,6 +13,8 @@ from telemetry.batch import Lane
 from telemetry.identity import Stream
 from telemetry.reading import Micros
 
+pytestmark = pytest.mark.both_databases
+
 T0 = Micros(1_700_000_000_000_000)
 STREAM = Stream("411202002001", "gw-test", "0123456789abcdef", Lane.BULK)
 GAP = Gap(STREAM, 2, 8, UNKNOWN)
@@ -25,12 +27,12 @@ def database(tmp_path: Path) -> Iterator[Database]:
     made.close()
 
 
-async def test_a_gap_is_known_again_as_it_was_first_noted(tmp_path: Path, database: Database) -> None:
+async def test_a_gap_is_known_again_as_it_was_first_noted(database: Database) -> None:
     gaps = Gaps(database)
     await gaps.note("points", GAP, T0)
     await gaps.note("points", GAP, Micros(T0 + 5))
     await gaps.note("alerts", GAP._replace(reason=ROLLED_BACK), Micros(T0 + 1))
-    assert await Gaps(Database(tmp_path / "centre.db")).between(["41"], T0, T0 + 2) == [
+    assert await Gaps(database).between(["41"], T0, T0 + 2) == [
         GapRow("points", GAP, T0),
         GapRow("alerts", GAP._replace(reason=ROLLED_BACK), Micros(T0 + 1)),
     ]

@@ -5,16 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from ingest.arrival import Arrival
 from ingest.database import Database
 from ingest.history import stale as module
-from ingest.history.stale import DAY_US, PATIENCE_US, SETTLE_US, Due, StaleWindows, Window
+from ingest.history.stale import DAY_US, PATIENCE_US, SETTLE_US, Due, StaleWindows, Window, table
 from ingest.store import Level
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef, Stream
 from telemetry.metric import Kind
 from telemetry.reading import Micros, Reading
+
+pytestmark = pytest.mark.both_databases
 
 FIVE, HOUR = Level.FIVE_MINUTES, Level.HOUR
 T0 = HOUR.start(1_790_000_000_000_000)
@@ -113,9 +116,8 @@ async def test_a_step_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) 
 
 async def test_a_window_is_known_before_its_readings_are_stored_and_after_a_crash(world: World) -> None:
     async with world.stale.noted([arrival(T0)]):
-        with sqlite3.connect(world.file) as other:
-            assert other.execute("SELECT level, start, community, gateway FROM stale_window").fetchall() == [("5m", T0, *REF)]
-        other.close()
+        rows = await world.database.read(lambda connection: connection.execute(sa.select(table)).all())
+        assert [tuple(row) for row in rows] == [("5m", T0, *REF)]
     await world.reopened()
     world.clock.now = ENDED + SETTLE_US
     assert what(world.stale.due()) == (Window(FIVE, T0), {REF})
@@ -170,6 +172,7 @@ async def test_a_store_that_failed_leaves_the_window_stale_and_free(world: World
     assert what(world.stale.due()) == (Window(FIVE, T0), {REF})
 
 
+@pytest.mark.sqlite_file
 async def test_what_cannot_be_noted_is_not_stored(world: World) -> None:
     with sqlite3.connect(world.file) as other:
         other.execute("DROP TABLE stale_window")

@@ -16,6 +16,8 @@ from telemetry.presence import Device, Inventory, Span, State, Words
 from telemetry.quality import Quality
 from telemetry.reading import Micros, Reading
 
+pytestmark = pytest.mark.both_databases
+
 NOW = 1_795_420_800_000_000
 REF = GatewayRef("411202002001", "gw-jianye-1")
 ELSEWHERE = GatewayRef("420102001001", "gw-wuhan-1")
@@ -83,6 +85,7 @@ async def test_a_hello_alone_is_known_and_not_written(database: Database, regist
     assert [gateway.online for gateway in again.gateways(Scope(["41"]))] == [False]
 
 
+@pytest.mark.sqlite_file
 async def test_a_word_that_could_not_be_written_is_written_later(database: Database, registry: Registry, tmp_path: Path) -> None:
     registry.take_state(REF, State(online=True, at=NOW), NOW)
     with sqlite3.connect(tmp_path / "centre.db") as other:

@@ -20,6 +20,8 @@ from telemetry.identity import GatewayRef, Scope, Stream
 from telemetry.metric import Kind
 from telemetry.reading import Micros, Reading
 
+pytestmark = pytest.mark.both_databases
+
 T = 497_222 * HOUR_US
 REF = GatewayRef("411202002001", "gw-1")
 ELSEWHERE = GatewayRef("420102001001", "gw-9")

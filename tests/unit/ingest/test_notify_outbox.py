@@ -17,6 +17,8 @@ from telemetry.identity import Scope
 from telemetry.metric import Kind
 from tests.notices import AT, changed, notify_of, numbered
 
+pytestmark = pytest.mark.both_databases
+
 LEAK = """
 rules:
   - id: leak

@@ -16,6 +16,8 @@ from telemetry.identity import Scope
 from telemetry.metric import Kind
 from telemetry.reading import Reading
 
+pytestmark = pytest.mark.both_databases
+
 HOUR = instant(0) // HOUR_US * HOUR_US
 EVERYONE = Scope(["41"])
 
@@ -52,6 +54,7 @@ async def test_a_batch_that_comes_again_counts_once_also_after_a_restart(centre:
     assert await counted(centre) == {HOUR: Taken(1)}
 
 
+@pytest.mark.sqlite_file
 async def test_what_does_not_commit_does_not_count(centre: Centre) -> None:
     batch = Feed().batch(at(HOUR))
     await centre.take(batch)
