@@ -1,0 +1,226 @@
+"""However readings are delayed, shuffled or repeated, the episodes come to what they would have been in order."""
+
+import random
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import sqlalchemy as sa
+from alerts_world import COMMUNITY, REF, Feed, device, instant, reading, rules_of, seconds
+
+from ingest.alerts import AlertEngine, Rules
+from ingest.alerts import late as lateness
+from ingest.alerts.past import Past
+from ingest.alerts.reviser import Reviser
+from ingest.alerts.tables import alert, journal
+from ingest.arrival import Arrival
+from ingest.database import Database
+from ingest.store import EmbeddedStore
+from telemetry.identity import GatewayRef
+from telemetry.metric import Kind
+from telemetry.presence import Device
+from telemetry.reading import Micros, Reading
+
+RULES = {
+    "threshold": "when: {type: threshold, metric: temperature, unit: degC, raise_at: 30, clear_at: 27, for_s: 10, clear_for_s: 8}",
+    "threshold_of_samples": "when: {type: threshold, metric: temperature, unit: degC, raise_at: 30, samples: {need: 2, of: 3}}",
+    "threshold_staged": """when: {type: threshold, metric: temperature, unit: degC, raise_at: 28, for_s: 5}
+    stages: [{colour: red, after_s: 20}, {colour: orange, when: {type: threshold, metric: temperature, unit: degC, raise_at: 33}}]""",
+    "threshold_reopened": """when: {type: threshold, metric: temperature, unit: degC, raise_at: 31}
+    reopen_s: 30""",
+    "duration": "when: {type: duration, where: {temperature: {at_least: 29}}, for_s: 12, gap_s: 700}",
+    "rate": "when: {type: rate, metric: temperature, unit: degC, within_s: 30, course: rise, raise_at: 6, gap_s: 900}",
+    "mean": "when: {type: mean, metric: temperature, unit: degC, within_s: 60, raise_at: 28, gap_s: 900}",
+    "forecast": "when: {type: forecast, metric: temperature, unit: degC, limit: 40, gate_at: 26, within_s: 600, window_s: 90}",
+    "robust_z": """when: {type: anomaly, method: robust_z, metric: humidity, unit: "%RH", floor: 1, learn_s: 300, limit: 3}""",
+    "all": """when: {type: all, of: [
+      {type: threshold, metric: temperature, unit: degC, raise_at: 28},
+      {type: threshold, metric: humidity, unit: "%RH", raise_at: 60, for_s: 6}]}""",
+    "any": """when: {type: any, for_s: 4, of: [
+      {type: threshold, metric: temperature, unit: degC, raise_at: 33},
+      {type: threshold, metric: humidity, unit: "%RH", raise_at: 75}]}""",
+}
+EVENTS = {
+    "match": """when: {type: match, where: {event: denied}}
+    clear_after_quiet_s: 25""",
+    "count": "when: {type: count, where: {event: denied}, count: 3, within_s: 60}",
+    "door_held": "when: {type: duration, where: {door_open: true}, for_s: 20}",
+}
+ZONED = {
+    "sequence": """subject: zone
+    when: {type: sequence, happens: {door_open: true}, without: [{event: granted}], before_s: 10, settle_s: 3}""",
+    "correlation": """subject: zone
+    when: {type: correlation, within_s: 15, of: [{event: denied}, {event: granted}]}""",
+}
+PLACES = [
+    device("cellar", Kind.ENVIRONMENT, "down"),
+    device("door", Kind.ACCESS, "gate"),
+    device("reader", Kind.ACCESS, "gate"),
+]
+END_S = 400
+
+
+def text(rules: Iterable[tuple[str, str]], kind: str) -> Iterator[str]:
+    for name, when in rules:
+        yield f"""
+  - id: rule_{name}
+    kind: test
+    family: environment
+    colour: yellow
+    title: {{zh: 试, en: Test}}
+    text: {{zh: "{{place}} {{value}}", en: "{{place}} {{value}}"}}
+    applies_to: {{kinds: [{kind}]}}
+    {when}"""
+
+
+def all_rules(folder: Path) -> Rules:
+    parts = (*text(RULES.items(), "environment"), *text((*EVENTS.items(), *ZONED.items()), "access"))
+    return rules_of(folder, "rules:" + "".join(parts))
+
+
+class World:
+    """A centre of a community's own, on files that all of them share."""
+
+    def __init__(self, community: str, rules: Rules, database: Database, store: EmbeddedStore) -> None:
+        self.ref = GatewayRef(community, REF.gateway)
+        self.database = database
+        self.now = instant(0)
+        self._store = store
+        self.engine = AlertEngine(rules, database, self, lambda: None)
+        past = Past(store, lambda kind: 0)
+        self.reviser = Reviser(rules, database, self, past, store.watermarks, self.engine.revise, lambda: self.now)
+
+    def find(self, ref: GatewayRef, name: str) -> Device | None:
+        return next((one for one in PLACES if one.id == name), None)
+
+    def zone_of(self, ref: GatewayRef, name: str) -> str:
+        found = self.find(ref, name)
+        return found.zone if found else ""
+
+    def edition(self, ref: GatewayRef) -> object:
+        return PLACES
+
+    def inventory(self, community: str) -> Sequence[tuple[GatewayRef, Device]]:
+        return [(self.ref, one) for one in PLACES]
+
+    async def hear(self, arrivals: Sequence[Arrival], at: int) -> None:
+        self.now = max(self.now, at)
+        mine = [
+            one._replace(stream=one.stream._replace(community=self.ref.community), received_at=Micros(self.now)) for one in arrivals
+        ]
+        await self.engine.take(mine, self.now)
+        await self._store.write(mine)
+
+    async def tick(self, at_s: float) -> None:
+        self.now = max(self.now, instant(at_s))
+        await self.engine.tick(self.now)
+
+    async def look(self) -> None:
+        """Until nothing is left to be looked at."""
+        self.now += lateness.LIVE_US
+        while await self.reviser.look():
+            pass
+
+    async def episodes(self) -> list[tuple[Any, ...]]:
+        columns = [alert.c[name] for name in ("rule", "discriminator", "opened_at", "over_at", "count", "value", "colour")]
+        mine = sa.select(*columns).where(alert.c.community == self.ref.community, alert.c.state != "withdrawn")
+        rows = await self.database.read(lambda connection: connection.execute(mine).all())
+        return sorted((rule, key, seconds(since), seconds(until), *rest) for rule, key, since, until, *rest in rows)
+
+    async def told(self) -> list[tuple[str, str, str]]:
+        line = sa.select(alert.c.rule, journal.c.transition, journal.c.note).join(alert, alert.c.id == journal.c.alert)
+        mine = line.where(alert.c.community == self.ref.community).order_by(journal.c.seq)
+        return [tuple(row) for row in await self.database.read(lambda connection: connection.execute(mine).all())]
+
+
+class Shared(NamedTuple):
+    rules: Rules
+    database: Database
+    store: EmbeddedStore
+
+    def world(self, number: int) -> World:
+        return World(f"{int(COMMUNITY) + number:012}", self.rules, self.database, self.store)
+
+
+@pytest.fixture
+async def shared(tmp_path: Path) -> AsyncIterator[Shared]:
+    store = EmbeddedStore(tmp_path / "telemetry.duckdb")
+    await store.open()
+    found = Shared(all_rules(tmp_path), Database(tmp_path / "centre.db"), store)
+    yield found
+    await store.close()
+    found.database.close()
+
+
+def said(chance: random.Random) -> list[Reading]:
+    """What the devices say in the course of some minutes."""
+    found: list[Reading] = []
+    at, warmth, damp = 0.0, 27.0, 60.0
+    while at < END_S:
+        at += chance.uniform(1, 9)
+        warmth = min(38.0, max(20.0, warmth + chance.uniform(-3, 3)))
+        damp = min(95.0, max(40.0, damp + chance.choice((-8, -1, 0, 1, 8))))
+        values = {"temperature": round(warmth, 1)} if chance.random() < 0.3 else {"humidity": damp}
+        if chance.random() < 0.6:
+            values = {"temperature": round(warmth, 1), "humidity": damp}
+        found.append(reading(at, "cellar", Kind.ENVIRONMENT, values))
+    at, opened = 0.0, False
+    while at < END_S:
+        at += chance.uniform(2, 20)
+        opened = not opened
+        found.append(reading(at, "door", Kind.ACCESS, {"door_open": opened}))
+        if opened and chance.random() < 0.5:
+            found.append(reading(at + chance.uniform(-9, 2.5), "reader", Kind.ACCESS, {"event": "granted"}))
+        if chance.random() < 0.4:
+            found.append(reading(at + chance.uniform(1, 2), "reader", Kind.ACCESS, {"event": "denied"}))
+    return sorted(found, key=lambda one: one.at)
+
+
+def batches(readings: Sequence[Reading], feed: Feed, chance: random.Random) -> Iterator[tuple[int, Arrival]]:
+    """When each batch is handed over and what is in it: some in time, a part of them late, out of order or twice."""
+    shuffled = [(one.at + (chance.randint(40, 300) * 1_000_000 if chance.random() < 0.25 else 100_000), one) for one in readings]
+    for at, one in sorted(shuffled, key=lambda pair: pair[0]):
+        yield at, feed.batch(one)
+        if chance.random() < 0.1:
+            yield at, feed.batch(one)
+
+
+async def lived_in_order(world: World, readings: Sequence[Reading]) -> list[tuple[Any, ...]]:
+    feed = Feed()
+    await world.engine.open()
+    for one in readings:
+        await world.hear([feed.batch(one)], one.at + 100_000)
+    for _ in range(4):
+        await world.tick(END_S + 4_000)
+    return await world.episodes()
+
+
+async def lived_late(world: World, readings: Sequence[Reading], chance: random.Random) -> list[tuple[Any, ...]]:
+    """Ticks and looks come in between, as they do."""
+    feed = Feed()
+    await world.engine.open()
+    for at, batch in batches(readings, feed, chance):
+        await world.hear([batch], at)
+        if chance.random() < 0.3:
+            await world.engine.tick(world.now)
+        if chance.random() < 0.03:
+            await world.look()
+    await world.look()
+    for _ in range(4):
+        await world.tick(END_S + 4_000)
+    await world.look()
+    return await world.episodes()
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_readings_that_come_late_or_twice_lead_to_the_episodes_that_they_would_have_led_to_in_order(
+    shared: Shared, seed: int
+) -> None:
+    readings = said(random.Random(seed))
+    wanted = await lived_in_order(shared.world(2 * seed), readings)
+    assert wanted
+    world = shared.world(2 * seed + 1)
+    found = await lived_late(world, readings, random.Random(-seed - 1))
+    assert await world.database.read(lambda connection: lateness.waiting(connection, 10)) == []
+    assert [one for one in found if one not in wanted] == [one for one in wanted if one not in found]
