@@ -91,6 +91,9 @@ def test_what_holds_changes_at_the_told_instants_alone(sense: Sense[Any], found:
         ([came(0), came(200), went(300)], False),
         ([came(0), came(50), came(100), came(150)], False),  # a car that waits at the gate, and is read again and again
         ([came(0), came(50), came(100), came(161)], True),
+        ([came(0), came(60)], False),
+        ([came(0), came(61)], True),
+        ([came(0), went(10), came(50), came(120)], True),  # what ended it also ended the passage that was told again
         ([came(0), came(5, "other")], True),
         ([came(0), came(50, "other"), came(55)], True),
         ([went(0), came(100), went(150), went(200)], False),
@@ -110,7 +113,16 @@ def test_a_passage_is_forgotten_after_its_time_and_at_the_time_of_day_that_reset
     assert (nightly.holds(memory, four - 1, True), nightly.holds(memory, four, True)) == (True, False)
     memory = heard(INSIDE_TWICE, came(1), came(200))
     assert INSIDE_TWICE.turns(memory, 200, True) == 1001
+    assert INSIDE_TWICE.turns(heard(INSIDE_TWICE, came(1), came(200), came(400)), 1001, True) == 1200
     assert (INSIDE_TWICE.holds(memory, 1000, True), INSIDE_TWICE.holds(memory, 1001, True)) == (True, False)
+
+
+def test_a_reset_counts_from_the_day_before_until_the_day_after() -> None:
+    nightly = Repeat(IN, OUT, 60 * SECOND, 40 * 3600 * SECOND, resets=4 * 60)
+    four, hour = MIDNIGHT + 4 * 3600 * SECOND, 3600 * SECOND
+    assert holds(nightly, four - hour, came(four - 25 * hour), came(four - 2 * hour)) is False
+    assert holds(nightly, four - hour, came(four - 23 * hour), came(four - 2 * hour)) is True
+    assert nightly.turns(heard(nightly, came(four + hour), came(four + 2 * hour)), four + 2 * hour, True) == four + 24 * hour
 
 
 def test_the_newest_passage_in_is_shown() -> None:
@@ -130,6 +142,9 @@ def beam(at: int, total: int) -> Sample:
         ([beam(1, 10), beam(50, 14), said(40, event="granted"), said(41, event="granted")], False),  # not three more
         ([beam(1, 10), beam(50, 15), said(40, event="granted"), said(41, event="granted")], True),
         ([beam(1, 10), beam(50, 17), *(said(at, event="granted") for at in (40, 41, 42, 43))], False),  # not twice as many
+        ([beam(1, 10), beam(50, 16), *(said(at, event="granted") for at in (40, 41, 42))], True),
+        ([beam(1, 10), beam(2, 13)], False),  # the window is over
+        ([beam(1, 10), beam(3, 13)], True),
         ([beam(1, 10), beam(101, 90)], False),  # silent for a whole window: nobody knows when they came
         ([beam(1, 10), beam(50, 0), beam(60, 2)], False),  # counts from zero again
         ([beam(1, 90), beam(50, 0), beam(60, 3)], True),
@@ -145,6 +160,7 @@ def test_a_surplus_is_over_when_its_window_has_passed() -> None:
     memory = heard(CROSSED, came(10), came(20))
     assert CROSSED.turns(memory, 20, True) == 110
     assert (CROSSED.holds(memory, 109, True), CROSSED.holds(memory, 110, True)) == (True, False)
+    assert CROSSED.turns(memory, 110, True) == 120
     assert CROSSED.shown(memory, 20)[:2] == (2, 0)
 
 
@@ -163,6 +179,10 @@ def census(at: int, count: int) -> Sample:
         ([census(10, 10), went(20), went(21), went(22), census(50, 10)], True),
         ([census(10, 10), came(20), came(21), came(60), census(50, 10)], False),  # came after the census, told before it
         ([census(10, 10), came(20), came(21), census(50, 10), came(40)], True),  # came before it, told after it
+        ([census(10, 10), came(20), came(21), came(50), census(50, 10)], True),  # of the same instant: it counts
+        ([census(10, 10), came(20), came(21), census(50, 10), came(50)], True),
+        ([census(10, 10), came(20), came(21), census(50, 10), came(10)], False),  # of the first census: that counted it
+        ([census(10, 10), came(60), came(61), came(62), census(50, 10), census(70, 10)], True),
         ([census(10, 10), came(20), came(21), came(22), census(50, 10), census(60, 10)], False),
         ([census(10, 10), came(20), came(21), came(22), census(50, 10), census(40, 13)], True),  # an older one changes nothing
         ([census(10, 10), came(20), came(21), came(21), census(50, 10)], False),  # told twice
