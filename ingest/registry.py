@@ -19,6 +19,7 @@ import structlog
 
 from ingest.arrival import Arrival
 from ingest.database import Database, metadata, upsert
+from ingest.gateway_watch import Attendance
 from telemetry.errors import BatchInvalid, StoreUnavailable
 from telemetry.identity import GatewayRef, Scope
 from telemetry.metric import Kind, Value
@@ -78,7 +79,7 @@ class GatewaySeen(NamedTuple):
 
 
 class Registry:
-    """Implements ``ingest.alerts.Directory``."""
+    """Implements ``ingest.alerts.Directory`` and ``ingest.gateway_watch.Roll``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -86,6 +87,7 @@ class Registry:
         self._devices: dict[GatewayRef, dict[str, Device]] = {}
         self._heard: dict[GatewayRef, dict[str, Heard]] = {}
         self._health: dict[GatewayRef, dict[str, Value]] = {}
+        self._spoke_at: dict[GatewayRef, Micros] = {}
         self._unwritten: dict[tuple[GatewayRef, str], tuple[int, bytes]] = {}
         self._some = asyncio.Event()
 
@@ -154,6 +156,7 @@ class Registry:
     def seen(self, arrivals: Iterable[Arrival]) -> None:
         """Remembers when each device was last heard. A clock that runs ahead is not believed beyond the arrival."""
         for arrival in arrivals:
+            self._spoke_at[arrival.stream.ref] = arrival.received_at
             heard = self._heard.setdefault(arrival.stream.ref, {})
             for reading in _telling(arrival.readings):
                 self._hear(arrival, reading, heard)
@@ -194,6 +197,14 @@ class Registry:
     def is_online(self, ref: GatewayRef) -> bool:
         """Whether the gateway is connected, as far as it or its broker said."""
         return ref in self._states and self._states[ref][1].online
+
+    def attendance(self) -> Mapping[GatewayRef, Attendance]:
+        """Of the gateways that ever said that they are there, or not."""
+        return {ref: Attendance(word.online, at, self._spoke_at.get(ref, 0)) for ref, (at, word) in self._states.items()}
+
+    def safety_devices(self, ref: GatewayRef) -> int:
+        """How many devices behind a gateway protect life, by its inventory."""
+        return sum(device.kind is Kind.SAFETY for device in self._devices.get(ref, {}).values())
 
     def _refs(self, scope: Scope) -> list[GatewayRef]:
         return sorted(ref for ref in {*self._states, *self._devices, *self._heard} if scope.covers(ref.community))

@@ -31,6 +31,7 @@ from ingest.credit import Credit
 from ingest.database import Database
 from ingest.deadletter import DeadLetters
 from ingest.gaps import Gaps
+from ingest.gateway_watch import GatewayWatch
 from ingest.gateways import Gateways
 from ingest.history import History
 from ingest.letter_watch import LetterWatch
@@ -158,6 +159,7 @@ class Service:
         self._work_orders = WorkOrders(database, terms, auto, catalogue_of(rules.kinds))
         self._letter_watch = LetterWatch(database, self._engine.observe)
         self._notify_watch = NotifyWatch(database, self._engine.observe)
+        self._gateway_watch = GatewayWatch(self._registry, self._engine.observe)
         self._flood_watch = FloodWatch(database, self._engine.observe)
         self._releases = Releases(database, Gate(rules), self._changed, notifier.told)
         self._notifications = Notifications(database, config.centre.notify.targets, notifier.standing, notifier.wake)
@@ -191,7 +193,7 @@ class Service:
             tasks += [
                 group.create_task(self._letters.run(), name="dead letters"),
                 group.create_task(self._registry.run(), name="registry"),
-                group.create_task(self._keep_time(sinks), name="timers"),
+                group.create_task(self._keep_time(sinks, lambda: taking.connected), name="timers"),
                 group.create_task(self._history.run(), name="history"),
                 group.create_task(self._replays.run(), name="replays"),
                 group.create_task(self._notifier.run(), name="notifications"),
@@ -244,7 +246,7 @@ class Service:
     async def _judge(self, arrivals: Sequence[Arrival]) -> None:
         await self._engine.take(arrivals, intake.wall_clock())
 
-    async def _keep_time(self, sinks: Sequence[Sink]) -> None:
+    async def _keep_time(self, sinks: Sequence[Sink], connected: Callable[[], bool]) -> None:
         """Fires the rules' timers and gathers the counters, once a second."""
         late = False
         while True:
@@ -255,6 +257,7 @@ class Service:
                 await self._letter_watch.look(intake.wall_clock())
                 await self._work_orders.follow(intake.wall_clock())
                 await self._notify_watch.look(intake.wall_clock())
+                await self._gateway_watch.look(intake.wall_clock(), connected())
                 late = False
             except StoreUnavailable as error:
                 if not late:

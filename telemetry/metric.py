@@ -276,6 +276,7 @@ _OWN: dict[Kind, dict[str, Metric]] = {
         "timeout_rate": _float("%", "share of its requests that it did not answer"),
         "damaged_rate": _float("%", "share of its requests that it answered with damage"),
         "clock_offset": _float("s", "centre's clock minus ours, at the last acknowledgement"),
+        "safety_devices": _int("count", "devices behind it that protect life, said while the centre misses it"),
         "dead_letters": _int("count", "messages and readings of it that the centre set aside within the last minute"),
         "notify_late": _int("count", "red alerts of it that nobody could be told of within a minute"),
         "notify_failed": _int("count", "notifications of its alerts that were given up within the last hour"),
