@@ -110,7 +110,8 @@ class Judge:
         except Exception as error:
             self._gave_up(key.rule, error)
             fired, transitions = entry._replace(due=None), ()
-        self._keep(self.states.subject(key), key, fired, machine, is_orderly(watcher, machine))
+        ended = bool(transitions)  # by the clock: a reading on its way may yet say otherwise, and is late then
+        self._keep(self.states.subject(key), key, fired, machine, not ended and is_orderly(watcher, machine))
         self._moved(work, watcher, key, entry, transitions)
 
     def forget(self, before: int) -> None:
@@ -191,7 +192,7 @@ class Judge:
             entry: Entry | None = subject.entries.get(slot) if subject.entries and slot else None
             is_shared = subject is not seat
             if entry is not None:
-                is_late = late.is_late(ask.machine, entry.state, sample, arrival.received_at, is_shared)
+                is_late = late.is_late(ask.machine, entry.state, sample, arrival.received_at, is_shared, subject.newest)
             else:
                 is_late = not ask.any_order and (
                     reading.at < seat.newest
@@ -213,16 +214,19 @@ class Judge:
         if entry is None and ask.calm(reading.values):
             return
         old = machine.initial if entry is None else entry.state
+        arrival, sample = source.arrival, _sample(reading)
+        if late.is_late(machine, old, sample, arrival.received_at, subject is not seat, subject.newest) and arrival.seq:
+            work.lates.add(late.Late(source.presence.ref, reading.device, reading.kind, reading.at, arrival.stream, arrival.seq))
         try:
-            state, transitions = machine.advance(old, _sample(reading))
+            state, transitions = machine.advance(old, sample)
             if state is old:
                 return
             due = machine.due(state)
         except Exception as error:
             self._gave_up(ask.watcher.rule.id, error)
             return
-        stream = source.arrival.stream
-        lag = 0 if source.is_bulk else source.arrival.received_at - reading.at
+        stream = arrival.stream
+        lag = 0 if source.is_bulk else arrival.received_at - reading.at
         now = Entry(state, stream.gateway, stream.lane, reading.device, reading.at, lag, due)
         name = f"{stream.gateway}/{seat.name}" if subject is seat else subject.name
         key = Key(slot[0], stream.community, name, slot[1])

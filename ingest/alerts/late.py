@@ -72,21 +72,21 @@ class Lateness(NamedTuple):
     streams: Mapping[Stream, int]
 
 
-def is_late(machine: Machine[Any], state: object, sample: Sample, known_at: int, shared: bool) -> bool:
+def is_late(machine: Machine[Any], state: object, sample: Sample, known_at: int, shared: bool, newest: int) -> bool:
     """Whether ``state`` has judged a newer sample, or a later instant, so that it cannot take this one as it would have in its
     turn.
 
-    ``shared``: the state is of several devices.
+    ``shared``: the state is of several devices, of which ``newest`` is the newest sample.
     """
     patience = LIVE_US if shared else -1
     match state:
         case Graded(inner=inner, judged=judged) if isinstance(machine, Staged):
             waited = sample.at < judged and known_at - sample.at > patience
-            return waited or is_late(machine.machine, inner, sample, known_at, shared)
+            return waited or is_late(machine.machine, inner, sample, known_at, shared, newest)
         case Occurred(last=last):
             return sample.at < last
         case Watched() if isinstance(machine, Succession):
-            return _is_late_excuse(machine, state, sample, known_at)
+            return _is_late_excuse(machine, state, sample, known_at, newest)
         case Held(memory=Joined(of=parts)) if (join := _join(machine)) is not None:
             pairs = zip(join.of, parts, strict=True)
             heard = any(sample.at < part.seen and not hold.metrics.isdisjoint(sample.values) for hold, part in pairs)
@@ -102,13 +102,14 @@ def _decided(state: Held) -> int:
     return max(state.turned, state.since if state.phase in (Phase.FIRING, Phase.CLEAR) else 0)
 
 
-def _is_late_excuse(machine: Succession, state: Watched, sample: Sample, known_at: int) -> bool:
+def _is_late_excuse(machine: Succession, state: Watched, sample: Sample, known_at: int, newest: int) -> bool:
+    """What comes later than the machine waits for an excuse may be one for what it has told already, and forgotten."""
     own = state.sides.get(sample.device)
     if own is not None and sample.at < own.at:
         return True
     if any(sample.at <= at + machine.settle_us for at in state.raised.values()):
         return True
-    return known_at - sample.at > LIVE_US and any(sample.at < side.at for side in state.sides.values())
+    return known_at - sample.at > machine.settle_us and sample.at < newest
 
 
 def _join(machine: Machine[Any]) -> Join | None:
