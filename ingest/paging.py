@@ -117,7 +117,7 @@ Branch = list[sa.ColumnElement[bool]]
 def _by_community(listing: Listing, prefixes: Sequence[str], equal: Equal, span: Span, after: Cursor | None) -> Iterator[Branch]:
     table = listing.table
     rest: Branch = [_apart(table.c[name]).in_(values) for name, values in equal.items()]
-    rest += _bounds(_apart(table.c[listing.at]), table.c.id, span, after)
+    rest += bounds(_apart(table.c[listing.at]), table.c.id, span, after)
     yield from ([under(table.c.community, prefix), *rest] for prefix in prefixes)
 
 
@@ -129,20 +129,21 @@ def _by_walking(listing: Listing, prefixes: Collection[str], equal: Equal, span:
     if lead:
         walked = {lead: equal[lead], **walked}
     rest: Branch = [_apart(table.c[name]).in_(values) for name, values in equal.items() if name not in walked]
-    rest += [inside(table.c.community, prefixes), *_bounds(table.c[listing.at], table.c.id, span, after)]
+    rest += [inside(table.c.community, prefixes), *bounds(table.c[listing.at], table.c.id, span, after)]
     for values in product(*walked.values()):
         yield [*(table.c[name] == value for name, value in zip(walked, values, strict=True)), *rest]
 
 
-def _bounds(at: sa.ColumnElement[int], id_: sa.ColumnElement[str], span: Span, after: Cursor | None) -> Branch:
-    bounds: Branch = []
+def bounds(at: sa.ColumnElement[int], id_: sa.ColumnElement[str], span: Span, after: Cursor | None) -> Branch:
+    """Within the span and after the cursor."""
+    found: Branch = []
     if span.since is not None:
-        bounds.append(at >= span.since)
+        found.append(at >= span.since)
     if span.until is not None:
-        bounds.append(at < span.until)
+        found.append(at < span.until)
     if after is not None:
-        bounds.append(sa.tuple_(at, id_) < sa.tuple_(sa.literal(after.at), sa.literal(after.id)))
-    return bounds
+        found.append(sa.tuple_(at, id_) < sa.tuple_(sa.literal(after.at), sa.literal(after.id)))
+    return found
 
 
 def _apart(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

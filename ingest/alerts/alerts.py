@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from ingest.alerts.episode import Alert, AlertState, acknowledged
+from ingest.alerts.marks import Mark, newest_of_few, uncommon
 from ingest.alerts.rule import Family
 from ingest.alerts.severity import Colour
 from ingest.alerts.tables import Told, alert, alert_of, episode_of, journal, record, untold
@@ -21,7 +22,8 @@ from telemetry.identity import Scope
 
 class AlertFilter(NamedTuple):
     """``None`` is no restriction. ``since`` and ``until`` bound ``opened_at``, UTC microseconds: since <= opened_at < until.
-    ``community`` is a division code or a prefix of one."""
+    ``community`` is a division code or a prefix of one. ``marks`` must all be on the alert; ``drill`` says whether it is one of a
+    drill, ``collapsed_into`` which flood it belongs to."""
 
     state: AlertState | None = None
     colour: Colour | None = None
@@ -31,6 +33,9 @@ class AlertFilter(NamedTuple):
     community: str | None = None
     since: int | None = None
     until: int | None = None
+    marks: frozenset[Mark] = frozenset()
+    drill: bool | None = None
+    collapsed_into: str | None = None
 
 
 LISTING = Listing(alert, "opened_at", ("device", "kind", "family"), {"state": tuple(AlertState), "colour": tuple(Colour)})
@@ -55,12 +60,18 @@ class Alerts:
         self, scope: Scope, filter: AlertFilter, after: Cursor | None, limit: int
     ) -> tuple[list[Alert], Cursor | None]:
         """Newest first, at most ``limit``; the cursor of the next page, or ``None`` when this was the last."""
-        equal = {name: (value,) for name in _EQUAL if (value := getattr(filter, name)) is not None}
+        equal: dict[str, tuple[Any, ...]] = {name: (value,) for name in _EQUAL if (value := getattr(filter, name)) is not None}
+        if filter.drill is False:
+            equal["drill"] = (False,)
+        few = list(uncommon(filter.marks, filter.drill is True, filter.collapsed_into))
         inner = scope if filter.community is None else narrowed(scope, filter.community)
         span = Span(filter.since, filter.until)
 
         def ask(connection: sa.Connection) -> list[Alert]:
-            ids = newest(connection, LISTING, inner, equal, span, after, limit + 1)
+            if few:
+                ids = newest_of_few(connection, few, widest(inner), equal, span, after, limit + 1)
+            else:
+                ids = newest(connection, LISTING, inner, equal, span, after, limit + 1)
             wanted = sa.select(alert).where(alert.c.id.in_(ids))
             rows = {row["id"]: row for row in connection.execute(wanted).mappings()}
             return [alert_of(rows[id_]) for id_ in ids]

@@ -68,6 +68,15 @@ alert = sa.Table(
     sa.Column("shelf_reason", sa.Text, nullable=False),
     sa.Column("held", sa.Boolean, nullable=False),
     sa.Index("alert_held", "held", sqlite_where=sa.text("held = 1"), postgresql_where=sa.text("held")),
+    sa.Index("alert_drills", "opened_at", "id", sqlite_where=sa.text("drill = 1"), postgresql_where=sa.text("drill")),
+    sa.Index(
+        "alert_collapsed",
+        "collapsed_into",
+        "opened_at",
+        "id",
+        sqlite_where=sa.text("collapsed_into != ''"),
+        postgresql_where=sa.text("collapsed_into != ''"),
+    ),
     sa.Index("alert_standing", "community", "over_at", "kind"),
     sa.Index("alert_subject", "rule", "community", "subject", "discriminator", "opened_at"),
     sa.Index("alert_by_time", "opened_at", "id", "community"),
@@ -78,7 +87,7 @@ alert = sa.Table(
     sa.Index("alert_by_community", "community", "opened_at", "id", "state", "colour", "family", "kind", "device"),
     sa.Index("alert_by_change", "seq", "community", "id"),
 )
-"""Each index but the first three serves a list (``ingest.paging``) and holds all that a filter may ask for."""
+"""Each index but the first five serves a list (``ingest.paging``) and holds all that a filter may ask for."""
 
 journal = sa.Table(
     "alert_journal",

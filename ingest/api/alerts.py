@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ingest.alerts import Alert, AlertFilter, AlertState, Colour, Family
+from ingest.alerts.marks import Mark
 from ingest.api import cursor as cursors
 from ingest.api.auth import Handler, Viewer
 from ingest.api.fields import Asked, Community, Instant, Name, Said, WordsView, said
@@ -21,6 +22,16 @@ from telemetry.metric import Value
 
 router = APIRouter(tags=["alerts"], responses=RESPONSES)
 
+
+def _only(value: bool | None) -> bool | None:
+    if value is False:
+        raise ValueError("give true, or leave it out")
+    return value
+
+
+Only = Annotated[bool | None, AfterValidator(_only)]
+"""What is asked for this way is rare: there is no list of all the others."""
+
 NO_CONTROLS = r"^[^\x00-\x09\x0b-\x1f\x7f]*$"
 NOT_HERE = "There is no such alert in the token's scope."
 
@@ -30,6 +41,10 @@ class AlertView(BaseModel):
 
     `state`: open while its condition holds, cleared when that is over, closed when a person has acknowledged it as well.
     `seq` grows at every change of any alert. `count` is how often the condition came back within this episode.
+
+    What stands between the alert and people: `suppressed_by` an alert or planned works that it follows from, `folded` into the
+    flood `collapsed_into`, `flapping`, shelved. `told`: people have heard of it. `drill`: nothing is wrong, people practise.
+    `origin` is `backfill` when it was past before it was known; `rule_version` names the text of the rule that counted.
     """
 
     model_config = ConfigDict(
@@ -61,6 +76,20 @@ class AlertView(BaseModel):
                     "acked_by": "王师傅",
                     "note": "已到现场 / on my way",
                     "count": 1,
+                    "origin": "",
+                    "withdrawn_at": None,
+                    "clause": "",
+                    "rule_version": "9f86d081884c",
+                    "drill": False,
+                    "told": True,
+                    "suppressed_by": "",
+                    "collapsed_into": "",
+                    "folded": False,
+                    "flapping": False,
+                    "shelved_until": None,
+                    "shelved_until_normal": False,
+                    "shelved_by": "",
+                    "shelf_reason": "",
                 }
             ]
         }
@@ -91,6 +120,20 @@ class AlertView(BaseModel):
     acked_by: str | None
     note: str
     count: int
+    origin: str
+    withdrawn_at: Said | None
+    clause: str
+    rule_version: str
+    drill: bool
+    told: bool
+    suppressed_by: str
+    collapsed_into: str
+    folded: bool
+    flapping: bool
+    shelved_until: Said | None
+    shelved_until_normal: bool
+    shelved_by: str
+    shelf_reason: str
 
 
 class AlertsPage(BaseModel):
@@ -109,8 +152,18 @@ class AlertsAsked(Asked):
     community: Community | None = None
     since: Annotated[Instant | None, Field(description="Opened at this instant or later.")] = None
     until: Annotated[Instant | None, Field(description="Opened before this instant.")] = None
+    shelved: Annotated[Only, Field(description="Those that somebody has shelved.")] = None
+    suppressed: Annotated[Only, Field(description="Those that stand and follow from something else.")] = None
+    folded: Annotated[Only, Field(description="Those that people hear of only by a flood.")] = None
+    flapping: Annotated[Only, Field(description="Those that come and go.")] = None
+    drill: bool | None = None
+    collapsed_into: Annotated[str | None, Field(max_length=32, description="Those of a flood: its id.")] = None
     cursor: Annotated[str | None, Field(min_length=1, description="The `next` of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=500)] = 50
+
+    @property
+    def marks(self) -> frozenset[Mark]:
+        return frozenset(mark for mark in Mark if getattr(self, mark.value))
 
 
 class ChangesAsked(Asked):
@@ -147,6 +200,9 @@ async def alerts(parts: Wired, grant: Viewer, asked: Annotated[AlertsAsked, Quer
         community=asked.community,
         since=asked.since,
         until=asked.until,
+        marks=asked.marks,
+        drill=asked.drill,
+        collapsed_into=asked.collapsed_into,
     )
     found, after = await parts.alerts.page(grant.scope, wanted, _after(asked.cursor), asked.limit)
     return AlertsPage(items=[view(alert) for alert in found], next=cursors.write(after) if after else None)
@@ -224,6 +280,20 @@ def view(alert: Alert) -> AlertView:
         acked_by=alert.acked_by,
         note=alert.note,
         count=alert.count,
+        origin=alert.origin,
+        withdrawn_at=said(alert.withdrawn_at),
+        clause=alert.clause,
+        rule_version=alert.rule_version,
+        drill=alert.drill,
+        told=alert.told,
+        suppressed_by=alert.suppressed_by,
+        collapsed_into=alert.collapsed_into,
+        folded=alert.folded,
+        flapping=alert.flapping,
+        shelved_until=said(alert.shelved_until),
+        shelved_until_normal=alert.shelved_until_normal,
+        shelved_by=alert.shelved_by,
+        shelf_reason=alert.shelf_reason,
     )
 
 

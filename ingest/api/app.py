@@ -2,7 +2,20 @@
 
 from fastapi import FastAPI
 
-from ingest.api import alerts, audit, deadletters, notifications, presence, problems, readings, replays, status, work_orders
+from ingest.api import (
+    alerts,
+    audit,
+    deadletters,
+    notifications,
+    planned,
+    presence,
+    problems,
+    readings,
+    replays,
+    standing,
+    status,
+    work_orders,
+)
 from ingest.api.parts import Parts
 from ingest.api.shield import Shield
 from telemetry import __version__
@@ -27,6 +40,6 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.parts = parts
     app.add_middleware(Shield)
     problems.install(app)
-    for room in (alerts, readings, presence, audit, replays, deadletters, notifications, work_orders, status):
+    for room in (standing, alerts, planned, readings, presence, audit, replays, deadletters, notifications, work_orders, status):
         app.include_router(room.router)
     return app

@@ -28,6 +28,12 @@ def _handler(grant: Annotated[Grant, Depends(grant_of)]) -> Grant:
     return grant
 
 
+def _supervisor(grant: Annotated[Grant, Depends(grant_of)]) -> Grant:
+    if not grant.role.includes(Role.SUPERVISOR):
+        raise HTTPException(403, "Works and drills are announced with a token of the role supervisor.")
+    return grant
+
+
 def _admin(grant: Annotated[Grant, Depends(grant_of)]) -> Grant:
     if grant.role is not Role.ADMIN:
         raise HTTPException(403, "Replays, dead letters and notifications need a token with the role admin.")
@@ -36,4 +42,5 @@ def _admin(grant: Annotated[Grant, Depends(grant_of)]) -> Grant:
 
 Viewer = Annotated[Grant, Depends(grant_of)]
 Handler = Annotated[Grant, Depends(_handler)]
+Supervisor = Annotated[Grant, Depends(_supervisor)]
 Admin = Annotated[Grant, Depends(_admin)]

@@ -36,6 +36,20 @@ async def test_an_alert_is_told_whole(centre: Centre) -> None:
         "acked_by": None,
         "note": "",
         "count": 1,
+        "origin": "",
+        "withdrawn_at": None,
+        "clause": "",
+        "rule_version": "",
+        "drill": False,
+        "told": True,
+        "suppressed_by": "",
+        "collapsed_into": "",
+        "folded": False,
+        "flapping": False,
+        "shelved_until": None,
+        "shelved_until_normal": False,
+        "shelved_by": "",
+        "shelf_reason": "",
     }
 
 

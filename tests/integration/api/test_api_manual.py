@@ -8,7 +8,14 @@ from api_centre import Centre
 
 PAGE = (Path(__file__).parents[3] / "docs" / "manager.md").read_text(encoding="utf-8")
 OPERATORS_PAGE = (Path(__file__).parents[3] / "docs" / "operator.md").read_text(encoding="utf-8")
-OF_OPERATORS = ("/api/v1/audit", "/api/v1/replays", "/api/v1/deadletters", "/api/v1/work-orders/check", "/api/v1/notifications")
+OF_OPERATORS = (
+    "/api/v1/audit",
+    "/api/v1/replays",
+    "/api/v1/deadletters",
+    "/api/v1/work-orders/check",
+    "/api/v1/alerts/check",
+    "/api/v1/notifications",
+)
 ADDRESSES = re.findall(r'"\$URL(/[^"]+)"', PAGE)
 
 

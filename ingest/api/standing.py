@@ -1,0 +1,175 @@
+"""``/api/v1/alerts/{id}/...``: shelving, and the journal."""
+
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Body, Query
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from starlette.exceptions import HTTPException
+
+from ingest.alerts import Alert
+from ingest.alerts.journal import Line
+from ingest.alerts.shelf import LONGEST_US, HasEnded
+from ingest.api.alerts import NO_CONTROLS, NOT_HERE, AlertView, view
+from ingest.api.auth import Admin, Handler, Viewer
+from ingest.api.fields import Asked, Instant, Said, said
+from ingest.api.parts import Wired
+from ingest.api.problems import RESPONSES, Refused
+from telemetry.presence import Words
+
+router = APIRouter(tags=["alerts"], responses=RESPONSES)
+
+Person = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS)]
+Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=NO_CONTROLS)]
+
+OVER = Words("告警已结束，无法搁置。", "The alert is closed or withdrawn: there is nothing to shelve.")
+PAST = Words("搁置的截止时间已过。", "`until` is not after now.")
+
+
+class ShelveAsked(Asked):
+    """Until an instant, or with `until_normal` as long as the condition stands; 24 hours at most."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"until_normal": True, "reason": "闭门器待修 / closer on order", "by": "王师傅"}]}
+    )
+
+    until: Instant | None = None
+    until_normal: bool = False
+    reason: Reason
+    by: Person | None = None
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.until is None and not self.until_normal:
+            raise ValueError("say when it ends: give 'until', or 'until_normal': true")
+        return self
+
+
+class UnshelveAsked(Asked):
+    by: Person | None = None
+
+
+class LineView(BaseModel):
+    """One change of an alert: when it happened, when it was known, by whom and why. `rule_version` names the rule's text."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "seq": 42,
+                    "transition": "opened",
+                    "event_at": "2026-11-23T08:00:00.123456Z",
+                    "known_at": "2026-11-23T08:00:00.200000Z",
+                    "actor": "machine",
+                    "note": "",
+                    "colour": "yellow",
+                    "state": "open",
+                    "rule_version": "9f86d081884c",
+                    "digest": "9f86d081…",
+                }
+            ]
+        }
+    )
+
+    seq: int
+    transition: str
+    event_at: Said
+    known_at: Said
+    actor: str
+    note: str
+    colour: str
+    state: str
+    rule_version: str
+    digest: str
+
+
+class JournalAsked(Asked):
+    limit: Annotated[int, Field(ge=1, le=1000)] = 200
+
+
+class JournalView(BaseModel):
+    """The newest changes, oldest first."""
+
+    items: list[LineView]
+
+
+class CheckedView(BaseModel):
+    """`whole` when the journal is what was written. `head` is the digest of its last line: note it elsewhere, and a later check
+    shows whether everything up to it is still the same."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"whole": True, "lines": 8120, "head": "9f86d081…", "broken": None}]}
+    )
+
+    whole: bool
+    lines: int
+    head: str
+    broken: str | None
+
+
+@router.get("/api/v1/alerts/check")
+async def check(parts: Wired, _grant: Admin, _asked: Annotated[Asked, Query()]) -> CheckedView:
+    """Whether the journal of all alerts is what was written: nothing changed, put in, taken out. It reads all of it."""
+    found = await parts.standing.chronicle.check()
+    broken = f"line {found.broken.seq}: {found.broken.reason}" if found.broken else None
+    return CheckedView(whole=broken is None, lines=found.lines, head=found.head, broken=broken)
+
+
+@router.get("/api/v1/alerts/{id}/journal")
+async def journal(id: str, parts: Wired, grant: Viewer, asked: Annotated[JournalAsked, Query()]) -> JournalView:
+    """Everything that became of an alert, by machines and people."""
+    lines = await parts.standing.chronicle.of(grant.scope, id, asked.limit)
+    if lines is None:
+        raise HTTPException(404, NOT_HERE)
+    return JournalView(items=[_line(line) for line in lines])
+
+
+@router.post("/api/v1/alerts/{id}/shelve")
+async def shelve(
+    id: str, parts: Wired, grant: Handler, _asked: Annotated[Asked, Query()], body: Annotated[ShelveAsked, Body()]
+) -> AlertView:
+    """Keeps an alert from people for a while. It stays in every list; when the time is over and it still stands, it is told.
+
+    Shelved again it is shelved anew.
+    """
+    now = parts.clock()
+    until = now + LONGEST_US if body.until is None else body.until
+    if until <= now:
+        raise Refused(409, "shelf-past", PAST)
+    try:
+        found = await parts.standing.shelf.shelve(
+            grant.scope, id, until, body.by or grant.name, body.reason, now, until_normal=body.until_normal
+        )
+    except HasEnded as error:
+        raise Refused(409, "alert-ended", OVER) from error
+    return _changed(parts, found)
+
+
+@router.post("/api/v1/alerts/{id}/unshelve")
+async def unshelve(
+    id: str, parts: Wired, grant: Handler, _asked: Annotated[Asked, Query()], body: Annotated[UnshelveAsked | None, Body()] = None
+) -> AlertView:
+    """Ends a shelf before its time. An alert that still stands is told again."""
+    by = (body.by if body else None) or grant.name
+    return _changed(parts, await parts.standing.shelf.unshelve(grant.scope, id, by, parts.clock()))
+
+
+def _changed(parts: Wired, found: Alert | None) -> AlertView:
+    if found is None:
+        raise HTTPException(404, NOT_HERE)
+    parts.feed.beat()
+    return view(found)
+
+
+def _line(line: Line) -> LineView:
+    return LineView(
+        seq=line.seq,
+        transition=line.transition,
+        event_at=said(line.event_at) or "",
+        known_at=said(line.known_at) or "",
+        actor=line.actor,
+        note=line.note,
+        colour=line.colour,
+        state=line.state,
+        rule_version=line.rule_version,
+        digest=line.digest,
+    )
