@@ -9,13 +9,15 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from device_profiles import read_text
-from ingest.alerts.faults import Fault, Known, override_faults, rule_faults
+from ingest.alerts.faults import override_faults, rule_faults
 from ingest.alerts.lookalikes import lookalikes
 from ingest.alerts.machines import Times
 from ingest.alerts.rule import Listed, ListSpec, Override, Rule, RulesFile, ScheduleSpec
 from ingest.alerts.rules import Rules, Watcher, overridden
 from ingest.alerts.schedule import Schedule, minutes_of
+from ingest.alerts.vocabulary import Fault
 from ingest.alerts.when import Match
+from ingest.alerts.when_faults import Known
 from ingest.calendar import PLAIN, Calendar, load_calendar
 from telemetry.document import convert, nearest, read
 from telemetry.errors import ConfigInvalid, Problem

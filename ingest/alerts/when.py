@@ -1,6 +1,6 @@
 """When a rule speaks, as YAML says it: one frozen type for each ``type``, nothing decided yet.
 
-``ingest.alerts.faults`` checks them against the vocabulary, ``ingest.alerts.machines`` makes machines of them.
+``ingest.alerts.when_faults`` checks them against the vocabulary, ``ingest.alerts.machines`` makes machines of them.
 """
 
 from typing import Annotated, Literal
