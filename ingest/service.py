@@ -100,7 +100,7 @@ def check_names(config: CentreConfig) -> None:
 async def run(config_file: Path, stop: asyncio.Event) -> None:
     """Runs the centre until ``stop`` is set. Raises ``ConfigInvalid`` before anything starts."""
     config = check(config_file)
-    with _claimed(config):
+    with claimed(config):
         listener = listen(config.centre.api.host, config.centre.api.port)
         database = Database(config.database)
         store = open_store(config.centre.store, config.data_dir, database, token_file=config.store_token_file)
@@ -113,7 +113,7 @@ async def run(config_file: Path, stop: asyncio.Event) -> None:
 
 
 @contextmanager
-def _claimed(config: CentreConfig) -> Iterator[None]:
+def claimed(config: CentreConfig) -> Iterator[None]:
     """Held while the data folder is ours alone. Raises ``ConfigInvalid``."""
     file, folder = str(config.file), config.data_dir
     try:

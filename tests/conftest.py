@@ -45,8 +45,8 @@ def each_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
         return
     databases: Postgresqls = request.getfixturevalue("postgresqls")
     servers: dict[Place, Server] = defaultdict(databases.fresh)
-    backend = database._backend
-    monkeypatch.setattr(database, "_backend", lambda place: backend(servers[place]))
+    backend = database.backend_of
+    monkeypatch.setattr(database, "backend_of", lambda place: backend(servers[place]))
     yield
     for server in servers.values():
         databases.drop(server)

@@ -42,7 +42,7 @@ class Database:
 
     def __init__(self, place: Place) -> None:
         """Raises ``StoreUnavailable`` when there is no database to be had at ``place``, ``ConfigInvalid`` when it cannot do."""
-        self._backend = _backend(place)
+        self._backend = backend_of(place)
         self._writer = ThreadPoolExecutor(1, "database-write")
         self._readers = ThreadPoolExecutor(READERS, "database-read")
         try:
@@ -77,7 +77,8 @@ class Database:
             raise StoreUnavailable(f"{self._backend}: {error.orig}") from error
 
 
-def _backend(place: Place) -> Backend:
+def backend_of(place: Place) -> Backend:
+    """What serves a place, not opened yet."""
     if not isinstance(place, Server):
         return SqliteFile(place, READERS)
     from ingest.database.postgresql import PostgresqlServer  # its driver is an extra of its own

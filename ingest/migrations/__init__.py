@@ -6,6 +6,6 @@
 4. A SQLite file from before Alembic is brought to the layout at which Alembic began, then on.
 """
 
-from ingest.migrations.chain import BASE, current, differences, downgrade, newest, upgrade, write_revision
+from ingest.migrations.chain import current, differences, downgrade, newest, revisions, upgrade, write_revision
 
-__all__ = ["BASE", "current", "differences", "downgrade", "newest", "upgrade", "write_revision"]
+__all__ = ["current", "differences", "downgrade", "newest", "revisions", "upgrade", "write_revision"]

@@ -20,8 +20,6 @@ from telemetry.errors import ConfigInvalid, Problem
 
 log = structlog.get_logger()
 
-BASE = "0001"
-"""The revision at which Alembic began; there is no way down from it."""
 
 _HERE = Path(__file__).parent
 _alone = Lock()
@@ -33,6 +31,11 @@ def newest() -> str:
     head = _scripts().get_current_head()
     assert head is not None
     return head
+
+
+def revisions() -> list[str]:
+    """Of this program, the oldest first."""
+    return [script.revision for script in _scripts().walk_revisions()][::-1]
 
 
 def current(connection: sa.Connection) -> str | None:
@@ -79,8 +82,7 @@ def _strange(connection: sa.Connection, found: str | None) -> str | None:
     """What of the database only a newer Linli can have written."""
     if found is None:
         return f"layout {layout}, not {before.LAYOUT}" if (layout := before.layout(connection) or 0) > before.LAYOUT else None
-    known = {script.revision for script in _scripts().walk_revisions()}
-    return None if found in known else f"revision {found}, not {newest()}"
+    return None if found in revisions() else f"revision {found}, not {newest()}"
 
 
 @cache

@@ -14,6 +14,7 @@ from ingest.config import CentreConfig, load
 from ingest.gateways import GatewayEntry
 from ingest.secret_file import read_key
 from ingest.tokens import Role
+from linli.commands._database import database
 from linli.report import log_to
 from linli.stop import told_to_stop
 from telemetry.identity import gateway_ref
@@ -60,6 +61,9 @@ def check(config: Path) -> None:
 
     service.check_names(service.check(config))
     click.echo(f"{config}: good. 配置正确。")
+
+
+ingest.add_command(database)
 
 
 @ingest.group()
