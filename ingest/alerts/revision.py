@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from ingest import instant
+from ingest.alerts import flapping
 from ingest.alerts.episode import Alert, AlertState, Episode, Key, alert_id, over
 from ingest.alerts.gate import Gate
 from ingest.alerts.late import LIVE_US
@@ -101,7 +102,7 @@ def is_trusted(reviewed: Reviewed, known: Sequence[Episode]) -> bool:
 def revisions(reviewed: Reviewed, known: Sequence[Episode]) -> Iterator[Revision]:
     """What the review changes of the episodes that are known. Pure."""
     course, since = reviewed.course, reviewed.since
-    begun = since - micros(course.watcher.rule.reopen_s)
+    begun = _reopened_from(reviewed)
     found = [one for one in episodes(course.moves, known) if one.over_at is None or one.over_at >= begun or one.latch]
     pairs = matched(known, found)
     for old, new in pairs:
@@ -219,7 +220,7 @@ def _withdrawn(reviewed: Reviewed, old: Episode) -> Iterator[Revision]:
 
 
 def _how_late(alert: Alert, reviewed: Reviewed) -> str:
-    return f"known {(reviewed.came_at - alert.opened_at) // 60_000_000} min late"
+    return f"known {max((reviewed.came_at - alert.opened_at) // 60_000_000, 0)} min late"
 
 
 def _what_changed(old: Episode, new: Episode) -> str:
@@ -243,11 +244,16 @@ def _when(at: int | None) -> str:
 def _known(connection: sa.Connection, reviewed: Reviewed) -> list[Episode]:
     """The episodes of the key that were not over before the late readings, or might have been reopened by them."""
     same = [alert.c[name] == value for name, value in reviewed.course.key._asdict().items()]
-    begun = reviewed.since - micros(reviewed.course.watcher.rule.reopen_s)
+    begun = _reopened_from(reviewed)
     latched = alert.c.state == AlertState.OPEN.value
     open_then = sa.or_(alert.c.over_at.is_(None), alert.c.over_at >= begun, alert.c.opened_at >= reviewed.since, latched)
     rows = connection.execute(sa.select(alert).where(*same, open_then).order_by(alert.c.opened_at)).mappings()
     return [episode_of(row)[1] for row in rows]
+
+
+def _reopened_from(reviewed: Reviewed) -> int:
+    """What was over since then may be reopened by what came late."""
+    return reviewed.since - max(micros(reviewed.course.watcher.rule.reopen_s), flapping.WINDOW_US)
 
 
 def quiet_before(connection: sa.Connection, key: Key, start: int, lookback_us: int, reopen_us: int) -> int:
