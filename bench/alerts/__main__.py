@@ -8,11 +8,12 @@ from pathlib import Path
 import msgspec
 import sqlalchemy
 
-from bench.alerts import engine
+from bench.alerts import engine, stored
 from bench.report import Row, publish
 
 WORKS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "engine": engine.rows,
+    "stored": stored.rows,
 }
 
 

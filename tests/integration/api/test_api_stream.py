@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from api_centre import ELSEWHERE, NOW, Centre, assert_problem
 
 from ingest import tokens
 from ingest.alerts.alerts import Changes
-from ingest.api import feed, stream
+from ingest.api import feed, listen, stream
 
 Event = dict[str, str]
 
@@ -119,6 +120,13 @@ async def test_a_stream_ends_with_its_token(centre: Centre, monkeypatch: pytest.
         tokens.remove(centre.tokens_file, "viewer")
         async with asyncio.timeout(5):
             assert [event async for event in events if event != {"": ""}] == []
+
+
+def test_an_answer_is_not_held_back_until_the_one_who_asked_confirms_its_head() -> None:
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_a_stream_ends_when_the_program_does(centre: Centre) -> None:

@@ -56,12 +56,21 @@ def questions() -> Iterator[dict[str, tuple[Any, ...]]]:
     yield {"kind": ("leak", "door"), "colour": ("red",)}
 
 
-@pytest.mark.parametrize("few", [0, 100, 10_000])
+@pytest.mark.parametrize(
+    ("few", "many", "walks"), [(0, 0, 0), (0, 1000, 40), (0, 0, 40), (100, 80, 2), (1000, 0, 0), (1000, 0, 40)]
+)
 @pytest.mark.parametrize("scope", SCOPES, ids=str)
 def test_a_page_holds_the_newest_that_fit_whichever_way_they_are_found(
-    connection: sa.Connection, rows: list[dict[str, Any]], scope: Scope, few: int, monkeypatch: pytest.MonkeyPatch
+    connection: sa.Connection,
+    rows: list[dict[str, Any]],
+    scope: Scope,
+    few: int,
+    many: int,
+    walks: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(paging, "FEW", few)
+    for name, value in (("FEW", few), ("MANY", many), ("WALKS", walks)):
+        monkeypatch.setattr(paging, name, value)
     spans = (Span(), Span(10, 40), Span(until=30))
     for equal, span, after in product(questions(), spans, (None, Cursor(25, "0150"))):
         fitting = [
@@ -140,7 +149,8 @@ FIRST: dict[str, tuple[Any, ...]] = {
 def test_every_filter_walks_an_index_that_holds_all_it_asks_for(
     engine: sa.Engine, listing: Listing, scope: Scope, after: Cursor | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paging, "holds_few", lambda *_: False)
+    monkeypatch.setattr(paging, "fit_in", lambda *_: False)
+    monkeypatch.setattr(paging, "WALKS", -1)
     name = listing.table.name
     columns = (*listing.leads, *listing.spread)
     for size in range(len(columns) + 1):
@@ -153,9 +163,12 @@ def test_every_filter_walks_an_index_that_holds_all_it_asks_for(
 
 
 @pytest.mark.parametrize("listing", [ALERTS, WORK_ORDERS], ids=["alerts", "work orders"])
-@pytest.mark.parametrize("scope", [CITY, Scope([f"41120{n}" for n in range(10)])], ids=["one prefix", "ten"])
-def test_a_small_scope_is_read_by_its_communities(engine: sa.Engine, listing: Listing, scope: Scope) -> None:
+@pytest.mark.parametrize("communities", [None, ["411202001001", "411202001002"]], ids=["a range", "one by one"])
+def test_a_small_scope_is_read_by_its_communities(
+    engine: sa.Engine, listing: Listing, communities: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, "_communities", lambda *_: communities)
     name = listing.table.name
     equal = {column: FIRST[column] for column in (*listing.leads, *listing.spread)}
-    found = plans(engine, listing, scope, equal, Span(1, 10), Cursor(9, "x"))
+    found = plans(engine, listing, CITY, equal, Span(1, 10), Cursor(9, "x"))
     assert found == {f"SEARCH {name} USING COVERING INDEX {name}_by_community"}
