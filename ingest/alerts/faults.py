@@ -3,13 +3,13 @@ conditions that can never hold. Each fault is its path inside the rule, the reas
 
 from collections.abc import Iterator
 
-from ingest.alerts.rule import Override, Rule
+from ingest.alerts.rule import AppliesTo, Override, Rule
 from ingest.alerts.text import NAMES, faults
 from ingest.alerts.vocabulary import Fault, metric_faults
 from ingest.alerts.when import Absence, Anomaly, Correlation, Count, Flatline, Match, Sequence
 from ingest.alerts.when_faults import Known, when_faults
 from telemetry.document import nearest
-from telemetry.metric import Kind, ValueType
+from telemetry.metric import METRICS, Kind, ValueType
 
 
 def rule_faults(rule: Rule, known: Known) -> Iterator[Fault]:
@@ -17,6 +17,7 @@ def rule_faults(rule: Rule, known: Known) -> Iterator[Fault]:
     yield from _text_faults(rule)
     yield from _clearing_faults(rule)
     yield from _time_faults(rule, known)
+    yield from _scope_faults(rule.applies_to)
     kinds = rule.applies_to.kinds
     if isinstance(rule.when, Absence):
         if rule.subject != "device" or rule.discriminator or rule.during or rule.stages:
@@ -48,6 +49,16 @@ def override_faults(rule: Rule, override: Override) -> Iterator[Fault]:
     for name in override.set:
         if name not in fields:
             yield f"set.{name}", f"{rule.id} has no {name!r} in its `when`", nearest(name, fields)
+
+
+def _scope_faults(to: AppliesTo) -> Iterator[Fault]:
+    known = {name for kind in to.kinds or Kind for name in METRICS[kind]}
+    for path, names in (("metrics", to.metrics), ("without_metrics", to.without_metrics)):
+        for name in names:
+            if name not in known:
+                yield f"applies_to.{path}", f"no device of {', '.join(to.kinds or Kind)} says {name!r}", nearest(name, known)
+    if to.metrics and set(to.metrics) <= set(to.without_metrics):
+        yield "applies_to.without_metrics", "leaves out every device that metrics lets in", "name each metric in one of them"
 
 
 def _text_faults(rule: Rule) -> Iterator[Fault]:

@@ -30,13 +30,16 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class AppliesTo(_Strict, frozen=True, kw_only=True):
-    """Which devices a rule watches; an empty list is no restriction. ``communities`` are division-code prefixes."""
+    """Which devices a rule watches; an empty list is no restriction. ``communities`` are division-code prefixes. ``metrics``:
+    those that can say any of these, by the inventory; ``without_metrics``: those that can say none of these."""
 
     kinds: tuple[Kind, ...] = ()
     profiles: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
     communities: tuple[Prefix, ...] = ()
+    metrics: tuple[str, ...] = ()
+    without_metrics: tuple[str, ...] = ()
 
 
 class StageSpec(_Strict, frozen=True, kw_only=True):

@@ -78,6 +78,8 @@ class Watcher:
             and (not to.devices or name in to.devices)
             and (not to.zones or zone in to.zones)
             and (not to.profiles or (device is not None and device.profile in to.profiles))
+            and (not to.metrics or (device is not None and not device.metrics.keys().isdisjoint(to.metrics)))
+            and (device is None or device.metrics.keys().isdisjoint(to.without_metrics))
             and (self.rule.subject != "zone" or bool(zone))
         )
 

@@ -39,6 +39,7 @@ class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zone: str = ""
     profile: str = "test"
     interval_s: float | None = None
+    metrics: tuple[str, ...] = ()
 
 
 class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,13 +161,26 @@ def _referred(value: Value) -> Value:
 
 def device_of(place: Place) -> Device:
     words = Words(f"{place.id}处", f"the {place.id}")
-    return Device(id=place.id, kind=place.kind, profile=place.profile, zone=place.zone, place=words, interval_s=place.interval_s)
+    units = {name: METRICS[place.kind][name].unit for name in place.metrics}
+    return Device(
+        id=place.id,
+        kind=place.kind,
+        profile=place.profile,
+        zone=place.zone,
+        place=words,
+        interval_s=place.interval_s,
+        metrics=units,
+    )
 
 
 def table_faults(table: Table) -> Iterator[tuple[str, str, str]]:
     """Everything wrong with a table beyond its shape: path, reason, cure."""
     kinds = {place.id: place.kind for place in table.devices}
     names = [case.name for case in table.cases]
+    for number, device in enumerate(table.devices):
+        for name in device.metrics:
+            if name not in METRICS[device.kind]:
+                yield f"devices[{number}].metrics", f"{device.kind} has no metric {name!r}", nearest(name, METRICS[device.kind])
     for number, case in enumerate(table.cases):
         here = f"cases[{number}]"
         if names.index(case.name) != number:

@@ -139,6 +139,18 @@ def test_an_override_is_checked_with_the_rule_that_it_changes(tmp_path: Path, ov
     assert any(problem.startswith(f"overrides[0].{said}") for problem in problems), problems
 
 
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        ("metrics: [levle]", "applies_to.metrics: no device of environment says 'levle' (did you mean 'level'?)"),
+        ("metrics: [level], without_metrics: [level, noise]", "applies_to.without_metrics: leaves out every device"),
+    ],
+)
+def test_metrics_that_no_device_can_fit_are_refused(tmp_path: Path, scope: str, said: str) -> None:
+    text = write(tmp_path, THRESHOLD).replace("kinds: [environment]", f"kinds: [environment], {scope}")
+    assert any(problem.startswith(f"rules[0].{said}") for problem in refused(tmp_path, text))
+
+
 def test_a_device_override_of_a_zone_s_rule_is_refused(tmp_path: Path) -> None:
     more = "overrides: [{rule: a_rule, devices: [pump], set: {within_s: 5}}]\n"
     (problem,) = refused(tmp_path, write(tmp_path, CORRELATION, more))
