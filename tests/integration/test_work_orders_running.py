@@ -10,7 +10,7 @@ from ingest import tokens
 from ingest.alerts import Alert, Colour, Family
 from ingest.alerts.episode import Episode, Key, alert_id
 from ingest.alerts.tables import record
-from ingest.database import Database
+from ingest.database import Database, Place, Server
 from ingest.intake import wall_clock
 from ingest.service import run
 from ingest.tokens import Role
@@ -24,6 +24,8 @@ broker: {{url: "mqtt://127.0.0.1:{broker}"}}
 gateways_file: gateways.yaml
 tokens_file: tokens.yaml
 rules: [rules.yaml]
+data: .
+database: {database}
 api: {{port: {port}}}
 work_orders: {{limits_min: {{red: {{sign: 3}}}}}}
 """
@@ -52,7 +54,7 @@ kinds:
 """
 
 
-async def alert_of(folder: Path) -> str:
+async def alert_of(place: Place) -> str:
     key = Key("door_forced", HERE, "gw-1/b3-door")
     at = wall_clock()
     alert = Alert(
@@ -69,10 +71,16 @@ async def alert_of(folder: Path) -> str:
         place=Words("3号楼", "Building 3"),
         opened_at=at,
     )
-    database = Database(folder / "data" / "centre.db")
+    database = Database(place)
     await database.write(lambda connection: record(connection, key, Episode(alert, latch=False), "opened", at, at, "machine"))
     database.close()
     return alert.id
+
+
+def address(place: Place) -> str:
+    """As ``centre.yaml`` names it."""
+    is_server = isinstance(place, Server)
+    return f"postgresql://{place.user}@{place.host}:{place.port}/{place.name}" if is_server else "sqlite"
 
 
 async def first_work_order(port: int, token: str) -> dict[str, Any]:
@@ -87,13 +95,12 @@ async def first_work_order(port: int, token: str) -> dict[str, Any]:
             await asyncio.sleep(0.05)
 
 
-async def test_a_red_alert_of_an_automatic_rule_is_on_the_desk_within_seconds(tmp_path: Path) -> None:
+async def test_a_red_alert_of_an_automatic_rule_is_on_the_desk_within_seconds(tmp_path: Path, place: Place) -> None:
     port = free_port()
     (tmp_path / "rules.yaml").write_text(RULES, encoding="utf-8")
-    (tmp_path / "centre.yaml").write_text(CENTRE.format(port=port, broker=free_port()))
-    (tmp_path / "data").mkdir()
+    (tmp_path / "centre.yaml").write_text(CENTRE.format(port=port, broker=free_port(), database=address(place)))
     token = tokens.add(tmp_path / "tokens.yaml", "desk", [HERE], Role.DISPATCHER)
-    alert = await alert_of(tmp_path)
+    alert = await alert_of(place)
     stop = asyncio.Event()
     running = asyncio.create_task(run(tmp_path / "centre.yaml", stop))
     async with asyncio.timeout(20):
