@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -20,7 +21,9 @@ from ingest.acknowledger import Acknowledger
 from ingest.alerts import AlertEngine, Alerts, load_rules
 from ingest.alerts.flood import FloodWatch
 from ingest.alerts.gate import Gate
+from ingest.alerts.past import Past
 from ingest.alerts.releases import Releases
+from ingest.alerts.reviser import Reviser
 from ingest.alerts.standing import standing_of
 from ingest.api import Feed, Parts, create_app, listen, serve
 from ingest.arrival import Arrival
@@ -150,6 +153,8 @@ class Service:
         rules = load_rules([config.path(name) for name in config.centre.rules], self._gateways.site_keys())
         self._notifier = notifier = Notifier(config.centre.notify, config.path, database, intake.wall_clock)
         self._engine = AlertEngine(rules, database, self._registry, self._changed, notifier.told)
+        past = Past(store, partial(self._history.kept_from, Level.RAW))
+        self._reviser = Reviser(rules, database, self._registry, past, store.watermarks, self._engine.revise, intake.wall_clock)
         self._alerts = Alerts(database, notifier.told)
         self._standing = standing_of(database, notifier.told)
         self._auditor = Auditor(database, store, self._registry, self._engine.watermarks, self._whole_since)
@@ -197,6 +202,7 @@ class Service:
                 group.create_task(self._history.run(), name="history"),
                 group.create_task(self._replays.run(), name="replays"),
                 group.create_task(self._notifier.run(), name="notifications"),
+                group.create_task(self._reviser.run(), name="late readings"),
                 group.create_task(reception.run(self._config, taking, acknowledger, self._commands), name="intake"),
             ]
             await self._answer(lambda: _failing(sinks, taking), listener, stop)

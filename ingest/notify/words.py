@@ -29,6 +29,10 @@ CHANGES = {
 DRILL = "【演练 DRILL】"
 """Stands first in everything that people read of an alert raised in a drill."""
 
+BEGUN = ("opened", "raised again")
+LATE_MIN = 1
+"""Minutes past which people are told that word of an alert came late."""
+
 _CHINA = timezone(timedelta(hours=8))
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -76,7 +80,7 @@ def together(changed: Sequence[Changed], line: Line, most_bytes: int) -> str:
 
 
 def _head(changed: Changed) -> str:
-    return f"{_drill([changed])}【{COLOURS[changed.alert.colour]}·{_change(changed)}】{_local(changed.event_at)}"
+    return f"{_drill([changed])}【{COLOURS[changed.alert.colour]}·{_change(changed)}】{_local(changed.event_at)}{_late(changed)}"
 
 
 def _change(changed: Changed) -> str:
@@ -84,6 +88,16 @@ def _change(changed: Changed) -> str:
     if changed.transition not in RELEASES:
         return said
     return f"{said}，仍在持续" if changed.alert.state is AlertState.OPEN else f"{said}，已恢复"
+
+
+def _late(changed: Changed) -> str:
+    """How long a beginning took to become known, where that is long; one that is past is history."""
+    minutes = (changed.known_at - changed.event_at) // 60_000_000
+    if changed.transition not in BEGUN or minutes < LATE_MIN:
+        return ""
+    if changed.alert.origin:
+        return f" 历史，{minutes} 分钟前 (past, {minutes} min ago)"
+    return f" 迟到 {minutes} 分钟 ({minutes} min late)"
 
 
 def _drill(changed: Sequence[Changed]) -> str:

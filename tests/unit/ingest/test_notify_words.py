@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,3 +142,12 @@ def test_a_full_event_says_the_alert_and_stays_below_what_must_be_forwarded() ->
 
 def test_later_changes_have_greater_sequences_as_text_too() -> None:
     assert str(event(numbered(9))["sequence"]) < str(event(numbered(10))["sequence"])
+
+
+def test_what_became_known_late_says_so_and_what_is_past_says_that() -> None:
+    late = changed()._replace(known_at=changed().event_at + 150_000_000)
+    assert "迟到 2 分钟 (2 min late)" in for_group(late)
+    assert "迟到" not in for_group(late._replace(known_at=late.event_at + 59_000_000))
+    assert "迟到" not in for_group(late._replace(transition="cleared"))
+    past = late._replace(alert=msgspec.structs.replace(late.alert, origin="backfill"))
+    assert "历史，2 分钟前 (past, 2 min ago)" in for_group(past)
