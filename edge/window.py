@@ -17,6 +17,8 @@ WINDOW = {Lane.URGENT: 1_000, Lane.BULK: 64}
 RESEND_S = 5.0
 RESEND_MAX_S = 60.0
 OUTAGE_S = 30.0
+CREDIT = 2.0
+"""Batches of backlog a second, until the centre says how many."""
 AT_ONCE = 8
 """Batches that go out without waiting for each other's receipt: one way there and back for all."""
 HANDFUL = 16 * AT_ONCE
@@ -48,7 +50,7 @@ class Window:
     def __init__(self, now: float) -> None:
         self._flows: dict[Key, _Flow] = {}
         self._current = ""
-        self._credit = 50.0
+        self._credit = CREDIT
         self._allowance = 1.0
         self._refilled = now
         self._since = 0

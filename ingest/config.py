@@ -48,7 +48,7 @@ class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database_ca_file: str = ""
     api: Api = Api()
     retention: Retention = Retention()
-    backfill_credit: Annotated[float, msgspec.Meta(ge=1, le=10_000)] = 50.0
+    backfill_credit: Annotated[float, msgspec.Meta(ge=1, le=10_000)] = 2.0
     work_orders: WorkOrdersSpec = WorkOrdersSpec()
     notify: Notify = Notify()
 

@@ -3,18 +3,18 @@
 import json
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
-from bench.delivery import bare
+from bench.delivery import agent, bare
+from bench.delivery.backlog import DEVICES, INTERVAL_S
 from bench.delivery.fleet import messages, refs
 from bench.delivery.rig import Rig
-from bench.report import Row, publish
+from bench.report import Row, Work, run
 from ingest.store import line_protocol
 from telemetry import batch
 from telemetry.batch import Lane
@@ -24,6 +24,7 @@ READINGS = 300
 FLAT = {"gateways": 50, "batches": 60, "readings": READINGS, "values": 5}
 CITY = {"gateways": 2_200, "readings": 200, "values": 2, "rate": 180.0}
 CITY_S = 300
+BACKLOG_GATEWAYS, BACKLOG_HOURS = 100, 8.0
 SMALL = {"gateways": 100, "batches": 3_000, "readings": 1, "values": 2, "lane": "urgent"}
 STORES = {"duckdb": "embedded store", "victoria": "VictoriaMetrics", "influx": "InfluxDB 1.6.7"}
 
@@ -113,6 +114,25 @@ def small(folder: Path) -> Iterator[Row]:
     yield Row("one reading a message: CPU for each", cpu_s / found * 1e6, "us")
 
 
+def backlog(folder: Path) -> Iterator[Row]:
+    """Eight hours of a hundred gateways, while they go on living."""
+    with Rig(folder, BACKLOG_GATEWAYS) as rig:
+        fleet = rig.backlog(BACKLOG_GATEWAYS, BACKLOG_HOURS)
+        before = rig.cpu_s()
+        fleet.begin()
+        said = fleet.result()
+        cpu_s = rig.cpu_s() - before
+        found = rig.metric("linli_readings_total")
+    live = BACKLOG_GATEWAYS * DEVICES / INTERVAL_S
+    yield Row("8 h of backlog, 100 gateways: readings", found, "")
+    yield Row("8 h of backlog: drained", found / said["seconds"], "/s")
+    yield Row("8 h of backlog: of the live rate", found / said["seconds"] / live, "x", 5)
+    yield Row("8 h of backlog: CPU for each reading", cpu_s / found * 1e6, "us")
+    yield Row("8 h of backlog: live batch, sealed to acknowledged, p99", said["bulk_p99_s"], "s", 2, at_least=False)
+    yield Row("8 h of backlog: urgent event, to acknowledged, median", said["urgent_p50_s"], "s")
+    yield Row("8 h of backlog: urgent event, to acknowledged, p99", said["urgent_p99_s"], "s", 0.2, at_least=False)
+
+
 def _points(path: Path) -> int:
     with duckdb.connect(str(path), read_only=True) as file:
         (count,) = file.execute("SELECT count(*) FROM point").fetchall()[0]
@@ -125,25 +145,18 @@ def _expect(found: float, whose: str) -> None:
         raise RuntimeError(f"{whose}: {found:,.0f} values are there, not {wanted:,}")
 
 
-WORKS: dict[str, Callable[[Path], Iterator[Row]]] = {
+WORKS: dict[str, Work] = {
     "flat-duckdb": lambda folder: flat("duckdb", folder),
     "flat-victoria": lambda folder: flat("victoria", folder),
     "flat-influx": lambda folder: flat("influx", folder),
     "small": small,
     "city": city,
+    "backlog": backlog,
+    "reconnect": agent.reconnect,
+    "hour": agent.hour_of_backlog,
+    "written": agent.written,
 }
 
 
-def main(wanted: list[str]) -> int:
-    rows: list[Row] = []
-    for name in wanted or WORKS:
-        with tempfile.TemporaryDirectory() as folder:
-            for row in WORKS[name](Path(folder)):
-                rows.append(row)
-                print(f"{row.name}: {row.value:,.1f} {row.unit}", file=sys.stderr, flush=True)
-    results = Path(__file__).with_name("results.json") if not wanted else Path(tempfile.gettempdir()) / "delivery.json"
-    return publish(rows, results, {"duckdb": duckdb.__version__})
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(WORKS, sys.argv[1:], Path(__file__).with_name("results.json"), {"duckdb": duckdb.__version__}))

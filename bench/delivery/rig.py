@@ -51,7 +51,11 @@ class Rig:
 
     def fleet(self, gateways: int, batches: int, readings: int, values: int, rate: float = 0, lane: str = "bulk") -> "FleetRun":
         """Made, connected, and waiting to begin."""
-        return FleetRun((self.broker.port, gateways, batches, readings, values, rate, lane))
+        return FleetRun("fleet", (self.broker.port, gateways, batches, readings, values, rate, lane))
+
+    def backlog(self, gateways: int, hours: float) -> "FleetRun":
+        """The same of gateways that were away."""
+        return FleetRun("backlog", (self.broker.port, gateways, hours))
 
     def cpu_s(self) -> float:
         """Processor time of the centre so far, all threads."""
@@ -92,8 +96,8 @@ class Rig:
 class FleetRun:
     """A fleet process: ``begin``, and ``result`` when all is acknowledged."""
 
-    def __init__(self, arguments: Sequence[object]) -> None:
-        command = (sys.executable, "-m", "bench.delivery.fleet", *map(str, arguments))
+    def __init__(self, module: str, arguments: Sequence[object]) -> None:
+        command = (sys.executable, "-m", f"bench.delivery.{module}", *map(str, arguments))
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONHASHSEED": "0"}
         )

@@ -20,3 +20,10 @@ def test_it_is_never_above_its_limit_and_never_nothing() -> None:
     for _ in range(100):
         credit.advance(1.0)
     assert credit.batches_s == LEAST
+
+
+def test_a_city_that_comes_back_at_once_can_be_held_to_fifty_batches_a_second() -> None:
+    credit = Credit(2.0)
+    for _ in range(20):
+        credit.advance(1.0)
+    assert 2_200 * credit.batches_s < 50
