@@ -17,7 +17,8 @@ from ingest.alerts.hold import Hold
 from ingest.alerts.joined import Guarded, Join
 from ingest.alerts.level import Level, Met
 from ingest.alerts.machine import Machine
-from ingest.alerts.memory import Graded, Held, Joined, Phase, Verdict
+from ingest.alerts.mean import Mean
+from ingest.alerts.memory import Averaged, Graded, Held, Joined, Phase, Verdict
 from ingest.alerts.occurrence import Occurrence
 from ingest.alerts.sense import Sense
 from ingest.alerts.sequence import Succession
@@ -63,7 +64,9 @@ def began(machine: Machine[Any], state: object) -> bool:
             return True
         case Held(phase=Phase.CLEAR, memory=Verdict(holds=holds, recent=recent)):
             return not holds and not any(recent)
-        case Held(phase=Phase.CLEAR, memory=Joined(of=parts)) if (join := _join(machine)) is not None:
+        case Held(phase=Phase.CLEAR, memory=Averaged(value=value, excused=excused)):
+            return value is None and not excused
+        case Held(phase=Phase.CLEAR, memory=Joined(of=parts, excused=False)) if (join := _join(machine)) is not None:
             return all(began(hold, part) for hold, part in zip(join.of, parts, strict=True))
         case Graded(inner=inner, raised_at=0, stages=stages) if isinstance(machine, Staged):
             return began(machine.machine, inner) and all(began(machine, one) for one in stages)
@@ -103,12 +106,15 @@ def _of_sense(sense: Sense[Any], shape: Shape) -> Calm:
             return _of_sense(inner, shape)
         case Level():
             return _good(sense)
+        case Mean(since_past=True, unless=unless):
+            value = _good(sense) if sense.metric in shape else always
+            return _all([value, *_excused(unless, shape)])
         case Met(condition=condition) | Count(condition=condition):
             return _unmet(condition, shape)
         case Together(parts=parts):
             return _all([_unmet(part, shape) for part in parts])
-        case Join(of=holds):
-            return _all([calm_of(hold, shape) for hold in holds])
+        case Join(of=holds, unless=unless):
+            return _all([*(calm_of(hold, shape) for hold in holds), *_excused(unless, shape)])
         case _:
             return never
 
@@ -119,7 +125,7 @@ def _join(machine: Machine[Any]) -> Join | None:
     return sense if isinstance(sense, Join) else None
 
 
-def _good(level: Level) -> Calm:
+def _good(level: Level | Mean) -> Calm:
     """On the good side of every limit that is, was or will be in force."""
     metric, bounds = level.metric, [limit.raise_at for limit in level.limits]
     above, below = min(bounds), max(bounds)
@@ -133,6 +139,11 @@ def _good(level: Level) -> Calm:
         return isinstance(value, str) or value > below
 
     return is_under if level.direction == "above" else is_over
+
+
+def _excused(unless: Condition, shape: Shape) -> list[Calm]:
+    """That nothing is said which a condition that forbids an alert would be remembered for."""
+    return [_unmet(unless, shape)] if unless.where else []
 
 
 def _unmet(condition: Condition, shape: Shape) -> Calm:
