@@ -104,9 +104,10 @@ class Judge:
     def fire(self, key: Key, entry: Entry, now: int, work: Work) -> None:
         """Lets a timer that is due do what it does."""
         watcher, machine = self._machine(key, entry)
+        due = entry.due if entry.due is not None else now
         try:
-            state, transitions = machine.fire(entry.state, entry.due if entry.due is not None else now)
-            fired = entry._replace(state=state, due=machine.due(state))
+            state, transitions = machine.fire(entry.state, due)
+            fired = entry._replace(state=state, at=max(entry.at, due), due=machine.due(state))
         except Exception as error:
             self._gave_up(key.rule, error)
             fired, transitions = entry._replace(due=None), ()
@@ -184,26 +185,16 @@ class Judge:
                 self._advance(work, ask, seat, reading, source)
 
     def _overtaken(self, work: Work, seat: Seat, reading: Reading, source: _Source, listening: Listening) -> None:
-        """A reading older than what was judged: each rule takes it if its machine can, and else it is noted as late."""
-        arrival = source.arrival
-        sample = _sample(reading)
+        """A reading older than what was judged: where something stands, its machine says what it makes of it; where nothing
+        does, it is judged if its order says nothing, and else is late."""
+        waited = source.arrival.received_at - reading.at > late.LIVE_US
         for ask in listening.asks:
             subject, slot = _subject(ask, seat), _slot(ask, reading)
-            entry: Entry | None = subject.entries.get(slot) if subject.entries and slot else None
-            is_shared = subject is not seat
-            if entry is not None:
-                is_late = late.is_late(ask.machine, entry.state, sample, arrival.received_at, is_shared, subject.newest)
-            else:
-                is_late = not ask.any_order and (
-                    reading.at < seat.newest
-                    or (is_shared and reading.at < subject.newest and arrival.received_at - reading.at > late.LIVE_US)
-                )
-            if is_late and arrival.seq:
-                work.lates.add(
-                    late.Late(source.presence.ref, reading.device, reading.kind, reading.at, arrival.stream, arrival.seq)
-                )
-            if entry is not None or ask.any_order or (is_shared and not is_late):
+            is_late = reading.at < seat.newest or (subject is not seat and waited and reading.at < subject.newest)
+            if slot is None or ask.any_order or not is_late or (subject.entries and slot in subject.entries):
                 self._advance(work, ask, seat, reading, source)
+            else:
+                self._is_late(work, reading, source)
 
     def _advance(self, work: Work, ask: Ask, seat: Seat, reading: Reading, source: _Source) -> None:
         slot = _slot(ask, reading)
@@ -233,8 +224,14 @@ class Judge:
         self._keep(subject, key, now, machine, ask.forgets)
         self._moved(work, ask.watcher, key, now, transitions)
 
+    def _is_late(self, work: Work, reading: Reading, source: _Source) -> None:
+        stream, seq = source.arrival.stream, source.arrival.seq
+        if seq:
+            work.lates.add(late.Late(source.presence.ref, reading.device, reading.kind, reading.at, stream, seq))
+
     def _keep(self, subject: Subject, key: Key, entry: Entry, machine: Machine[Any], forgets: bool) -> None:
         if forgets and began(machine, entry.state):
+            subject.newest = max(subject.newest, entry.at)
             self.states.drop(subject, key)
         else:
             self.states.put(subject, key, entry)
