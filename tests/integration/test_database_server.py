@@ -279,17 +279,32 @@ password_encryption = 'scram-sha-256'
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[tuple[Server, Path]]:
+def elsewhere() -> Iterator[tuple[Postgresql, Server, Path]]:
     """A server as if on another machine: known by its certificate, asking for a password, in clear text for nobody."""
     name = socket.gethostname()
+    try:
+        socket.gethostbyname(name)
+    except OSError:
+        pytest.skip(f"{name}, the name of this machine, leads nowhere")
     folder = Path(tempfile.mkdtemp(prefix="linli-"))
     folder.chmod(0o755)
-    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
-    for file in ("server", "other"):
-        made = ["openssl", *words, "-addext", f"subjectAltName=DNS:{name}", "-keyout", f"{file}.key", "-out", f"{file}.pem"]
+    for file, of in (("server", name), ("other", name), ("stranger", "elsewhere.example")):
+        words = [
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            f"/CN={of}",
+            "-addext",
+            f"subjectAltName=DNS:{of}",
+        ]
+        made = ["openssl", "req", *words, "-keyout", f"{file}.key", "-out", f"{file}.pem"]
         subprocess.run(made, cwd=folder, check=True, capture_output=True, timeout=60)
-    if os.geteuid() == 0:
-        shutil.chown(folder / "server.key", "nobody")
+        if os.geteuid() == 0:
+            shutil.chown(folder / f"{file}.key", "nobody")
     try:
         with postgresql(folder, settings=TLS.format(folder=folder)) as server:
             place = Server(name, "postgres", server.port, "centre", folder / "password", folder / "server.pem")
@@ -301,15 +316,15 @@ def elsewhere() -> Iterator[tuple[Server, Path]]:
             hba.write_text("hostssl all centre all scram-sha-256\nhost all linli 127.0.0.1/32 trust\n")
             server.stop()
             server.start()
-            yield place, folder
+            yield server, place, folder
     finally:
         shutil.rmtree(folder)
 
 
 def test_beyond_this_machine_a_server_is_known_by_its_certificate_and_a_centre_by_its_password(
-    elsewhere: tuple[Server, Path],
+    elsewhere: tuple[Postgresql, Server, Path],
 ) -> None:
-    place, folder = elsewhere
+    server, place, folder = elsewhere
     password = folder / "password"
     password.write_text("open sesame\n")
     password.chmod(0o600)
@@ -323,4 +338,12 @@ def test_beyond_this_machine_a_server_is_known_by_its_certificate_and_a_centre_b
     assert "sesame" not in str(caught.value)
     password.chmod(0o644)
     with pytest.raises(StoreUnavailable, match="can be read by others"):
+        Database(place)
+
+    password.chmod(0o600)
+    for kind in ("key", "pem"):
+        (folder / f"stranger.{kind}").replace(folder / f"server.{kind}")
+    server.stop()
+    server.start()
+    with pytest.raises(StoreUnavailable, match="does not match host name"):
         Database(place)
