@@ -33,7 +33,8 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``centre.yaml``. ``store`` is ``duckdb`` or a server as ``influx:URL``, whose token stands in ``store_token_file``;
     ``database`` is ``sqlite``, a file in ``data``, or a server as ``postgresql://user@host/name``; ``rules`` are files or folders
-    of rules."""
+    of rules.
+    ``regions`` are files of division codes."""
 
     broker: Broker
     gateways_file: str
@@ -47,6 +48,7 @@ class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database_password_file: str = ""
     database_ca_file: str = ""
     api: Api = Api()
+    regions: tuple[str, ...] = ()
     retention: Retention = Retention()
     backfill_credit: Annotated[float, msgspec.Meta(ge=1, le=10_000)] = 2.0
     work_orders: WorkOrdersSpec = WorkOrdersSpec()

@@ -21,6 +21,7 @@ from ingest.acknowledger import Acknowledger
 from ingest.alerts import AlertEngine, Alerts, load_rules
 from ingest.alerts.flood import FloodWatch
 from ingest.alerts.gate import Gate
+from ingest.alerts.hindsight import Hindsight
 from ingest.alerts.past import Past
 from ingest.alerts.releases import Releases
 from ingest.alerts.reviser import Reviser
@@ -33,6 +34,8 @@ from ingest.config import CentreConfig
 from ingest.credit import Credit
 from ingest.database import Database
 from ingest.deadletter import DeadLetters
+from ingest.finished import Finished, Finishing
+from ingest.forgetting import Forgetting, Recalling
 from ingest.gaps import Gaps
 from ingest.gateway_watch import GatewayWatch
 from ingest.gateways import Gateways
@@ -42,6 +45,7 @@ from ingest.letterbox import Letterbox
 from ingest.metrics import Stats
 from ingest.notify import Notifications, Notifier, NotifyWatch, kind_problems, look_up, resolved_problems
 from ingest.points import Points
+from ingest.regions import Regions, load_regions
 from ingest.registry import Registry
 from ingest.replay import Replays
 from ingest.sequencer import Gap
@@ -60,6 +64,7 @@ MAX_COMMANDS = 100
 RULES_GATHER_S = 0.1
 RULES_GROUP = 2_000
 STORE_GATHER_S = 0.2
+STORE_GROUP = 20_000
 LOOK_S = 0.2
 
 
@@ -75,6 +80,7 @@ def check(config_file: Path) -> CentreConfig:
     for look in (
         lambda: check_spec(config.centre.store, token_file=config.store_token_file),
         lambda: Tokens(config.path(config.centre.tokens_file)),
+        lambda: _regions(config),
         lambda: _check_rules(config, site_keys),
     ):
         try:
@@ -147,6 +153,8 @@ class Service:
         self._registry = Registry(database)
         self._letters = DeadLetters(database, intake.wall_clock)
         self._gaps = Gaps(database)
+        self._finished = Finished(database)
+        self._forgetting = asyncio.Lock()
         self._points = Points(store, database, self._stats, intake.wall_clock)
         self._credit = Credit(config.centre.backfill_credit)
         self._commands: reception.Commands = asyncio.Queue(MAX_COMMANDS)
@@ -155,6 +163,7 @@ class Service:
         self._engine = AlertEngine(rules, database, self._registry, self._changed, notifier.told)
         past = Past(store, partial(self._history.kept_from, Level.RAW))
         self._reviser = Reviser(rules, database, self._registry, past, store.watermarks, self._engine.revise, intake.wall_clock)
+        self._hindsight = Hindsight(rules, database, self._registry, past)
         self._alerts = Alerts(database, notifier.told)
         self._standing = standing_of(database, notifier.told)
         self._auditor = Auditor(database, store, self._registry, self._engine.watermarks, self._whole_since)
@@ -193,6 +202,9 @@ class Service:
             self._replays.replied,
             self._config.centre.root,
         )
+        forget = (self._store.forget, self._engine.forget)
+        finishing = Finishing(self._registry.state)
+        forgetting = Forgetting(self._finished, finishing, self._forgetting, sinks, acknowledger, forget, intake.wall_clock)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(sink.run(), name=sink.name) for sink in sinks]
             tasks += [
@@ -201,6 +213,7 @@ class Service:
                 group.create_task(self._keep_time(sinks, lambda: taking.connected), name="timers"),
                 group.create_task(self._history.run(), name="history"),
                 group.create_task(self._replays.run(), name="replays"),
+                group.create_task(forgetting.run(), name="finished streams"),
                 group.create_task(self._notifier.run(), name="notifications"),
                 group.create_task(self._reviser.run(), name="late readings"),
                 group.create_task(reception.run(self._config, taking, acknowledger, self._commands), name="intake"),
@@ -211,25 +224,28 @@ class Service:
 
     async def _sinks(self, confirmed: Callable[[Sequence[Stream]], None]) -> tuple[Sink, ...]:
         engine, store = self._engine, self._store
+        alerts, points = await engine.watermarks(), await store.watermarks()
         return (
-            Sink(
-                "alerts",
-                self._judge,
-                self._passing("alerts", engine.advance),
-                await engine.watermarks(),
-                confirmed,
-                RULES_GATHER_S,
-                RULES_GROUP,
-            ),
-            Sink(
-                "points",
-                self._points.keep,
-                self._passing("points", store.advance),
-                await store.watermarks(),
-                confirmed,
-                STORE_GATHER_S,
-            ),
+            self._sink("alerts", self._judge, engine.advance, alerts, confirmed, RULES_GATHER_S, RULES_GROUP),
+            self._sink("points", self._points.keep, store.advance, points, confirmed, STORE_GATHER_S, STORE_GROUP),
         )
+
+    def _sink(
+        self,
+        name: str,
+        write: Callable[[Sequence[Arrival]], Awaitable[None]],
+        advance: Callable[[Stream, int], Awaitable[None]],
+        watermarks: Mapping[Stream, int],
+        confirmed: Callable[[Sequence[Stream]], None],
+        gather_s: float,
+        group: int,
+    ) -> Sink:
+        def durable() -> Mapping[Stream, int]:
+            return sink.durable
+
+        recalling = Recalling(name, self._finished, self._forgetting, durable, write, self._passing(name, advance), advance)
+        sink = Sink(name, recalling.write, recalling.settle, watermarks, confirmed, gather_s, group)
+        return sink
 
     def _passing(self, sink: str, advance: Callable[[Stream, int], Awaitable[None]]) -> Callable[[Gap], Awaitable[None]]:
         """Settles a gap of one sink: noted first, so that no acknowledgement runs ahead of it."""
@@ -288,12 +304,14 @@ class Service:
             work_orders=self._work_orders,
             notifications=self._notifications,
             standing=self._standing,
+            hindsight=self._hindsight,
             tokens=self._tokens,
             clock=intake.wall_clock,
             stats=self._stats,
             feed=self._feed,
             failing=failing,
             open_metrics=is_loopback(api.host),
+            regions=_regions(self._config),
         )
         files = (api.certificate_file, api.certificate_key_file)
         certificate = (str(self._config.path(files[0])), str(self._config.path(files[1]))) if all(files) else None
@@ -304,6 +322,10 @@ class Service:
 def _failing(sinks: Sequence[Sink], taking: intake.Intake) -> list[str]:
     """The parts that do not work now."""
     return [sink.name for sink in sinks if sink.failing] + ([] if taking.connected else ["broker"])
+
+
+def _regions(config: CentreConfig) -> Regions:
+    return load_regions([config.path(name) for name in config.centre.regions])
 
 
 def _tokens(config: CentreConfig) -> Tokens:

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from ingest.alerts import statistics
 from ingest.alerts.episode import Alert, AlertState, acknowledged
 from ingest.alerts.marks import Mark, newest_of_few, uncommon
 from ingest.alerts.rule import Family
 from ingest.alerts.severity import Colour
+from ingest.alerts.statistics import By, Rolled, Statistics
 from ingest.alerts.tables import Told, alert, alert_of, episode_of, journal, record, untold
 from ingest.database import Database
 from ingest.paging import Cursor, Listing, Span, inside, narrowed, newest, widest
@@ -114,6 +116,23 @@ class Alerts:
             return Changes(found, connection.scalar(sa.select(sa.func.max(next_ones.c.seq))) or after_seq)
 
         return await self._database.read(ask)
+
+    async def statistics(self, scope: Scope, since: int, until: int, by: By, rolled: Rolled) -> Statistics:
+        """Of the alerts opened from ``since`` to ``until``; ``rolled`` says under which code another is counted."""
+        return await self._database.read(lambda connection: statistics.ask(connection, scope, since, until, by, rolled))
+
+    async def open_by_community(self, scope: Scope) -> Mapping[str, Mapping[Colour, int]]:
+        """How many are open, by community and colour."""
+        wanted = sa.select(alert.c.community, alert.c.colour, sa.func.count()).where(
+            _within(scope), alert.c.state == AlertState.OPEN
+        )
+        rows = await self._database.read(
+            lambda connection: connection.execute(wanted.group_by(alert.c.community, alert.c.colour)).all()
+        )
+        found: dict[str, dict[Colour, int]] = {}
+        for community, colour, count in rows:
+            found.setdefault(community, {})[Colour(colour)] = count
+        return found
 
     async def newest_seq(self) -> int:
         """The ``seq`` of the newest change, 0 before the first."""

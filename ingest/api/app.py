@@ -12,7 +12,9 @@ from ingest.api import (
     problems,
     readings,
     replays,
+    rules,
     standing,
+    statistics,
     status,
     work_orders,
 )
@@ -40,6 +42,20 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.parts = parts
     app.add_middleware(Shield)
     problems.install(app)
-    for room in (standing, alerts, planned, readings, presence, audit, replays, deadletters, notifications, work_orders, status):
+    for room in (
+        standing,
+        alerts,
+        planned,
+        readings,
+        presence,
+        audit,
+        replays,
+        rules,
+        deadletters,
+        notifications,
+        work_orders,
+        statistics,
+        status,
+    ):
         app.include_router(room.router)
     return app

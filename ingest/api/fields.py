@@ -30,6 +30,9 @@ Said = Annotated[str, Field(json_schema_extra={"format": "date-time", "examples"
 Name = Annotated[str, Field(pattern=NAME_PATTERN.replace("\\Z", "$"))]
 Community = Annotated[str, Field(pattern=COMMUNITY_PATTERN.replace("\\Z", "$"))]
 
+Prefix = Annotated[str, Field(pattern="^[0-9]{2}([0-9]{2}([0-9]{2}([0-9]{3}([0-9]{3}([0-9]{3})?)?)?)?)?$")]
+"""A division code or the start of one: 2, 4, 6, 9, 12 or 15 digits."""
+
 
 class Asked(BaseModel):
     """The query of a route: an unknown parameter is refused, because a filter that is ignored shows too much."""

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from ingest.alerts import Alerts
+from ingest.alerts.hindsight import Hindsight
 from ingest.alerts.standing import Standing
 from ingest.api.feed import Feed
 from ingest.auditor import Auditor
@@ -14,6 +15,7 @@ from ingest.cases import WorkOrders
 from ingest.letterbox import Letterbox
 from ingest.metrics import Stats
 from ingest.notify import Notifications
+from ingest.regions import Regions
 from ingest.registry import Registry
 from ingest.replay import Replays
 from ingest.store import Level, PointStore
@@ -38,6 +40,7 @@ class Parts:
     work_orders: WorkOrders
     notifications: Notifications
     standing: Standing
+    hindsight: Hindsight
     tokens: Tokens
     clock: Callable[[], int]
     stats: Stats = field(default_factory=Stats)
@@ -45,6 +48,7 @@ class Parts:
     failing: Callable[[], Collection[str]] = tuple
     kept_from: Callable[[Level, Kind], int] = lambda _level, _kind: 0
     open_metrics: bool = False
+    regions: Regions = field(default_factory=Regions)
 
 
 def _parts(request: Request) -> Parts:
