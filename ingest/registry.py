@@ -173,6 +173,10 @@ class Registry:
         """Another object when the gateway's devices are others."""
         return self._devices.get(ref)
 
+    def device(self, ref: GatewayRef, name: str) -> DeviceSeen | None:
+        found = self.find(ref, name)
+        return self._device_seen(ref, found) if found else None
+
     def inventory(self, community: str) -> list[tuple[GatewayRef, Device]]:
         """Every device of a community, with its gateway."""
         refs = sorted(ref for ref in self._devices if ref.community == community)
@@ -193,6 +197,10 @@ class Registry:
     def states(self, scope: Scope) -> Mapping[GatewayRef, tuple[Micros, State]]:
         """What each gateway said last of itself, and when it came."""
         return {ref: word for ref, word in sorted(self._states.items()) if scope.covers(ref.community)}
+
+    def state(self, ref: GatewayRef) -> State | None:
+        """What it said last of itself."""
+        return self._states[ref][1] if ref in self._states else None
 
     def is_online(self, ref: GatewayRef) -> bool:
         """Whether the gateway is connected, as far as it or its broker said."""

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingest.alerts import AlertEngine, Alerts, load_rules
+from ingest.alerts.hindsight import Hindsight
+from ingest.alerts.past import Past
 from ingest.alerts.standing import standing_of
 from ingest.api import Parts
 from ingest.auditor import Auditor
@@ -46,11 +48,13 @@ def rooms(
     tokens: Tokens,
     clock: Callable[[], Micros],
     notify: Notify = NOBODY,
+    rules_text: str = "rules: []",
 ) -> Rooms:
-    """Without rules; nothing is opened yet."""
-    (folder / "rules.yaml").write_text("rules: []")
+    """Nothing is opened yet."""
+    (folder / "rules.yaml").write_text(rules_text, encoding="utf-8")
+    rules = load_rules([folder / "rules.yaml"])
     notifier = Notifier(notify, folder.joinpath, database, clock)
-    engine = AlertEngine(load_rules([folder / "rules.yaml"]), database, registry, notifier.wake, notifier.told)
+    engine = AlertEngine(rules, database, registry, notifier.wake, notifier.told)
     commands: asyncio.Queue[tuple[GatewayRef, bytes]] = asyncio.Queue(100)
     stats = Stats()
     parts = Parts(
@@ -63,6 +67,7 @@ def rooms(
         WorkOrders(database, Terms(AroundTheClock())),
         Notifications(database, notify.targets, notifier.standing, notifier.wake),
         standing_of(database, notifier.told),
+        Hindsight(rules, database, registry, Past(store, lambda kind: 0)),
         tokens,
         clock,
         stats,

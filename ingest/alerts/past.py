@@ -1,10 +1,11 @@
 """What devices said, read back from the telemetry store as the rules would hear it: in order, whole, and so much at most."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from ingest.alerts.review import Heard
+from ingest.alerts.review import Course, Heard, Review, Step
 from ingest.store import PointStore, Query, Row
 from telemetry.errors import TooMuch
 from telemetry.identity import GatewayRef
@@ -14,6 +15,9 @@ from telemetry.reading import Micros, Reading
 
 PAGE = 10_000
 """Rows asked for at once: other questions and the writing go on in between."""
+
+PORTION = 500
+YIELD_S = 0.002
 
 
 class Asked(NamedTuple):
@@ -68,6 +72,15 @@ class Past:
         for at in sorted(instants):
             found += heard(await self._store.read(_query(asked, at, at + 1, PAGE, newest_first=False)))
         return found
+
+
+async def at_leisure(review: Review, heard: Sequence[Heard]) -> AsyncIterator[tuple[Course, Step]]:
+    """Reviews what was heard in portions, and lets others go on in between."""
+    for place in range(0, len(heard), PORTION):
+        for one in heard[place : place + PORTION]:
+            for step in review.hear(one):
+                yield step
+        await asyncio.sleep(YIELD_S)
 
 
 def _query(asked: Asked, start: int | None, end: int, limit: int, *, newest_first: bool, metric: str | None = None) -> Query:

@@ -145,11 +145,6 @@ class Review:
             if (step := course.judge(heard, self._places)) is not None:
                 yield course, step
 
-    def hear_all(self, heard: Iterable[Heard]) -> None:
-        for one in heard:
-            for _ in self.hear(one):
-                pass
-
     def fire(self, until: int) -> None:
         """Lets time pass for every subject."""
         for course in self.courses.values():

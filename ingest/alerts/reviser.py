@@ -16,9 +16,10 @@ import structlog
 from ingest.alerts import late
 from ingest.alerts.episode import Key
 from ingest.alerts.late import Lateness
-from ingest.alerts.past import Asked, Past
+from ingest.alerts.past import YIELD_S, Asked, Past, at_leisure
 from ingest.alerts.review import Heard, Places, Review, lookback_us, reach_us
 from ingest.alerts.revision import Reviewed, quiet_before
+from ingest.alerts.rule import Rule
 from ingest.alerts.rules import Rules, Watcher
 from ingest.alerts.when import micros
 from ingest.database import Database
@@ -30,7 +31,6 @@ from telemetry.presence import Device
 log = structlog.get_logger()
 
 LOOK_S = 1.0
-YIELD_S = 0.002
 SETTLED_US = 3_000_000
 PATIENCE_US = 60_000_000
 GIVEN_UP_US = 24 * 3_600_000_000
@@ -39,7 +39,6 @@ MAX_ROWS = 200_000
 MAX_BACK_US = 7 * 24 * 3_600_000_000
 AHEAD_US = 3_600_000_000
 TRIES = 8
-PORTION = 500
 
 
 class Inventory(Places, Protocol):
@@ -154,10 +153,9 @@ class Reviser:
         only = {watcher.rule.id for watcher in question.watchers}
         metrics = frozenset[str]().union(*(watcher.machine(one.ref.community).metrics for watcher in question.watchers))
         review = Review(self._rules, self._inventory, only, question.subject)
-        heard = await self._heard(self._members(one, question), metrics, question.start)
-        for place in range(0, len(heard), PORTION):
-            review.hear_all(heard[place : place + PORTION])
-            await asyncio.sleep(YIELD_S)
+        heard = await self._heard(members(self._inventory, question.watchers[0].rule, *one[:2]), metrics, question.start)
+        async for _ in at_leisure(review, heard):
+            pass
         return [
             Reviewed(course, one.earliest - reach_us(course.watcher.rule), one.known_at, self._is_of_life(course.watcher))
             for course in review.courses.values()
@@ -167,15 +165,6 @@ class Reviser:
     def _is_of_life(self, watcher: Watcher) -> bool:
         kind = self._rules.kinds.get(watcher.rule.kind)
         return kind is not None and kind.life_safety
-
-    def _members(self, one: Lateness, question: _Question) -> list[tuple[GatewayRef, str]]:
-        """Whose readings a subject hears."""
-        of = question.watchers[0].rule.subject
-        if of == "device":
-            return [(one.ref, one.device)]
-        zone = self._inventory.zone_of(one.ref, one.device)
-        there = self._inventory.inventory(one.ref.community)
-        return sorted({(ref, device.id) for ref, device in there if of == "community" or device.zone == zone} | {one[:2]})
 
     async def _heard(self, members: Iterable[tuple[GatewayRef, str]], metrics: Iterable[str], start: int) -> list[Heard]:
         """In the order in which the rules judge: by instant, then device."""
@@ -189,6 +178,16 @@ class Reviser:
                 rows -= sum(len(one.reading.values) for one in page)
                 await asyncio.sleep(YIELD_S)
         return sorted(found, key=lambda one: (one.reading.at, one.reading.device))
+
+
+def members(inventory: Inventory, rule: Rule, ref: GatewayRef, device: str) -> list[tuple[GatewayRef, str]]:
+    """Whose readings the subject of a device hears, by a rule."""
+    if rule.subject == "device":
+        return [(ref, device)]
+    zone = inventory.zone_of(ref, device)
+    there = inventory.inventory(ref.community)
+    found = {(other, one.id) for other, one in there if rule.subject == "community" or one.zone == zone}
+    return sorted(found | {(ref, device)})
 
 
 def is_ready(one: Lateness, marks: Mapping[Stream, int], now: int) -> bool:

@@ -114,7 +114,9 @@ def revisions(reviewed: Reviewed, known: Sequence[Episode]) -> Iterator[Revision
             yield from _opened(reviewed, new)
     old_ones = [id(old) for old, _ in pairs]
     for old in known:
-        if id(old) not in old_ones and old.alert.state is not AlertState.WITHDRAWN and old.alert.opened_at >= since:
+        is_left = id(old) not in old_ones and old.alert.state is not AlertState.WITHDRAWN
+        is_part = any(_share_time(old, new) for new in found)
+        if is_left and (old.alert.opened_at >= since or is_part):
             yield from _withdrawn(reviewed, old)
 
 
@@ -146,7 +148,7 @@ def _share_time(one: Episode, other: Episode) -> bool:
 
 
 def _amended(reviewed: Reviewed, old: Episode, new: Episode) -> Revision | None:
-    is_older = old.alert.opened_at < reviewed.since
+    is_older = max(old.alert.opened_at, new.alert.opened_at) < reviewed.since
     opened_at = old.alert.opened_at if is_older else new.alert.opened_at
     if _told(old, old.alert.opened_at) == _told(new, opened_at) and not _is_withdrawn(old):
         return None
@@ -216,7 +218,7 @@ def _withdrawn(reviewed: Reviewed, old: Episode) -> Iterator[Revision]:
         return
     gone = replace(it, state=AlertState.WITHDRAWN, withdrawn_at=reviewed.came_at)
     over_at = it.opened_at if old.over_at is None else old.over_at
-    yield Revision(Episode(gone, old.latch, over_at), "withdrawn", it.opened_at, "late readings show that it never was")
+    yield Revision(Episode(gone, old.latch, over_at), "withdrawn", it.opened_at, "late readings show that it never was by itself")
 
 
 def _how_late(alert: Alert, reviewed: Reviewed) -> str:
