@@ -15,7 +15,7 @@ from telemetry.metric import Kind
 from telemetry.presence import Inventory, State
 from telemetry.reading import Micros, Reading
 
-RULES = Path(__file__).parents[3] / "config" / "rules" / "system.yaml"
+RULES = Path(__file__).parents[3] / "config" / "rules"
 OTHER = GatewayRef(COMMUNITY, "gw-test-2")
 SETTLED = SETTLE_US / 1e6
 
@@ -119,6 +119,18 @@ async def test_a_gateway_that_came_back_while_the_centre_was_down_raises_nothing
         await watching.look(at)
     assert [online for *_, online in watching.told] == [False, True]
     assert await watching.centre.all() == []
+
+
+async def test_of_several_that_go_at_once_one_alert_stands_for_the_others(watching: Watching) -> None:
+    watching.speaks(40)
+    for ref in (REF, OTHER):
+        watching.says(41, False, ref)
+    for at in range(45, 200, 5):
+        await watching.look(at)
+    found = {alert.kind: alert for alert in await watching.centre.all()}
+    parent = found["gateways_offline"]
+    assert (seconds(parent.opened_at), parent.value, parent.suppressed_by) == (105, 2, "")
+    assert len(await watching.centre.all()) == 3 and found["gateway_offline"].suppressed_by == parent.id
 
 
 async def test_many_are_told_in_portions_those_that_are_gone_first(watching: Watching) -> None:
