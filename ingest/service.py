@@ -19,6 +19,7 @@ from ingest import config as configuration
 from ingest import intake, reception
 from ingest.acknowledger import Acknowledger
 from ingest.alerts import AlertEngine, Alerts, load_rules
+from ingest.alerts.evidence_keeper import EvidenceKeeper
 from ingest.alerts.flood import FloodWatch
 from ingest.alerts.gate import Gate
 from ingest.alerts.hindsight import Hindsight
@@ -166,6 +167,7 @@ class Service:
         self._hindsight = Hindsight(rules, database, self._registry, past)
         self._alerts = Alerts(database, notifier.told)
         self._standing = standing_of(database, notifier.told)
+        self._evidence = EvidenceKeeper(database, store, self._registry, intake.wall_clock)
         self._auditor = Auditor(database, store, self._registry, self._engine.watermarks, self._whole_since)
         self._letterbox = Letterbox(database, store, intake.wall_clock)
         auto = [name for name, watcher in rules.watchers.items() if watcher.rule.case == "auto"]
@@ -214,6 +216,7 @@ class Service:
                 group.create_task(self._history.run(), name="history"),
                 group.create_task(self._replays.run(), name="replays"),
                 group.create_task(forgetting.run(), name="finished streams"),
+                group.create_task(self._evidence.run(), name="evidence"),
                 group.create_task(self._notifier.run(), name="notifications"),
                 group.create_task(self._reviser.run(), name="late readings"),
                 group.create_task(reception.run(self._config, taking, acknowledger, self._commands), name="intake"),
@@ -305,6 +308,7 @@ class Service:
             notifications=self._notifications,
             standing=self._standing,
             hindsight=self._hindsight,
+            evidence=self._evidence,
             tokens=self._tokens,
             clock=intake.wall_clock,
             stats=self._stats,

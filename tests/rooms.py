@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ingest.alerts import AlertEngine, Alerts, load_rules
+from ingest.alerts.evidence_keeper import EvidenceKeeper
 from ingest.alerts.hindsight import Hindsight
 from ingest.alerts.past import Past
 from ingest.alerts.standing import standing_of
@@ -68,6 +69,7 @@ def rooms(
         Notifications(database, notify.targets, notifier.standing, notifier.wake),
         standing_of(database, notifier.told),
         Hindsight(rules, database, registry, Past(store, lambda kind: 0)),
+        EvidenceKeeper(database, store, registry, clock),
         tokens,
         clock,
         stats,

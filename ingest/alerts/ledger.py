@@ -5,7 +5,7 @@ from typing import NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from ingest.alerts import flapping
+from ingest.alerts import evidence, flapping
 from ingest.alerts.episode import Alert, AlertState, Episode, Key, Said, alert_id, continues, over, raised_again
 from ingest.alerts.gate import Gate
 from ingest.alerts.machine import Change, Transition
@@ -57,6 +57,7 @@ def _raise(connection: sa.Connection, newest: Episode | None, moved: Moved, know
     episode, word = with_(came[0], flapping=flaps), came[1]
     episode = gate.opened(connection, heir(episode, newest)) if word == "opened" else gate.raised_again(connection, episode, at)
     note = f"suppressed by {episode.alert.suppressed_by}" if episode.alert.suppressed_by else ""
+    evidence.remember(connection, moved.watcher)
     _write(connection, moved, episode, word, known_at, told, note)
     if flaps and not flapped:
         _write(connection, moved, episode, "flapping", known_at, told)

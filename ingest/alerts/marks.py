@@ -35,7 +35,7 @@ def uncommon(marks: Collection[Mark], drill: bool, flood: str | None) -> Iterato
     if drill:
         yield alert.c.drill
     if flood is not None:
-        yield sa.and_(alert.c.collapsed_into == flood, alert.c.collapsed_into != "")
+        yield sa.and_(alert.c.collapsed_into == flood, alert.c.collapsed_into != sa.literal_column("''"))
 
 
 def newest_of_few(

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from ingest import instant
-from ingest.alerts import flapping
+from ingest.alerts import evidence, flapping
 from ingest.alerts.episode import Alert, AlertState, Episode, Key, alert_id, over
 from ingest.alerts.gate import Gate
 from ingest.alerts.late import LIVE_US
@@ -84,6 +84,8 @@ def amend(
     if course.failed or not is_trusted(reviewed, known):
         return None
     found = list(revisions(reviewed, known))
+    if found:
+        evidence.remember(connection, course.watcher)
     for one in found:
         is_new = one.transition == "opened"
         episode = gate.opened(connection, _with_free_id(connection, reviewed, one.episode)) if is_new else one.episode

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
+from ingest.alerts import evidence
 from ingest.alerts.episode import Alert, AlertState, Episode, Key
 from ingest.alerts.journal import Line
 from ingest.alerts.quiet import is_watched, speaks
@@ -198,7 +199,8 @@ def record(
 ) -> int:
     """Writes an episode and the journal's line of what changed it; the change's ``seq``, which is never used again.
 
-    ``told`` hears of it unless people shall not; ``loud`` says so where the transition alone does not.
+    ``told`` hears of it unless people shall not; ``loud`` says so where the transition alone does not. What opens is to have
+    evidence.
     """
     loud = speaks(episode, transition) if loud is None else loud
     it = msgspec.structs.replace(episode.alert, told=episode.alert.told or loud)
@@ -206,6 +208,8 @@ def record(
     seq = _append(connection, Line(0, *own, before=_head(connection), digest=""))
     row = {**row_of(key, episode._replace(alert=it)), "seq": seq}
     upsert(connection, alert, [row])
+    if transition == "opened":
+        evidence.owe(connection, it.id, known_at)
     if loud:
         told(connection, Changed(msgspec.structs.replace(it, seq=seq), transition, event_at, known_at))
     return seq

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from ingest.alerts import Alerts
+from ingest.alerts.evidence_keeper import EvidenceKeeper
 from ingest.alerts.hindsight import Hindsight
 from ingest.alerts.standing import Standing
 from ingest.api.feed import Feed
@@ -41,6 +42,7 @@ class Parts:
     notifications: Notifications
     standing: Standing
     hindsight: Hindsight
+    evidence: EvidenceKeeper
     tokens: Tokens
     clock: Callable[[], int]
     stats: Stats = field(default_factory=Stats)

@@ -13,6 +13,7 @@ from ingest.api.fields import Asked, Instant, Name, Said, said
 from ingest.api.parts import Wired
 from ingest.api.problems import RESPONSES, Refused
 from ingest.api.standing import Person, Reason
+from ingest.cases.drill import Exercised
 from ingest.tokens import Grant
 from telemetry.identity import PREFIX_LENGTHS
 from telemetry.presence import Words
@@ -120,6 +121,28 @@ class PlansView(BaseModel):
     items: list[PlanView]
 
 
+class ExercisedView(BaseModel):
+    """Seconds from the alert's instant: until the centre knew (`detection_s`), somebody acknowledged (`ack_s`), started on the
+    work order (`arrival_s`), and it was closed (`close_s`); null: not yet."""
+
+    alert: str
+    kind: str
+    device: str
+    opened_at: Said
+    detection_s: float
+    ack_s: float | None
+    arrival_s: float | None
+    close_s: float | None
+
+
+class DrillReport(BaseModel):
+    """`missing`: of these kinds, which the drill named, no alert was raised."""
+
+    drill: PlanView
+    alerts: list[ExercisedView]
+    missing: list[str]
+
+
 @router.get("/api/v1/works")
 async def works(parts: Wired, grant: Viewer, asked: Annotated[PlansAsked, Query()]) -> PlansView:
     """Planned works that touch the token's scope. Alerts that they bring about are listed and told to nobody."""
@@ -162,6 +185,34 @@ async def end_drill(
 ) -> PlanView:
     """Over from now on: what is raised afterwards is real."""
     return await _end(parts, grant, Purpose.DRILL, id, body)
+
+
+@router.get("/api/v1/drills/{id}/report")
+async def drill_report(id: str, parts: Wired, grant: Viewer, _asked: Annotated[Asked, Query()]) -> DrillReport:
+    """How a drill went, alert by alert. Those outside the token's scope are left out."""
+    drill = await parts.standing.plans.get(grant.scope, Purpose.DRILL, id)
+    if drill is None:
+        raise HTTPException(404, NOT_HERE)
+    found = [one for one in await parts.work_orders.exercised(drill) if grant.scope.covers(one.alert.community)]
+    missing = sorted(set(drill.kinds) - {one.alert.kind for one in found})
+    return DrillReport(drill=plan_view(drill), alerts=[_exercised(one) for one in found], missing=missing)
+
+
+def _exercised(one: Exercised) -> ExercisedView:
+    at = one.alert.opened_at
+    acked, arrived, closed = (
+        None if then is None else (then - at) / 1e6 for then in (one.alert.acked_at, one.arrived_at, one.closed_at)
+    )
+    return ExercisedView(
+        alert=one.alert.id,
+        kind=one.alert.kind,
+        device=one.alert.device,
+        opened_at=said(at) or "",
+        detection_s=(one.known_at - at) / 1e6,
+        ack_s=acked,
+        arrival_s=arrived,
+        close_s=closed,
+    )
 
 
 async def _all(parts: Wired, grant: Grant, purpose: Purpose, asked: PlansAsked) -> PlansView:

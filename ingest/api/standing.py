@@ -1,12 +1,15 @@
-"""``/api/v1/alerts/{id}/...``: shelving, and the journal."""
+"""``/api/v1/alerts/{id}/...``: shelving, journal, evidence."""
 
-from typing import Annotated, Self
+import json
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 
 from ingest.alerts import Alert
+from ingest.alerts.evidence import Evidence, Word
+from ingest.alerts.evidence_keeper import Kept
 from ingest.alerts.journal import Line
 from ingest.alerts.shelf import LONGEST_US, HasEnded
 from ingest.api.alerts import NO_CONTROLS, NOT_HERE, AlertView, view
@@ -14,6 +17,7 @@ from ingest.api.auth import Admin, Handler, Viewer
 from ingest.api.fields import Asked, Instant, Said, said
 from ingest.api.parts import Wired
 from ingest.api.problems import RESPONSES, Refused
+from telemetry.metric import Value
 from telemetry.presence import Words
 
 router = APIRouter(tags=["alerts"], responses=RESPONSES)
@@ -106,6 +110,64 @@ class CheckedView(BaseModel):
     broken: str | None
 
 
+class WordView(BaseModel):
+    at: Said
+    metric: str
+    value: Value | None
+    quality: str
+    reason: str
+
+
+class EvidenceView(BaseModel):
+    """`readings` are those of the device, oldest first; `cut` when there were more than 100 before or after the alert.
+
+    `qualities` counts them by quality; `gateway` is what the gateway had last said of itself; `rule` is the text that counted,
+    null when it is not known any more.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "alert": "6f0e5a41c2b7d9a08e13",
+                    "due_at": None,
+                    "gathered_at": "2026-11-23T08:05:31.000000Z",
+                    "rule_version": "9f86d081884c",
+                    "rule": {"id": "sump_high", "when": {"type": "threshold", "metric": "level", "raise_at": 1.5}},
+                    "clause": "",
+                    "value": 1.62,
+                    "limit": 1.5,
+                    "readings": [
+                        {"at": "2026-11-23T08:00:00.123456Z", "metric": "level", "value": 1.62, "quality": "good", "reason": ""}
+                    ],
+                    "cut": False,
+                    "qualities": {"good": 1},
+                    "gateway": [],
+                    "profile": "level-4-20ma",
+                    "profile_version": 1,
+                    "unit": "SN-20931",
+                }
+            ]
+        }
+    )
+
+    alert: str
+    due_at: Said | None
+    gathered_at: Said | None
+    rule_version: str
+    rule: dict[str, Any] | None
+    clause: str
+    value: Value | None
+    limit: Value | None
+    readings: list[WordView]
+    cut: bool
+    qualities: dict[str, int]
+    gateway: list[WordView]
+    profile: str
+    profile_version: int
+    unit: str
+
+
 @router.get("/api/v1/alerts/check")
 async def check(parts: Wired, _grant: Admin, _asked: Annotated[Asked, Query()]) -> CheckedView:
     """Whether the journal of all alerts is what was written: nothing changed, put in, taken out. It reads all of it."""
@@ -121,6 +183,18 @@ async def journal(id: str, parts: Wired, grant: Viewer, asked: Annotated[Journal
     if lines is None:
         raise HTTPException(404, NOT_HERE)
     return JournalView(items=[_line(line) for line in lines])
+
+
+@router.get("/api/v1/alerts/{id}/evidence")
+async def evidence(id: str, parts: Wired, grant: Viewer, _asked: Annotated[Asked, Query()]) -> EvidenceView:
+    """What an alert stood on: readings of five minutes before and after it, its rule as it then was, how the device was.
+
+    Gathered once, some minutes after the alert, and kept with it; until then `gathered_at` is null.
+    """
+    kept = await parts.evidence.of(grant.scope, id)
+    if kept is None:
+        raise HTTPException(404, NOT_HERE)
+    return _evidence(kept)
 
 
 @router.post("/api/v1/alerts/{id}/shelve")
@@ -151,6 +225,31 @@ async def unshelve(
     """Ends a shelf before its time. An alert that still stands is told again."""
     by = (body.by if body else None) or grant.name
     return _changed(parts, await parts.standing.shelf.unshelve(grant.scope, id, by, parts.clock()))
+
+
+def _evidence(kept: Kept) -> EvidenceView:
+    it, found = kept.alert, kept.evidence or Evidence(gathered_at=0, start=0, end=0)
+    return EvidenceView(
+        alert=it.id,
+        due_at=said(kept.due_at),
+        gathered_at=said(found.gathered_at) if kept.evidence else None,
+        rule_version=it.rule_version,
+        rule=json.loads(kept.rule_text) if kept.rule_text else None,
+        clause=it.clause,
+        value=it.value,
+        limit=it.limit,
+        readings=[_word(word) for word in found.readings],
+        cut=found.cut,
+        qualities=dict(found.qualities),
+        gateway=[_word(word) for word in found.gateway],
+        profile=found.profile,
+        profile_version=found.profile_version,
+        unit=found.unit,
+    )
+
+
+def _word(word: Word) -> WordView:
+    return WordView(at=said(word.at) or "", metric=word.metric, value=word.value, quality=word.quality, reason=word.reason)
 
 
 def _changed(parts: Wired, found: Alert | None) -> AlertView:

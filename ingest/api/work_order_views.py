@@ -159,6 +159,7 @@ class WorkOrderView(BaseModel):
                     "result": "",
                     "close_kind": None,
                     "score": None,
+                    "drill": False,
                     "merged_into": None,
                     "merged": [],
                 }
@@ -195,6 +196,7 @@ class WorkOrderView(BaseModel):
     result: str
     close_kind: CloseKind | None
     score: int | None
+    drill: bool
     merged_into: str | None
     merged: list[str]
 
@@ -249,7 +251,7 @@ class ChangesView(BaseModel):
 
 _SAME = (
     *("id", "no", "version", "stage", "community", "source", "colour", "kind", "description", "device", "zone"),
-    *("supervision", "report_due", "result", "close_kind", "score"),
+    *("supervision", "report_due", "result", "close_kind", "score", "drill"),
 )
 
 

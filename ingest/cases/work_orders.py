@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from ingest.alerts import Colour
+from ingest.alerts.planned import Planned
 from ingest.alerts.tables import alert as alerts
 from ingest.cases import docket, opening
 from ingest.cases.case import Case, Person, Stage
+from ingest.cases.drill import Exercised, exercised
 from ingest.cases.follower import Follower
 from ingest.cases.journal import Line
 from ingest.cases.move import Move
@@ -206,6 +208,10 @@ class WorkOrders:
             return self._follower.follow(connection, now)
 
         return await self._database.write(change)
+
+    async def exercised(self, drill: Planned) -> list[Exercised]:
+        """How a drill went, alert by alert."""
+        return await self._database.read(lambda connection: exercised(connection, drill))
 
     async def check(self) -> Checked:
         """Whether the journal is what was written, and says the same of every work order as its row."""

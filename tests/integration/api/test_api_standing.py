@@ -10,6 +10,8 @@ from ingest import tokens
 from ingest.alerts.episode import Episode, Key
 from ingest.alerts.tables import record
 from ingest.tokens import Role
+from telemetry.metric import Kind
+from telemetry.reading import Micros, Reading
 
 HOUR_US = 3_600_000_000
 AT_15 = "2026-11-23T15:00:00+08:00"
@@ -145,3 +147,59 @@ async def test_the_check_of_the_journal_is_for_admins_and_says_what_is_broken(ce
     whole = (await centre.get("/api/v1/alerts/check", whose="admin")).json()
     assert (whole["whole"], whole["lines"], whole["broken"]) == (True, 1, None)
     assert_problem(await centre.get("/api/v1/alerts/check", whose="handler"), 403)
+
+
+async def test_evidence_is_gathered_once_when_its_time_is_over_and_kept(centre: Centre) -> None:
+    one = await centre.raise_alert()
+    level = [
+        Reading(device=one.device, kind=Kind.ENVIRONMENT, at=Micros(NOW + second * 1_000_000), values={"level": second / 100})
+        for second in (-301, -299, 0, 299, 301)
+    ]
+    health = Reading(device="gw-1", kind=Kind.GATEWAY, at=Micros(NOW - 1_000_000), values={"unsent": 3})
+    await centre.store(*level, health)
+    path = f"/api/v1/alerts/{one.id}/evidence"
+    early = (await centre.get(path)).json()
+    assert (early["gathered_at"], early["due_at"], early["readings"]) == (None, "2026-11-23T08:05:30.000000Z", [])
+    assert [await centre.parts.evidence.gather(NOW + seconds * 1_000_000) for seconds in (329, 330, 600)] == [0, 1, 0]
+    kept = (await centre.get(path)).json()
+    assert [word["value"] for word in kept["readings"]] == [-2.99, 0.0, 2.99]
+    assert [(word["metric"], word["value"]) for word in kept["gateway"]] == [("unsent", 3)]
+    assert (kept["due_at"], kept["gathered_at"]) == (None, "2026-11-23T08:05:30.000000Z")
+    assert (kept["cut"], kept["qualities"], kept["value"], kept["limit"]) == (False, {"good": 3}, 1.62, 1.5)
+    assert_problem(await centre.get(path, whose="wuhan"), 404)
+
+
+async def test_of_very_many_readings_those_nearest_to_the_alert_are_kept(centre: Centre) -> None:
+    one = await centre.raise_alert()
+    many = [
+        Reading(device=one.device, kind=Kind.ENVIRONMENT, at=Micros(NOW + tenth * 100_000), values={"level": tenth / 10})
+        for tenth in range(-150, 151)
+    ]
+    await centre.store(*many)
+    await centre.parts.evidence.gather(NOW + HOUR_US)
+    kept = (await centre.get(f"/api/v1/alerts/{one.id}/evidence")).json()
+    assert [word["value"] for word in kept["readings"]] == [tenth / 10 for tenth in range(-99, 101)]
+    assert kept["cut"] is True
+
+
+async def test_a_drill_reports_how_it_went_and_what_did_not_come(centre: Centre, boss: str) -> None:
+    asked = {"community": HERE, "kinds": ["smoke", "sos"], "from": AT_16, "to": AT_17, "reason": "演练", "by": "李"}
+    drill = (await post(centre, boss, "/api/v1/drills", asked)).json()
+    one = await centre.raise_alert(rule="smoke")
+    other = await centre.raise_alert(rule="leak", device="other")
+    for each in (one, other):
+        raised = Episode(replace(each, drill=True), latch=False)
+        key = Key(each.rule, each.community, f"gw-1/{each.device}")
+        await centre.database.write(
+            lambda connection, key=key, raised=raised: record(connection, key, raised, "graded", NOW, NOW, "rule")  # type: ignore[misc]
+        )
+    centre.now[0] = NOW + 20_000_000
+    await post(centre, "handler", f"/api/v1/alerts/{one.id}/ack")
+    case = (await post(centre, boss, "/api/v1/work-orders", {"alert": one.id})).json()
+    assert case["drill"] is True
+    report = (await centre.get(f"/api/v1/drills/{drill['id']}/report")).json()
+    assert report["missing"] == ["sos"]
+    assert [
+        {name: told[name] for name in ("alert", "detection_s", "ack_s", "arrival_s", "close_s")} for told in report["alerts"]
+    ] == [{"alert": one.id, "detection_s": 0.0, "ack_s": 20.0, "arrival_s": None, "close_s": None}]
+    assert_problem(await centre.get(f"/api/v1/drills/{drill['id']}/report", whose="wuhan"), 404)

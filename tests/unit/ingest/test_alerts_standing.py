@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from alerts_world import COMMUNITY, GATEWAY, Feed, Inventory, device, instant, reading, rules_of
+from sqlalchemy.dialects import sqlite
 
 from ingest.alerts import Alert, AlertEngine, AlertFilter, Alerts, Changed
 from ingest.alerts.flood import FloodWatch
 from ingest.alerts.gate import Gate
+from ingest.alerts.marks import Mark, uncommon
 from ingest.alerts.planned import Planned, Purpose
 from ingest.alerts.releases import Releases
 from ingest.alerts.shelf import LONGEST_US, HasEnded
 from ingest.alerts.standing import standing_of
+from ingest.alerts.tables import alert
 from ingest.database import Database
 from telemetry.identity import Scope
 from telemetry.metric import Kind
@@ -255,3 +258,22 @@ async def test_the_journal_shows_it_when_a_line_or_an_alert_is_rewritten(desk: D
         broken = (await desk.standing.chronicle.check()).broken
         assert (broken is None) is not bool(why)
         assert broken is None or why in broken.reason
+
+
+@pytest.mark.parametrize(
+    ("few", "index"),
+    [
+        (tuple(uncommon({Mark.SHELVED}, False, None)), "alert_held"),
+        (tuple(uncommon((), True, None)), "alert_drills"),
+        (tuple(uncommon((), False, "6f0e5a41c2b7d9a08e13")), "alert_collapsed"),
+    ],
+)
+async def test_what_few_alerts_are_is_found_by_an_index_of_its_own(
+    tmp_path: Path, few: tuple[sa.ColumnElement[bool], ...], index: str
+) -> None:
+    database = Database(tmp_path / "centre.db")
+    wanted = sa.select(alert.c.id).where(*few, alert.c.community.startswith("41"))
+    told = str(wanted.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+    plan = await database.read(lambda connection: connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {told}").all())
+    database.close()
+    assert index in str(plan)
