@@ -67,6 +67,11 @@ class Acknowledger:
         self._due.update(stream.ref for stream in streams)
         self._some.set()
 
+    def forget(self, streams: Iterable[Stream]) -> None:
+        """Nothing more is said of these."""
+        for stream in streams:
+            self._streams.get(stream.ref, OrderedDict()).pop(stream, None)
+
     def reject(self, stream: Stream, seq: int, reason: str) -> None:
         """This batch was set aside as poison."""
         said = self._rejected.setdefault(stream.ref, deque(maxlen=REJECTED))

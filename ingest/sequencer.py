@@ -80,6 +80,14 @@ class Sequencer:
         """The sink had no room for an arrival just given out: it and what follows will come again."""
         self._next[arrival.stream] = min(self._next[arrival.stream], arrival.seq)
 
+    def holds(self, stream: Stream) -> bool:
+        """Whether something of it came too early and waits."""
+        return stream in self._held
+
+    def forget(self, stream: Stream) -> None:
+        """It is as new as one that was never heard."""
+        self._next.pop(stream, None)
+
     def hello(self, ref: GatewayRef, spans: Sequence[Span], *, retained: bool = False) -> tuple[list[Gap], list[Arrival]]:
         """Takes what a gateway says it holds; the gaps that this reveals, and batches that are now in order.
 

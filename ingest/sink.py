@@ -9,7 +9,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -74,6 +74,17 @@ class Sink:
             self._skip(gap)
         self._queue(ready)
         return gaps
+
+    def busy(self, streams: Collection[Stream]) -> set[Stream]:
+        """Those of ``streams`` of which something was taken that is not durable yet."""
+        waiting = {item.stream for item in self._waiting}
+        return {stream for stream in streams if stream in waiting or self._sequencer.holds(stream)}
+
+    def forget(self, streams: Iterable[Stream]) -> None:
+        """What was durable of ``streams`` is not known here any more; none of them is ``busy``."""
+        for stream in streams:
+            self.durable.pop(stream, None)
+            self._sequencer.forget(stream)
 
     @property
     def is_crowded(self) -> bool:

@@ -7,7 +7,7 @@
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -25,7 +25,7 @@ from ingest.alerts.review import Course, newest_judged
 from ingest.alerts.revision import Reviewed
 from ingest.alerts.rules import Rules
 from ingest.alerts.states import Entry, States
-from ingest.alerts.tables import Told, load_watermarks, save_watermarks, untold
+from ingest.alerts.tables import Told, drop_watermarks, load_watermarks, save_watermarks, untold
 from ingest.alerts.watch import is_orderly
 from ingest.arrival import Arrival
 from ingest.database import Database
@@ -134,6 +134,14 @@ class AlertEngine:
             if seq > self._marks.get(stream, 0):
                 self._stale = True
                 await self._commit(Work([], set()), _Taken({stream: seq}, tally.NOTHING), 0)
+
+    async def forget(self, streams: Collection[Stream]) -> None:
+        """Drops the watermarks of streams that are finished, durably."""
+        async with self._lock:
+            await self._recall()
+            await self._database.write(lambda connection: drop_watermarks(connection, streams))
+            for stream in streams:
+                self._marks.pop(stream, None)
 
     def _is_caught_up(self, course: Course) -> bool:
         """Whether a review has heard all that was judged here; where nothing stands, all that its subject said."""

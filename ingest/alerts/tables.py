@@ -1,6 +1,6 @@
 """The alert tables, and rows to values and back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -232,6 +232,13 @@ def line_of(row: sa.RowMapping) -> Line:
 
 def save_watermarks(connection: sa.Connection, marks: Mapping[Stream, int]) -> None:
     upsert(connection, watermark, ({**stream._asdict(), "seq": seq} for stream, seq in marks.items()))
+
+
+def drop_watermarks(connection: sa.Connection, streams: Iterable[Stream]) -> None:
+    mine = sa.and_(*(watermark.c[name] == sa.bindparam(f"its_{name}") for name in Stream._fields))
+    rows = [{f"its_{name}": str(word) for name, word in stream._asdict().items()} for stream in streams]
+    if rows:
+        connection.execute(watermark.delete().where(mine), rows)
 
 
 def load_watermarks(connection: sa.Connection) -> dict[Stream, int]:

@@ -44,6 +44,9 @@ class NotingStore:
     async def advance(self, stream: Stream, seq: int) -> None:
         await self._store.advance(stream, seq)
 
+    async def forget(self, streams: Collection[Stream]) -> None:
+        await self._store.forget(streams)
+
     async def read(self, query: Query) -> list[Row]:
         return await self._store.read(query)
 

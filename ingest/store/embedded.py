@@ -63,6 +63,9 @@ class EmbeddedStore:
     async def advance(self, stream: Stream, seq: int) -> None:
         await self._file.write(partial(self._advance, stream, seq))
 
+    async def forget(self, streams: Collection[Stream]) -> None:
+        await self._file.write(partial(self._forget, streams))
+
     async def restore(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
         return await self._file.write(partial(self._restore, arrivals))
 
@@ -153,6 +156,14 @@ class EmbeddedStore:
                 self._mark(file, {stream: seq})
             self._marks = {**self._marks, stream: seq}
 
+    def _forget(self, streams: Collection[Stream]) -> None:
+        """Points keep the number of their stream, which only people ask for."""
+        numbers = {self._streams[stream] for stream in streams if stream in self._streams}
+        with self._file.transaction() as file, incoming(file, {"id": np.array(list(numbers), np.int64)}):
+            file.execute("DELETE FROM stream WHERE id IN (SELECT id FROM incoming)")
+        self._streams = {stream: number for stream, number in self._streams.items() if number not in numbers}
+        self._marks = {stream: seq for stream, seq in self._marks.items() if stream in self._streams}
+
     def _mark(self, file: duckdb.DuckDBPyConnection, marks: Mapping[Stream, int]) -> None:
         self._introduce(file, marks)
         numbers = [self._streams[stream] for stream in marks]
@@ -165,7 +176,7 @@ class EmbeddedStore:
         new = [stream for stream in streams if stream not in self._streams]
         if not new:
             return
-        first = len(self._streams) + 1
+        first = max(self._streams.values(), default=0) + 1
         columns: dict[str, Column] = {"id": np.arange(first, first + len(new)), "seq": np.zeros(len(new), np.int64)}
         for name, words in zip(Stream._fields, zip(*new, strict=True), strict=True):
             columns[name] = np.array([str(word) for word in words])

@@ -90,6 +90,12 @@ class InfluxStore:
             if seq > self._marks.get(stream, 0):
                 await self._move({stream: seq})
 
+    async def forget(self, streams: Collection[Stream]) -> None:
+        async with self._writing:
+            await self._database.write(lambda connection: _drop(connection, streams))
+            gone = set(streams)
+            self._marks = {stream: seq for stream, seq in self._marks.items() if stream not in gone}
+
     async def write(self, arrivals: Sequence[Arrival], aside: Aside = nowhere) -> Sequence[Refusal]:
         async with self._writing:
             new, marks = fresh(arrivals, self._marks)
@@ -188,3 +194,10 @@ def _put(connection: sa.Connection, marks: Mapping[Stream, int]) -> None:
     seq = statement.excluded.seq
     change = statement.on_conflict_do_update(index_elements=Stream._fields, set_={"seq": seq}, where=seq > watermark.c.seq)
     connection.execute(change, rows)
+
+
+def _drop(connection: sa.Connection, streams: Collection[Stream]) -> None:
+    mine = sa.and_(*(watermark.c[name] == sa.bindparam(f"its_{name}") for name in Stream._fields))
+    rows = [{f"its_{name}": str(word) for name, word in stream._asdict().items()} for stream in streams]
+    if rows:
+        connection.execute(watermark.delete().where(mine), rows)

@@ -134,6 +134,12 @@ class PointStore(Protocol):
         Durable when it returns; never moves a watermark back.
         """
 
+    async def forget(self, streams: Collection[Stream]) -> None:
+        """Forgets the watermarks of ``streams``, durably: what came of them stays, and they are as new as any other.
+
+        Raises ``StoreUnavailable`` (forget the same again later).
+        """
+
     async def restore(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
         """Stores those readings of ``arrivals`` that are not here, whatever the watermarks say, and moves no watermark.
 

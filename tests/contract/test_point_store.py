@@ -160,6 +160,17 @@ async def test_what_is_refused_is_set_aside_before_the_watermark_passes_it(store
     assert await store.watermarks() == {STREAM: 1}
 
 
+async def test_a_stream_that_is_forgotten_is_as_new_as_any_and_its_points_stay(shelf: Shelf, store: PointStore) -> None:
+    other = STREAM._replace(lane="urgent")
+    await store.write([arrival(1, climate(START)), arrival(2, climate(START + MS)), arrival(1, stream=other)])
+    await store.forget([STREAM, STREAM._replace(epoch="f" * 16)])
+    assert await store.watermarks() == {other: 1}
+    await store.advance(STREAM, 2)
+    await store.write([arrival(2, climate(START + MS)), arrival(3, climate(START + 2 * MS))])
+    assert [row.at for row in await shelf.all_rows(store)] == [START, START + MS, START + 2 * MS]
+    assert await store.watermarks() == {other: 1, STREAM: 3}
+
+
 async def test_a_malformed_device_id_reaches_no_tag(shelf: Shelf, store: PointStore) -> None:
     (refusal,) = await store.write([arrival(1, climate(START, device="a,community=99 x=1"))])
     assert "malformed" in refusal.reason

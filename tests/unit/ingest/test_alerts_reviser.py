@@ -1,6 +1,7 @@
 """However readings are delayed, shuffled or repeated, the episodes come to what they would have been in order."""
 
 import random
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import sqlalchemy as sa
 from alerts_world import COMMUNITY, REF, Feed, device, instant, reading, rules_of, seconds
+from msgspec.structs import replace
 
 from ingest.alerts import AlertEngine, Rules
 from ingest.alerts import late as lateness
@@ -59,6 +61,8 @@ PLACES = [
     device("reader", Kind.ACCESS, "gate"),
 ]
 END_S = 400
+TICKS = 60
+"""At the end: each lets a rule's clock go on to the next instant at which it may turn."""
 
 
 def text(rules: Iterable[tuple[str, str]], kind: str) -> Iterator[str]:
@@ -74,9 +78,14 @@ def text(rules: Iterable[tuple[str, str]], kind: str) -> Iterator[str]:
     {when}"""
 
 
+SLOW = 30
+"""Seconds of the rules and of what devices say, stretched: nothing flaps, which is told of what comes at once."""
+
+
 def all_rules(folder: Path) -> Rules:
     parts = (*text(RULES.items(), "environment"), *text((*EVENTS.items(), *ZONED.items()), "access"))
-    return rules_of(folder, "rules:" + "".join(parts))
+    slow = re.sub(r"_s: (\d+)", lambda found: f"_s: {SLOW * int(found[1])}", "".join(parts))
+    return rules_of(folder, f"rules:{slow}")
 
 
 class World:
@@ -107,7 +116,8 @@ class World:
     async def hear(self, arrivals: Sequence[Arrival], at: int) -> None:
         self.now = max(self.now, at)
         mine = [
-            one._replace(stream=one.stream._replace(community=self.ref.community), received_at=Micros(self.now)) for one in arrivals
+            one._replace(stream=one.stream._replace(community=self.ref.community), received_at=Micros(self.now))
+            for one in arrivals
         ]
         await self.engine.take(mine, self.now)
         await self._store.write(mine)
@@ -174,12 +184,15 @@ def said(chance: random.Random) -> list[Reading]:
             found.append(reading(at + chance.uniform(-9, 2.5), "reader", Kind.ACCESS, {"event": "granted"}))
         if chance.random() < 0.4:
             found.append(reading(at + chance.uniform(1, 2), "reader", Kind.ACCESS, {"event": "denied"}))
-    return sorted(found, key=lambda one: one.at)
+    slow = (replace(one, at=Micros(instant(0) + SLOW * (one.at - instant(0)))) for one in found)
+    return sorted(slow, key=lambda one: one.at)
 
 
 def batches(readings: Sequence[Reading], feed: Feed, chance: random.Random) -> Iterator[tuple[int, Arrival]]:
     """When each batch is handed over and what is in it: some in time, a part of them late, out of order or twice."""
-    shuffled = [(one.at + (chance.randint(40, 300) * 1_000_000 if chance.random() < 0.25 else 100_000), one) for one in readings]
+    shuffled = [
+        (one.at + (SLOW * chance.randint(4, 300) * 1_000_000 if chance.random() < 0.25 else 100_000), one) for one in readings
+    ]
     for at, one in sorted(shuffled, key=lambda pair: pair[0]):
         yield at, feed.batch(one)
         if chance.random() < 0.1:
@@ -191,8 +204,8 @@ async def lived_in_order(world: World, readings: Sequence[Reading]) -> list[tupl
     await world.engine.open()
     for one in readings:
         await world.hear([feed.batch(one)], one.at + 100_000)
-    for _ in range(4):
-        await world.tick(END_S + 4_000)
+    for _ in range(TICKS):
+        await world.tick(SLOW * END_S + 20_000)
     return await world.episodes()
 
 
@@ -207,13 +220,13 @@ async def lived_late(world: World, readings: Sequence[Reading], chance: random.R
         if chance.random() < 0.03:
             await world.look()
     await world.look()
-    for _ in range(4):
-        await world.tick(END_S + 4_000)
+    for _ in range(TICKS):
+        await world.tick(SLOW * END_S + 20_000)
     await world.look()
     return await world.episodes()
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(4))
 async def test_readings_that_come_late_or_twice_lead_to_the_episodes_that_they_would_have_led_to_in_order(
     shared: Shared, seed: int
 ) -> None:
