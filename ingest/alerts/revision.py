@@ -94,11 +94,16 @@ def amend(
 
 
 def is_trusted(reviewed: Reviewed, known: Sequence[Episode]) -> bool:
-    """Whether the review says of the moment before the late readings what was known of it, by the same text of the rule."""
+    """Whether the review says of the moment before the late readings what was known of it, by the same text of the rule.
+
+    Of an alert that was raised more than once the row does not say when it was over in between.
+    """
     course, since = reviewed.course, reviewed.since
     there = [one for one in known if one.alert.state is not AlertState.WITHDRAWN]
-    stood = any(one.alert.opened_at < since and (one.over_at is None or one.over_at >= since) for one in there)
-    return stood == course.raised_before(since) and all(one.alert.rule_version == course.watcher.version for one in there)
+    if any(one.alert.rule_version != course.watcher.version for one in there):
+        return False
+    stood = [one for one in there if one.alert.opened_at < since and (one.over_at is None or one.over_at >= since)]
+    return any(one.alert.count > 1 for one in stood) or bool(stood) == course.raised_before(since)
 
 
 def revisions(reviewed: Reviewed, known: Sequence[Episode]) -> Iterator[Revision]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from linli.commands._rules_past import explain, replay
 from linli.paths import config_dir
 from telemetry.errors import ConfigInvalid, Problem
 
@@ -23,7 +24,11 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="For scripts. 供�
 
 @click.group()
 def rules() -> None:
-    """Alert rules: list, check, test. 告警规则的列出、检查与测试。"""
+    """Alert rules: list, check, test, replay, explain. 告警规则的列出、检查、测试、回放与解释。"""
+
+
+rules.add_command(replay)
+rules.add_command(explain)
 
 
 @rules.command()

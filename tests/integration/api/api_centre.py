@@ -123,7 +123,8 @@ async def running(tmp_path: Path, **overrides: Any) -> AsyncIterator[Centre]:
     now = [NOW]
     store: PointStore = overrides.pop("store", None) or EmbeddedStore(tmp_path / "points.duckdb")
     registry = Registry(database)
-    known = rooms(tmp_path, database, store, registry, Tokens(tokens_file), lambda: Micros(now[0]))
+    rules_text = overrides.pop("rules_text", "rules: []")
+    known = rooms(tmp_path, database, store, registry, Tokens(tokens_file), lambda: Micros(now[0]), rules_text=rules_text)
     parts = replace(known.parts, **overrides)
     await store.open()
     await registry.open()

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from alerts_world import COMMUNITY, REF, Feed, device, instant, reading, rules_of, seconds
 from msgspec.structs import replace
 
-from ingest.alerts import AlertEngine, Rules
+from ingest.alerts import AlertEngine, Changed, Rules, load_rules
 from ingest.alerts import late as lateness
+from ingest.alerts.episode import Key, alert_id
 from ingest.alerts.past import Past
 from ingest.alerts.reviser import Reviser
 from ingest.alerts.tables import alert, journal
@@ -25,10 +26,13 @@ from telemetry.presence import Device
 from telemetry.reading import Micros, Reading
 
 RULES = {
-    "threshold": "when: {type: threshold, metric: temperature, unit: degC, raise_at: 30, clear_at: 27, for_s: 10, clear_for_s: 8}",
+    "threshold": """when: {type: threshold, metric: temperature, unit: degC, raise_at: 30, clear_at: 27, for_s: 10,
+      clear_for_s: 8}""",
     "threshold_of_samples": "when: {type: threshold, metric: temperature, unit: degC, raise_at: 30, samples: {need: 2, of: 3}}",
     "threshold_staged": """when: {type: threshold, metric: temperature, unit: degC, raise_at: 28, for_s: 5}
-    stages: [{colour: red, after_s: 20}, {colour: orange, when: {type: threshold, metric: temperature, unit: degC, raise_at: 33}}]""",
+    stages:
+      - {colour: red, after_s: 20}
+      - {colour: orange, when: {type: threshold, metric: temperature, unit: degC, raise_at: 33}}""",
     "threshold_reopened": """when: {type: threshold, metric: temperature, unit: degC, raise_at: 31}
     reopen_s: 30""",
     "duration": "when: {type: duration, where: {temperature: {at_least: 29}}, for_s: 12, gap_s: 700}",
@@ -237,3 +241,113 @@ async def test_readings_that_come_late_or_twice_lead_to_the_episodes_that_they_w
     found = await lived_late(world, readings, random.Random(-seed - 1))
     assert await world.database.read(lambda connection: lateness.waiting(connection, 10)) == []
     assert [one for one in found if one not in wanted] == [one for one in wanted if one not in found]
+
+
+async def heard_late(
+    world: World, late_s: float, said_late: Sequence[tuple[float, float]], live: Sequence[tuple[float, float]]
+) -> None:
+    """Temperatures of the cellar: ``live`` in time, then the others, all at once so long after the last of them."""
+    feed = Feed()
+    await world.engine.open()
+    for at, value in live:
+        await world.hear([feed.batch(warm(at, value))], instant(at) + 100_000)
+    when = instant(max(at for at, _ in said_late) + late_s)
+    await world.hear([feed.batch(*(warm(at, value) for at, value in said_late))], when)
+    await world.look()
+
+
+def warm(at: float, value: float) -> Reading:
+    return reading(at, "cellar", Kind.ENVIRONMENT, {"temperature": value})
+
+
+def plain_rules(folder: Path, more: str = "", kind: str = "test") -> Rules:
+    rule = "when: {type: threshold, metric: temperature, unit: degC, raise_at: 30, for_s: 60}"
+    text_ = "rules:" + "".join(text([("warm", f"{rule}\n    {more}")], "environment")).replace("kind: test", f"kind: {kind}")
+    return rules_of(folder, text_)
+
+
+class Heard(NamedTuple):
+    transition: str
+    state: str
+    origin: str
+
+
+async def lived(
+    tmp_path: Path,
+    late_s: float,
+    said_late: Sequence[tuple[float, float]],
+    live: Sequence[tuple[float, float]],
+    *,
+    life_safety: bool = False,
+    more: str = "",
+) -> tuple[list[Heard], list[dict[str, Any]]]:
+    """What people were told, and the alerts as they stand."""
+    store = EmbeddedStore(tmp_path / "telemetry.duckdb")
+    await store.open()
+    rules = plain_rules(tmp_path, more)
+    if life_safety:
+        shipped = load_rules([Path("config/rules/kinds.yaml")]).kinds["smoke"]
+        rules.kinds = {"test": replace(shipped, id="test", life_safety=True)}
+    database = Database(tmp_path / "centre.db")
+    world = World(COMMUNITY, rules, database, store)
+    told: list[Heard] = []
+
+    def hear(connection: sa.Connection, changed: Changed) -> None:
+        told.append(Heard(changed.transition, changed.alert.state, changed.alert.origin))
+
+    world.engine._told_of = hear
+    await heard_late(world, late_s, said_late, live)
+    rows = await database.read(lambda connection: [dict(row) for row in connection.execute(sa.select(alert)).mappings()])
+    await store.close()
+    database.close()
+    return told, rows
+
+
+COOL = [(0.0, 20.0), (5_000.0, 20.0)]
+HOT = [(1_000.0, 35.0), (1_100.0, 35.0), (1_200.0, 20.0)]
+"""Over for long before the cellar's newest word."""
+
+
+async def test_what_is_over_when_it_becomes_known_late_is_cleared_and_told_to_nobody(tmp_path: Path) -> None:
+    told, [row] = await lived(tmp_path, 3_900, HOT, COOL, more="lateness: {late_s: 7200}")
+    assert (row["state"], row["origin"], seconds(row["opened_at"]), seconds(row["over_at"])) == ("cleared", "", 1_060, 1_200)
+    assert told == []
+
+
+async def test_what_is_historical_is_born_closed_and_told_to_nobody(tmp_path: Path) -> None:
+    told, [row] = await lived(tmp_path, 3_900, HOT, COOL)
+    assert (row["state"], row["origin"], row["told"]) == ("closed", "backfill", False)
+    assert told == []
+
+
+async def test_of_life_and_death_people_hear_once_however_late(tmp_path: Path) -> None:
+    told, [row] = await lived(tmp_path, 3_900, HOT, COOL, life_safety=True)
+    assert row["state"] == "closed"
+    assert told == [Heard("opened", "closed", "backfill")]
+
+
+async def test_what_comes_later_than_history_changes_nothing(tmp_path: Path) -> None:
+    told, rows = await lived(tmp_path, 3_900, HOT, COOL, life_safety=True, more="lateness: {late_s: 60, historical_s: 3600}")
+    assert (told, rows) == ([], [])
+
+
+async def test_what_still_stands_is_told_however_late_it_is_known_to_have_begun(tmp_path: Path) -> None:
+    told, [row] = await lived(tmp_path, 3_980, [(1_000.0, 35.0)], [(0.0, 20.0), (4_990.0, 36.0)])
+    assert (row["state"], seconds(row["opened_at"]), row["over_at"]) == ("open", 1_060, None)
+    assert told == [Heard("opened", "open", "")]
+
+
+async def test_an_alert_that_late_readings_refute_is_withdrawn_and_who_heard_of_it_hears_that(tmp_path: Path) -> None:
+    told, [row] = await lived(
+        tmp_path, 5_000, [(1_030.0, 20.0)], [(0.0, 20.0), (1_000.0, 35.0), (1_090.0, 35.0), (2_000.0, 20.0)]
+    )
+    assert (row["state"], row["withdrawn_at"] is not None) == ("withdrawn", True)
+    assert [one.transition for one in told] == ["opened", "cleared", "withdrawn"]
+
+
+async def test_an_amended_alert_keeps_its_id_and_the_journal_what_was_said_first(tmp_path: Path) -> None:
+    live = [(0.0, 20.0), (1_000.0, 35.0), (1_090.0, 35.0), (2_000.0, 20.0)]
+    _, [row] = await lived(tmp_path, 5_000, [(900.0, 35.0)], live)
+    assert row["id"] == alert_id(Key("rule_warm", COMMUNITY, f"{REF.gateway}/cellar"), instant(1_060))
+    assert seconds(row["opened_at"]) == 960
+    assert row["state"] == "cleared"
