@@ -23,9 +23,12 @@ from telemetry.errors import StoreUnavailable
 
 _T = TypeVar("_T")
 
+# The limit is of DuckDB's cache as well, which keeps all that was written until it is full: what nobody asks for would be the
+# most of the centre's memory. Summaries of a city's window and the longest answers take no longer with it than with four times
+# as much.
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 2,
-    "memory_limit": "512MB",
+    "memory_limit": "128MB",
     "autoinstall_known_extensions": False,
     "enable_external_access": False,
 }
