@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ingest.alerts.episode import Alert, Episode
 
 BEGINNINGS = frozenset(("opened", "raised again", "graded"))
-RELEASES = frozenset(("unsuppressed", "unshelved", "unfolded", "steady"))
+RELEASES = frozenset(("unsuppressed", "unshelved", "unfolded", "steady", "drill over"))
 HOLDS = frozenset(("shelved", "collapsed"))
 
 
@@ -21,9 +21,9 @@ def is_held(alert: Alert) -> bool:
 
 
 def is_watched(episode: Episode) -> bool:
-    """Whether what holds it back may end by itself."""
+    """Whether what holds it back, or makes it a drill, may end by itself."""
     alert = episode.alert
-    standing = episode.over_at is None and (bool(alert.suppressed_by) or alert.folded)
+    standing = episode.over_at is None and (bool(alert.suppressed_by) or alert.folded or alert.drill)
     return standing or alert.shelved_until is not None or alert.flapping
 
 

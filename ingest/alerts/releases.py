@@ -1,6 +1,8 @@
-"""The ends of what holds alerts back: shelves that are over, suppressors that are gone, floods that ebbed, flapping that stopped.
+"""The ends of what holds alerts back: shelves that are over, suppressors that are gone, floods that ebbed, flapping that stopped;
+and of drills.
 
 1. What still stands when nothing holds it back any more is told; what was over meanwhile and nobody had heard of stays untold.
+   What still stands a minute after a drill is no drill any more.
 2. Each end is a line of the journal, in the transaction that makes it so. Looking twice changes nothing.
 3. At most ``MOST`` alerts are released by one look, the longest held first; the next look goes on.
 """
@@ -11,8 +13,9 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from ingest.alerts import flapping, quiet
-from ingest.alerts.episode import Episode, Key
+from ingest.alerts.episode import Alert, Episode, Key
 from ingest.alerts.gate import Gate
+from ingest.alerts.inhibition import GRACE_US
 from ingest.alerts.tables import Told, alert, episode_of, record, untold
 from ingest.database import Database
 
@@ -73,5 +76,11 @@ class Releases:
             yield Release(quiet.with_(episode, flapping=False), "steady", "")
         if episode.over_at is None and it.suppressed_by and not self._gate.suppressor(connection, it, now):
             yield Release(quiet.with_(episode, suppressed_by=""), "unsuppressed", f"was suppressed by {it.suppressed_by}")
+        if episode.over_at is None and it.drill and not self._is_drill(connection, it, now):
+            yield Release(quiet.with_(episode, drill=False), "drill over", "it stands after the drill")
         if episode.over_at is None and it.folded and not self._gate.flood(connection, it.community, now):
             yield Release(quiet.with_(episode, folded=False), "unfolded", "")
+
+    def _is_drill(self, connection: sa.Connection, alert: Alert, now: int) -> bool:
+        """Also for a grace after it: it takes a moment until everything is as it was."""
+        return any(self._gate.is_drill(connection, alert, at) for at in (now, now - GRACE_US))

@@ -25,7 +25,12 @@ class Exercised(NamedTuple):
 def exercised(connection: sa.Connection, drill: Planned) -> list[Exercised]:
     """The alerts raised in a drill, in the order in which they were."""
     within = alerts.c.opened_at >= drill.starts_at, alerts.c.opened_at < drill.until
-    wanted = sa.select(alerts).where(alerts.c.drill, *within).order_by(alerts.c.opened_at, alerts.c.id).limit(MOST)
+    wanted = (
+        sa.select(alerts)
+        .where(alerts.c.community.startswith(drill.community), *within)
+        .order_by(alerts.c.opened_at, alerts.c.id)
+        .limit(MOST)
+    )
     found = (alert_of(row) for row in connection.execute(wanted).mappings().all())
     return [_exercised(connection, one) for one in found if covers(drill, one, one.opened_at)]
 

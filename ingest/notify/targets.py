@@ -94,11 +94,12 @@ Change = Literal[
     "unsuppressed",
     "unshelved",
     "unfolded",
+    "drill over",
     "amended",
     "withdrawn",
 ]
-"""``graded``: the colour rose or fell. ``unsuppressed``, ``unshelved``, ``unfolded``: what held it back is over; ``steady`` says
-so of ``flapping``."""
+"""``graded``: the colour rose or fell. ``unsuppressed``, ``unshelved``, ``unfolded``, ``drill over``: what held it back, or made it
+a drill, is over; ``steady`` says so of ``flapping``."""
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

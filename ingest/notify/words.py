@@ -23,6 +23,7 @@ CHANGES = {
     "unsuppressed": "抑制结束",
     "unshelved": "搁置结束",
     "unfolded": "告警风暴结束",
+    "drill over": "演练结束",
     "amended": "已更正",
     "withdrawn": "已撤回",
 }

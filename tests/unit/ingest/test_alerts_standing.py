@@ -243,6 +243,16 @@ async def test_what_is_raised_in_a_drill_says_so_and_what_is_raised_after_it_is_
     assert [one.drill for one in await desk.all() if one.device == "door-1"] == [False, True]
 
 
+async def test_what_still_stands_a_minute_after_a_drill_is_told_as_no_drill(desk: Desk) -> None:
+    await desk.plan(Purpose.DRILL, 0, 100, device="door-1")
+    await desk.say(99, 1, smoke=True)
+    await desk.look(159)
+    assert desk.heard == [("door-1", "opened")]
+    await desk.look(161)
+    assert desk.heard == [("door-1", "opened"), ("door-1", "drill over")]
+    assert not (await desk.of(1)).drill
+
+
 async def test_the_journal_shows_it_when_a_line_or_an_alert_is_rewritten(desk: Desk) -> None:
     await desk.say(0, 1, tamper=True)
     await desk.say(1, 1, tamper=False)

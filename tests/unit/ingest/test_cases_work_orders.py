@@ -110,6 +110,25 @@ async def test_a_grave_alert_is_filed_at_once_and_once(desk: Desk, colour: Colou
     assert (await desk.orders.open_for(ALL, alert.id, WUYE, NOON + 7)) == (case, False)
 
 
+@pytest.mark.parametrize("held", [{"suppressed_by": "works-1"}, {"shelved_until": NOON + HOUR}, {"folded": True}])
+async def test_what_is_held_back_makes_no_work_order_until_it_is_told(desk: Desk, held: dict[str, Any]) -> None:
+    alert = await desk.raise_alert()
+    await desk.write(Colour.RED, Episode(replace(alert, **held), latch=False), NOON)
+    assert await desk.orders.follow(NOON) == 0
+    await desk.write(Colour.RED, Episode(alert, latch=False), NOON + MINUTE)
+    assert await desk.orders.follow(NOON + MINUTE) == 1
+
+
+async def test_a_drill_and_what_is_none_have_work_orders_of_their_own(desk: Desk) -> None:
+    drill = await desk.raise_alert()
+    await desk.write(Colour.RED, Episode(replace(drill, drill=True), latch=False), NOON)
+    await desk.orders.follow(NOON)
+    await desk.clear(at=NOON + MINUTE)
+    real = await desk.raise_alert(at=NOON + 2 * MINUTE)
+    await desk.orders.follow(NOON + 2 * MINUTE)
+    assert [(case.drill, case.alerts) for case in await desk.cases()] == [(False, (real.id,)), (True, (drill.id,))]
+
+
 async def test_a_yellow_alert_is_filed_when_it_is_acknowledged_or_ten_minutes_old(desk: Desk) -> None:
     await desk.raise_alert(Colour.YELLOW)
     assert await desk.orders.follow(NOON + 10 * MINUTE - 1) == 0

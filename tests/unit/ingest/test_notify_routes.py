@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.alerts import Changed, Colour, Family
+from ingest.alerts import AlertState, Changed, Colour, Family
 from ingest.notify.hours import Hours, is_open
 from ingest.notify.routes import targets_of
 from tests.notices import AT, changed, notify_of
@@ -92,3 +92,10 @@ def test_a_time_and_its_opposite_make_a_whole_day(instant: int, since: int, unti
         assert is_open(there, instant)
     else:
         assert is_open(there, instant) != is_open(back, instant)
+
+
+@pytest.mark.parametrize("release", ["unsuppressed", "unshelved", "unfolded", "steady", "drill over"])
+def test_who_asks_for_what_opens_hears_of_what_was_held_back_until_now(release: str) -> None:
+    routes = "[{to: [platform], changes: [opened]}, {to: [office], changes: [cleared]}]"
+    assert told(routes, changed(release)) == ["platform"]
+    assert told(routes, changed(release, state=AlertState.CLEARED)) == []

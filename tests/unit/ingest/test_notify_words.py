@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.alerts import Changed, Colour
+from ingest.alerts import AlertState, Changed, Colour
 from ingest.notify.envelope import cloud_event
 from ingest.notify.privacy import masked
-from ingest.notify.words import for_group, for_persons, subject, together
+from ingest.notify.words import Line, for_group, for_persons, subject, together
 from telemetry.metric import Value
 from telemetry.presence import Words
 from tests.notices import AT, changed, notice, numbered
@@ -151,3 +151,18 @@ def test_what_became_known_late_says_so_and_what_is_past_says_that() -> None:
     assert "迟到" not in for_group(late._replace(transition="cleared"))
     past = late._replace(alert=msgspec.structs.replace(late.alert, origin="backfill"))
     assert "历史，2 分钟前 (past, 2 min ago)" in for_group(past)
+
+
+@pytest.mark.parametrize("line", [for_group, for_persons])
+def test_whoever_reads_of_a_drill_reads_that_first(line: Line) -> None:
+    assert line(changed(drill=True)).startswith("【演练 DRILL】")
+    assert not line(changed()).startswith("【演练")
+    drill, real = changed(drill=True), changed()
+    assert subject([drill]).startswith("【演练 DRILL】")
+    assert not subject([drill, real]).startswith("【演练"), "a real one among them is not hidden"
+    assert event(drill)["drill"] is True
+
+
+@pytest.mark.parametrize(("state", "said"), [(AlertState.OPEN, "抑制结束，仍在持续"), (AlertState.CLEARED, "抑制结束，已恢复")])
+def test_the_end_of_what_held_an_alert_back_says_whether_it_still_stands(state: AlertState, said: str) -> None:
+    assert said in for_group(changed("unsuppressed", state=state))
