@@ -1,7 +1,5 @@
 """A database of each kind for the tests that are to hold on both."""
 
-import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,23 +7,16 @@ from pathlib import Path
 import pytest
 
 from ingest.database import Place, Server, database
-from tests.databases import Postgresqls
+from tests.databases import Postgresqls, folder_for_anyone
 from tests.servers import postgresql
-
-_MEMORY = Path("/dev/shm")  # what is flushed there costs nothing
 
 
 @pytest.fixture(scope="session")
 def postgresqls() -> Iterator[Postgresqls]:
     """A server for as long as the tests run; those that need it skip when it is not installed."""
-    folder = Path(tempfile.mkdtemp(prefix="linli-", dir=_MEMORY if _MEMORY.is_dir() else None))
-    folder.chmod(0o755)  # it will not run as root, and nobody else may look into a folder of pytest's
-    try:
-        with postgresql(folder) as server:
-            yield Postgresqls(server)
-            server.stop()
-    finally:
-        shutil.rmtree(folder)
+    with folder_for_anyone() as folder, postgresql(folder) as server:
+        yield Postgresqls(server)
+        server.stop()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,6 +1,11 @@
 """Databases on one PostgreSQL server: each test has its own, copied from one that is migrated already."""
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 
 import psycopg
 from psycopg import sql
@@ -9,6 +14,20 @@ from ingest.database import Database, Server
 from tests.servers import Postgresql
 
 TEMPLATE = "migrated"
+
+
+_MEMORY = Path("/dev/shm")  # what is flushed there costs nothing, and outlives a process as a disk does
+
+
+@contextmanager
+def folder_for_anyone() -> Iterator[Path]:
+    """A folder that ``nobody`` can reach, unlike pytest's: a server that will not run as root needs it."""
+    folder = Path(tempfile.mkdtemp(prefix="linli-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 class Postgresqls:

@@ -160,8 +160,21 @@ class Postgresql(Server):
     def stop(self) -> None:
         self._end(signal.SIGINT)
 
+    def pause(self) -> None:
+        super().pause()
+        for process in self._serving():
+            process.suspend()
+
+    def resume(self) -> None:
+        for process in self._serving():
+            process.resume()
+        super().resume()
+
+    def _serving(self) -> list[psutil.Process]:
+        return psutil.Process(self._process.pid).children(recursive=True) if self._process and self.runs else []
+
     def kill(self) -> None:
-        served = psutil.Process(self._process.pid).children(recursive=True) if self._process and self.runs else []
+        served = self._serving()
         super().kill()
         for process in served:
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -4,13 +4,15 @@
 2. A write is durable when it returns: ``synchronous_commit`` is on, and a server that does not flush to its disk is refused.
 3. When a connection breaks while a transaction commits, the server is asked what became of it: a write happened, or it did not.
    ``StoreDiverged`` when that cannot be learned within ``SETTLE_S``, or when another centre wrote meanwhile.
-4. Text compares byte by byte, as in SQLite; a database that compares otherwise is refused. NUL, which PostgreSQL has not, is
+4. Every wait has its limit: a server that says nothing for ``ANSWER_S`` is as one that is away.
+5. Text compares byte by byte, as in SQLite; a database that compares otherwise is refused. NUL, which PostgreSQL has not, is
    kept as ``␀``.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
 
 import psycopg
 import sqlalchemy as sa
@@ -27,10 +29,11 @@ _T = TypeVar("_T")
 LOCK = int.from_bytes(b"linli")
 LOCK_WAIT_S = 5.0
 SETTLE_S = 60.0
+ANSWER_S = 90.0
 OLDEST = 130_000
 _AGAIN_S = 0.1
 _SETTINGS = {
-    "statement_timeout": 60_000,
+    "statement_timeout": 60_000,  # below ANSWER_S: of a server that lives we hear why
     "lock_timeout": 10_000,
     "idle_in_transaction_session_timeout": 120_000,
     "tcp_keepalives_idle": 10,  # a centre that lost its power gives the lock back
@@ -42,6 +45,39 @@ _SETTINGS = {
 class _Text(StrDumperUnknown):
     def dump(self, obj: str) -> Any:
         return super().dump(obj.replace("\0", "␀") if "\0" in obj else obj)
+
+
+class _Connection(psycopg.Connection[Any]):
+    """Does not wait for ever; ``unhurried`` is for work whose length nobody can know."""
+
+    unhurried = False
+
+    def wait(self, gen: Generator[Any, Any, _T], *arguments: Any, **named: Any) -> _T:
+        if self.unhurried:
+            return super().wait(gen, *arguments, **named)
+        try:
+            return super().wait(_limited(gen, ANSWER_S), *arguments, **named)
+        except _Silent as error:
+            self.close()
+            raise psycopg.OperationalError(f"no answer in {ANSWER_S:g} s") from error
+
+
+class _Silent(Exception):
+    """The server said nothing for too long."""
+
+
+def _limited(exchange: Generator[Any, Any, _T], limit_s: float) -> Generator[Any, Any, _T]:
+    """The exchange with a server, which whoever drives it takes up ten times a second, until too long has passed."""
+    give_up = time.monotonic() + limit_s
+    heard = None
+    while True:
+        try:
+            wanted = exchange.send(heard)
+        except StopIteration as end:
+            return cast("_T", end.value)
+        heard = yield wanted
+        if not heard and time.monotonic() > give_up:
+            raise _Silent
 
 
 class PostgresqlServer:
@@ -58,7 +94,7 @@ class PostgresqlServer:
         return str(self._server)
 
     def open(self) -> None:
-        with self._changes.begin() as connection:
+        with self._changes.begin() as connection, _unhurried(connection):
             if problems := _unfit(connection, str(self)):
                 raise ConfigInvalid(problems)
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
@@ -112,7 +148,7 @@ class PostgresqlServer:
         self._diverged = why
         return StoreDiverged(why)
 
-    def _hold(self, parameters: Mapping[str, Any]) -> "psycopg.Connection[Any]":
+    def _hold(self, parameters: Mapping[str, Any]) -> _Connection:
         """A connection that writes, and holds the lock."""
         connection = _connected(self._server, parameters)
         try:
@@ -122,12 +158,12 @@ class PostgresqlServer:
             raise
         return connection
 
-    def _look(self, parameters: Mapping[str, Any]) -> "psycopg.Connection[Any]":
+    def _look(self, parameters: Mapping[str, Any]) -> _Connection:
         connection = _connected(self._server, parameters)
         connection.read_only = True
         return connection
 
-    def _take_place(self, connection: "psycopg.Connection[Any]") -> None:
+    def _take_place(self, connection: _Connection) -> None:
         give_up = time.monotonic() + LOCK_WAIT_S
         while connection.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone() != (True,):
             if time.monotonic() > give_up:
@@ -140,8 +176,8 @@ class PostgresqlServer:
         connection.commit()
 
 
-def _connected(server: Server, parameters: Mapping[str, Any]) -> "psycopg.Connection[Any]":
-    connection = psycopg.connect(**parameters, **_parameters(server))
+def _connected(server: Server, parameters: Mapping[str, Any]) -> _Connection:
+    connection = _Connection.connect(**parameters, **_parameters(server))
     connection.adapters.register_dumper(str, _Text)
     connection.execute("SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
     connection.commit()
@@ -161,6 +197,15 @@ def _parameters(server: Server) -> dict[str, Any]:
     if server.password_file is not None:
         known |= {"password": _password(server)}
     return known
+
+
+@contextmanager
+def _unhurried(connection: sa.Connection) -> Iterator[None]:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, _Connection)
+    driver.unhurried = True
+    yield
+    driver.unhurried = False
 
 
 def _password(server: Server) -> str:

@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import sqlalchemy as sa
 from ingest.alerts.tables import watermark
 from ingest.database import Database, Server, upsert
 from telemetry.errors import ConfigInvalid, StoreDiverged, StoreUnavailable
-from tests.databases import Postgresqls
+from tests.databases import Postgresqls, folder_for_anyone
 from tests.servers import HOST, Postgresql, postgresql
 
 STREAM = {"community": "411202002001", "gateway": "gw-1", "epoch": "0" * 16, "lane": "bulk"}
@@ -28,14 +27,9 @@ STREAM = {"community": "411202002001", "gateway": "gw-1", "epoch": "0" * 16, "la
 
 @pytest.fixture
 def own_server() -> Iterator[Postgresql]:
-    """A server of the test's own, on the disk."""
-    folder = Path(tempfile.mkdtemp(prefix="linli-"))
-    folder.chmod(0o755)
-    try:
-        with postgresql(folder) as server:
-            yield server
-    finally:
-        shutil.rmtree(folder)
+    """A server of the test's own."""
+    with folder_for_anyone() as folder, postgresql(folder) as server:
+        yield server
 
 
 @pytest.fixture
@@ -137,6 +131,7 @@ class Cutter:
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
         self.cut = ""
+        self._answered = threading.Event()
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
@@ -162,7 +157,7 @@ class Cutter:
                 client.shutdown(socket.SHUT_RDWR)
                 if when == "after":
                     server.sendall(said)
-                    self._said(server)
+                    self._answered.wait(30)
                 break
             server.sendall(said)
         for line in (client, server):  # closing alone would wait for who listens to it
@@ -173,7 +168,8 @@ class Cutter:
         while said := self._said(server):
             try:
                 client.sendall(said)
-            except OSError:
+            except OSError:  # it is cut: nobody hears this
+                self._answered.set()
                 return
 
     def _said(self, by: socket.socket) -> bytes:
@@ -217,6 +213,24 @@ async def test_a_write_of_which_nobody_can_say_what_became_of_it_ends_the_centre
         await database.write(lambda connection: connection.execute(put(7)))
     with pytest.raises(StoreDiverged, match="nobody knows"):
         await database.write(lambda connection: connection.execute(put(7)))
+    database.close()
+
+
+async def test_a_server_that_says_nothing_is_as_one_that_is_away(own_server: Postgresql, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(Server(HOST, "postgres", own_server.port, "linli"))
+
+    def silenced(connection: sa.Connection) -> object:
+        own_server.pause()
+        return connection.execute(sa.select(watermark)).all()
+
+    monkeypatch.setattr("ingest.database.postgresql.ANSWER_S", 1.0)
+    for ask in (database.write, database.read):
+        with pytest.raises(StoreUnavailable, match="no answer in 1 s"):
+            await asyncio.wait_for(ask(silenced), 30)
+        own_server.resume()
+    monkeypatch.undo()
+    await when_it_is_back(database, 2)
+    assert await marks(database) == {"gw-1": 2}
     database.close()
 
 
@@ -286,26 +300,14 @@ def elsewhere() -> Iterator[tuple[Postgresql, Server, Path]]:
         socket.gethostbyname(name)
     except OSError:
         pytest.skip(f"{name}, the name of this machine, leads nowhere")
-    folder = Path(tempfile.mkdtemp(prefix="linli-"))
-    folder.chmod(0o755)
-    for file, of in (("server", name), ("other", name), ("stranger", "elsewhere.example")):
-        words = [
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            f"/CN={of}",
-            "-addext",
-            f"subjectAltName=DNS:{of}",
-        ]
-        made = ["openssl", "req", *words, "-keyout", f"{file}.key", "-out", f"{file}.pem"]
-        subprocess.run(made, cwd=folder, check=True, capture_output=True, timeout=60)
-        if os.geteuid() == 0:
-            shutil.chown(folder / f"{file}.key", "nobody")
-    try:
+    with folder_for_anyone() as folder:
+        for file, of in (("server", name), ("other", name), ("stranger", "elsewhere.example")):
+            names = ("-subj", f"/CN={of}", "-addext", f"subjectAltName=DNS:{of}")
+            kind = ("-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
+            made = ["openssl", "req", *kind, *names, "-keyout", f"{file}.key", "-out", f"{file}.pem"]
+            subprocess.run(made, cwd=folder, check=True, capture_output=True, timeout=60)
+            if os.geteuid() == 0:
+                shutil.chown(folder / f"{file}.key", "nobody")
         with postgresql(folder, settings=TLS.format(folder=folder)) as server:
             place = Server(name, "postgres", server.port, "centre", folder / "password", folder / "server.pem")
             at = {"host": HOST, "port": server.port, "user": "linli", "dbname": "postgres"}
@@ -317,8 +319,6 @@ def elsewhere() -> Iterator[tuple[Postgresql, Server, Path]]:
             server.stop()
             server.start()
             yield server, place, folder
-    finally:
-        shutil.rmtree(folder)
 
 
 def test_beyond_this_machine_a_server_is_known_by_its_certificate_and_a_centre_by_its_password(
