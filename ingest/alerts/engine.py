@@ -171,7 +171,7 @@ class AlertEngine:
                 if amended is not None:
                     changed += amended
                     self._go_on(one.course)
-            states.save(connection)
+            states.save(connection, now)
             return changed
 
         self._stale = True
@@ -213,7 +213,7 @@ class AlertEngine:
             tally.add(connection, taken.counted)
             for moved in work.moves:
                 apply(connection, moved, now, self._gate, self._told_of)
-            states.save(connection)
+            states.save(connection, now)
             late.note(connection, work.lates, now)
             save_watermarks(connection, taken.marks)
 
@@ -248,6 +248,9 @@ class AlertEngine:
     def _load(self, connection: sa.Connection) -> tuple[States, dict[Stream, int]]:
         states = States()
         states.load(connection, self._rules, self._directory.zone_of)
+        self._judge.states = states
+        for row in states.trail.load(connection):
+            self._judge.restore(row)
         return states, load_watermarks(connection)
 
 

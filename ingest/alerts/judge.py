@@ -23,6 +23,7 @@ from ingest.alerts.machine import Machine, Sample, Transitions
 from ingest.alerts.rules import Rules, Watcher
 from ingest.alerts.seat import NEVER, Presence, Seat, Subject
 from ingest.alerts.states import Entry, States
+from ingest.alerts.trail import Heard, Row, Source
 from ingest.alerts.watch import Ask, Listening, Watch, is_orderly
 from ingest.alerts.when import Absence
 from ingest.arrival import Arrival
@@ -31,7 +32,7 @@ from telemetry.identity import GatewayRef
 from telemetry.metric import Kind
 from telemetry.presence import Device
 from telemetry.quality import Quality
-from telemetry.reading import Reading
+from telemetry.reading import Micros, Reading
 
 log = structlog.get_logger()
 
@@ -74,6 +75,7 @@ class Judge:
         self._directory = directory
         self._watches: dict[tuple[str | int, ...], Watch] = {}
         self._told: set[str] = set()
+        self._changed = False
 
     def take(self, arrivals: Sequence[Arrival], work: Work) -> None:
         """Judges batches: their readings by instant, then device, then as they came."""
@@ -83,7 +85,7 @@ class Judge:
             self.states.touched.add(source.presence)
             rows += [(one.at, one.device, place, one, source) for place, one in enumerate(arrival.readings, len(rows))]
         rows.sort()
-        hears = bool(self._rules.absences)
+        hears, trail = bool(self._rules.absences), self.states.trail
         for _, device, _, reading, source in rows:
             presence = source.presence
             seat = presence.seats.get(device)
@@ -92,14 +94,34 @@ class Judge:
             if hears:
                 self._hear(work, seat, reading, source)
             if reading.values and reading.quality is not Quality.BAD:
+                place, self._changed = len(trail.steps), False
                 self._weigh(work, seat, reading, source)
+                if self._changed:
+                    trail.hear(place, Source(source.arrival.stream, source.arrival.received_at), reading)
 
     def observe(self, reading: Reading, arrival: Arrival, work: Work) -> None:
         """Judges what the centre itself says of a gateway: it is in no order with what the gateway says."""
         source = self._source(arrival)
         seat = self._seated(source.presence, reading.device, reading.kind)
+        place, self._changed = len(self.states.trail.steps), False
         for ask in seat.watch.listening(reading.values).asks if seat.watch else ():
             self._advance(work, ask, seat, reading, source)
+        if self._changed:
+            self.states.trail.hear(place, Source(arrival.stream, arrival.received_at), reading)
+
+    def restore(self, row: Row) -> None:
+        """Lets states that were written before it follow a row of the trail, which nobody is told of again."""
+        work = Work([], set())
+        for step in row.steps:
+            if isinstance(step, Heard):
+                stream, received_at = row.sources[step.source]
+                source = self._source(Arrival(stream, 0, (step.reading,), Micros(received_at)))
+                seat = self._seated(source.presence, step.reading.device, step.reading.kind)
+                for ask in seat.watch.listening(step.reading.values).asks if seat.watch else ():
+                    self._advance(work, ask, seat, step.reading, source)
+            elif (entry := self.states.entry(step.key)) is not None and entry.at <= step.at:
+                self.states.drop(self.states.subject(step.key), step.key)
+        self.states.trail.steps.clear()
 
     def fire(self, key: Key, entry: Entry, now: int, work: Work) -> None:
         """Lets a timer that is due do what it does."""
@@ -194,7 +216,7 @@ class Judge:
             if slot is None or ask.any_order or not is_late or (subject.entries and slot in subject.entries):
                 self._advance(work, ask, seat, reading, source)
             else:
-                self._is_late(work, reading, source)
+                self._note_late(work, reading, source)
 
     def _advance(self, work: Work, ask: Ask, seat: Seat, reading: Reading, source: _Source) -> None:
         slot = _slot(ask, reading)
@@ -206,8 +228,8 @@ class Judge:
             return
         old = machine.initial if entry is None else entry.state
         arrival, sample = source.arrival, _sample(reading)
-        if late.is_late(machine, old, sample, arrival.received_at, subject is not seat, subject.newest) and arrival.seq:
-            work.lates.add(late.Late(source.presence.ref, reading.device, reading.kind, reading.at, arrival.stream, arrival.seq))
+        if late.is_late(machine, old, sample, arrival.received_at, subject is not seat, subject.newest):
+            self._note_late(work, reading, source)
         try:
             state, transitions = machine.advance(old, sample)
             if state is old:
@@ -221,20 +243,23 @@ class Judge:
         now = Entry(state, stream.gateway, stream.lane, reading.device, reading.at, lag, due)
         name = f"{stream.gateway}/{seat.name}" if subject is seat else subject.name
         key = Key(slot[0], stream.community, name, slot[1])
-        self._keep(subject, key, now, machine, ask.forgets)
+        self._changed = True
+        self._keep(subject, key, now, machine, ask.forgets, on_trail=not transitions)
         self._moved(work, ask.watcher, key, now, transitions)
 
-    def _is_late(self, work: Work, reading: Reading, source: _Source) -> None:
+    def _note_late(self, work: Work, reading: Reading, source: _Source) -> None:
         stream, seq = source.arrival.stream, source.arrival.seq
         if seq:
             work.lates.add(late.Late(source.presence.ref, reading.device, reading.kind, reading.at, stream, seq))
 
-    def _keep(self, subject: Subject, key: Key, entry: Entry, machine: Machine[Any], forgets: bool) -> None:
+    def _keep(
+        self, subject: Subject, key: Key, entry: Entry, machine: Machine[Any], forgets: bool, *, on_trail: bool = False
+    ) -> None:
         if forgets and began(machine, entry.state):
             subject.newest = max(subject.newest, entry.at)
             self.states.drop(subject, key)
         else:
-            self.states.put(subject, key, entry)
+            self.states.put(subject, key, entry, on_trail=on_trail)
 
     def _expect(self, presence: Presence, seat: Seat) -> None:
         """Notes when the device will be absent if nothing more is heard of it."""

@@ -1,13 +1,15 @@
 """What the engine remembers between readings, and how it is written down.
 
 1. A state that is as its machine began is not kept: of most devices there is nothing but how new their last reading was.
-2. What changed since the last commit is known, and written once whatever happened to it meanwhile.
+2. What changed since the last commit is known, and written once whatever happened to it meanwhile. What readings changed without
+   a word to anybody is on the trail, and written later (``ingest.alerts.trail``).
 3. Timers are found without looking at the states that have none.
 """
 
 import struct
 from collections.abc import Callable, Collection, Iterator
 from heapq import heappop, heappush
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,6 +23,7 @@ from ingest.alerts.memory import Judged
 from ingest.alerts.rules import Rules
 from ingest.alerts.seat import Presence, Seat, Subject, names_of, presence_of, times_of
 from ingest.alerts.tables import rule_state
+from ingest.alerts.trail import Forgotten, Trail, drop
 from ingest.alerts.when import Absence
 from ingest.database import metadata, upsert
 from telemetry.identity import GatewayRef
@@ -67,6 +70,8 @@ class States:
         self.presences: dict[GatewayRef, Presence] = {}
         self.changed: dict[Key, Entry | None] = {}
         self.touched: set[Presence] = set()
+        self.trail = Trail()
+        self._unwritten: dict[Key, int] = {}
         self._shared: dict[tuple[str, str], Subject] = {}
         self._timers: list[tuple[int, Key]] = []
         self._rings_at: dict[Key, int] = {}
@@ -94,25 +99,35 @@ class States:
         """The state, if it is not as its machine began."""
         return (self.subject(key).entries or {}).get((key.rule, key.discriminator))
 
-    def put(self, subject: Subject, key: Key, entry: Entry) -> None:
-        if subject.is_kept:
-            self._place(subject, key, entry)
+    def put(self, subject: Subject, key: Key, entry: Entry, *, on_trail: bool = False) -> None:
+        """``on_trail``: what led to it is on the trail, so that it need not be written at once."""
+        if not subject.is_kept:
+            return
+        self._place(subject, key, entry)
+        if on_trail and key not in self.changed:
+            self._unwritten.setdefault(key, self.trail.seq)
+        else:
+            self._unwritten.pop(key, None)
             self.changed[key] = entry
 
     def drop(self, subject: Subject, key: Key) -> None:
         """It is as it began."""
-        if subject.entries is not None and subject.entries.pop((key.rule, key.discriminator), None) is not None:
+        entry = subject.entries.pop((key.rule, key.discriminator), None) if subject.entries else None
+        if entry is not None:
             subject.entries = subject.entries or None
+            self._unwritten.pop(key, None)
             self.changed[key] = None
+            self.trail.steps.append(Forgotten(key, entry.at))
 
     @property
     def is_changed(self) -> bool:
-        return bool(self.changed or self.touched)
+        return bool(self.changed or self.touched or self.trail.steps)
 
     def settled(self) -> None:
         """All that changed is durable."""
         self.changed = {}
         self.touched = set()
+        self.trail.begin()
 
     def timers(self, now: int) -> list[tuple[Key, Entry]]:
         """Those with a timer at or before ``now``, earliest first; each is told again until its state has changed."""
@@ -160,8 +175,12 @@ class States:
         if forgotten:
             log.info("rule states forgotten: their rule is gone or was rewritten", states=forgotten)
 
-    def save(self, connection: sa.Connection) -> None:
+    def save(self, connection: sa.Connection, now: int) -> None:
         """Writes what changed."""
+        self.trail.save(connection, now)
+        if last := self.trail.expired(now):
+            self._catch_up(last)
+            drop(connection, last)
         upsert(connection, rule_state, [_row(key, entry) for key, entry in self.changed.items() if entry is not None])
         forget(connection, [key for key, entry in self.changed.items() if entry is None])
         rows = []
@@ -170,6 +189,13 @@ class States:
             if presence.named != len(presence.seats):
                 rows.append({**presence.ref._asdict(), "part": NAMES, "body": names_of(presence)})
         upsert(connection, _presence, rows)
+
+    def _catch_up(self, last: int) -> None:
+        """What is to be written for the trail to be cut off up to ``last``."""
+        old = [key for key, seq in takewhile(lambda pair: pair[1] <= last, self._unwritten.items())]
+        for key in old:
+            del self._unwritten[key]
+            self.changed[key] = self.entry(key)
 
     def _place(self, subject: Subject, key: Key, entry: Entry) -> None:
         if subject.entries is None:

@@ -96,8 +96,9 @@ def opened(at_s: float, is_open: bool = True) -> Any:
     return reading(at_s, "door", Kind.ACCESS, {"door_open": is_open})
 
 
-async def kept(centre: Centre) -> list[tuple[str, str]]:
-    """Subject and discriminator of the states that are written down."""
+async def kept(centre: Centre, feed: Feed, at_s: float = 600) -> list[tuple[str, str]]:
+    """Subject and discriminator of the states that are written down when their readings are on the trail no more."""
+    await centre.engine.take([feed.batch(lane="bulk")], instant(at_s))
     names = sa.select(rule_state.c.subject, rule_state.c.discriminator)
     rows = await centre.database.read(lambda connection: connection.execute(names).all())
     return [(row.subject, row.discriminator) for row in rows]
@@ -330,24 +331,35 @@ async def test_the_states_of_objects_that_went_a_day_ago_are_forgotten_and_no_ot
     parked = reading(0, "lane", Kind.CAMERA, {"event": "appeared", "object": "parked", "label": "car"})
     left = reading(1, "lane", Kind.CAMERA, {"event": "gone", "object": "left", "label": "person"})
     await centre.take(feed.batch(parked, left, opened(2)))
-    assert ("gw-test-1/lane", "left") in await kept(centre)
+    assert ("gw-test-1/lane", "left") in await kept(centre, feed)
     await centre.tick(day + 3)
-    assert sorted(await kept(centre)) == [("gw-test-1/door", ""), ("gw-test-1/lane", "parked")]
+    assert sorted(await kept(centre, feed, day + 600)) == [("gw-test-1/door", ""), ("gw-test-1/lane", "parked")]
+
+
+async def test_a_state_is_written_once_in_a_while_and_follows_what_was_heard_after_it(centre: Centre) -> None:
+    feed = Feed()
+    await centre.take(feed.batch(opened(0)))
+    names = sa.select(sa.func.count()).select_from(rule_state)
+    assert await centre.database.read(lambda connection: connection.execute(names).scalar_one()) == 0
+    await centre.restart()
+    await centre.take(feed.batch(opened(10)))
+    assert seconds((await only(centre)).opened_at) == 10.0
 
 
 async def test_a_state_that_is_as_it_began_is_not_kept(centre: Centre) -> None:
     feed = Feed()
     await centre.take(feed.batch(opened(0, False), wet(0, False)))
-    assert await kept(centre) == []
+    assert await kept(centre, feed) == []
     await centre.take(feed.batch(opened(1), wet(1)))
-    assert sorted(await kept(centre)) == [("gw-test-1/door", ""), ("gw-test-1/leak", "")]
+    assert sorted(await kept(centre, feed)) == [("gw-test-1/door", ""), ("gw-test-1/leak", "")]
     await centre.take(feed.batch(opened(2, False), wet(2, False)))
-    assert await kept(centre) == []
+    assert await kept(centre, feed) == []
 
 
 async def test_states_of_another_version_are_forgotten(centre: Centre) -> None:
     feed = Feed()
     await centre.take(feed.batch(opened(0)))
+    assert await kept(centre, feed)
     await centre.database.write(lambda connection: connection.execute(rule_state.update().values(version=0)))
     await centre.restart()
     await centre.take(feed.batch(reading(20, "door", Kind.ACCESS, {"door_open": True})))
