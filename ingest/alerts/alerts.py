@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from ingest.alerts import statistics
-from ingest.alerts.episode import Alert, AlertState, acknowledged
+from ingest.alerts.deeds import Deeds, acked
+from ingest.alerts.episode import Alert, AlertState
 from ingest.alerts.marks import Mark, newest_of_few, uncommon
 from ingest.alerts.rule import Family
 from ingest.alerts.severity import Colour
 from ingest.alerts.statistics import By, Rolled, Statistics
-from ingest.alerts.tables import Told, alert, alert_of, episode_of, journal, record, untold
+from ingest.alerts.tables import Told, alert, alert_of, journal, untold
 from ingest.database import Database
 from ingest.paging import Cursor, Listing, Span, inside, narrowed, newest, widest
 from telemetry.identity import Scope
@@ -88,19 +89,7 @@ class Alerts:
 
     async def ack(self, scope: Scope, id: str, by: str, note: str, at: int) -> Alert | None:
         """Notes that a person has seen it; the alert as it then is. One whose condition is over is closed by it."""
-
-        def change(connection: sa.Connection) -> Alert | None:
-            mine = sa.select(alert).where(_within(scope), alert.c.id == id)
-            row = connection.execute(mine).mappings().one_or_none()
-            if row is None:
-                return None
-            key, episode = episode_of(row)
-            if episode.alert.acked_at is not None:
-                return episode.alert
-            record(connection, key, acknowledged(episode, by, note, at), "acknowledged", at, at, by, note, self._told)
-            return alert_of(connection.execute(mine).mappings().one())
-
-        return await self._database.write(change)
+        return await Deeds(self._database, self._told).do(scope, id, acked(by, note, at), at)
 
     async def changes(self, scope: Scope, after_seq: int, limit: int) -> Changes:
         """What changed after ``after_seq``: at most ``limit`` alerts, of the next ``STRIDE`` that changed."""

@@ -86,6 +86,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     shelved_until_normal: bool = False
     shelved_by: str = ""
     shelf_reason: str = ""
+    assigned_to: str = ""
 
 
 class Episode(NamedTuple):

@@ -67,6 +67,7 @@ alert = sa.Table(
     sa.Column("shelved_until_normal", sa.Boolean, nullable=False),
     sa.Column("shelved_by", sa.String(128), nullable=False),
     sa.Column("shelf_reason", sa.Text, nullable=False),
+    sa.Column("assigned_to", sa.String(64), nullable=False),
     sa.Column("held", sa.Boolean, nullable=False),
     sa.Index("alert_held", "held", sqlite_where=sa.text("held = 1"), postgresql_where=sa.text("held")),
     sa.Index("alert_drills", "opened_at", "id", sqlite_where=sa.text("drill = 1"), postgresql_where=sa.text("drill")),

@@ -10,15 +10,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ingest.alerts import Alert, AlertFilter, AlertState, Colour, Family
+from ingest.alerts.deeds import AlertChanged, Deed, Ended, acked
 from ingest.alerts.marks import Mark
 from ingest.api import cursor as cursors
 from ingest.api.auth import Handler, Viewer
 from ingest.api.fields import Asked, Community, Instant, Name, Said, WordsView, said
-from ingest.api.parts import Wired
-from ingest.api.problems import RESPONSES
+from ingest.api.parts import Parts, Wired
+from ingest.api.preconditions import Seen, alert_stale, etag
+from ingest.api.problems import RESPONSES, Refused
 from ingest.api.stream import AlertStream
 from ingest.paging import Cursor
+from ingest.tokens import Grant
 from telemetry.metric import Value
+from telemetry.presence import Words
 
 router = APIRouter(tags=["alerts"], responses=RESPONSES)
 
@@ -33,6 +37,7 @@ Only = Annotated[bool | None, AfterValidator(_only)]
 """What is asked for this way is rare: there is no list of all the others."""
 
 NO_CONTROLS = r"^[^\x00-\x09\x0b-\x1f\x7f]*$"
+ENDED = Words("告警已结束。", "The alert is closed or withdrawn.")
 NOT_HERE = "There is no such alert in the token's scope."
 
 
@@ -90,6 +95,7 @@ class AlertView(BaseModel):
                     "shelved_until_normal": False,
                     "shelved_by": "",
                     "shelf_reason": "",
+                    "assigned_to": "",
                 }
             ]
         }
@@ -134,6 +140,7 @@ class AlertView(BaseModel):
     shelved_until_normal: bool
     shelved_by: str
     shelf_reason: str
+    assigned_to: str
 
 
 class AlertsPage(BaseModel):
@@ -143,7 +150,9 @@ class AlertsPage(BaseModel):
     next: str | None
 
 
-class AlertsAsked(Asked):
+class AlertsWanted(Asked):
+    """Which alerts; what is left out is no restriction."""
+
     state: AlertState | None = None
     colour: Colour | None = None
     family: Family | None = None
@@ -158,12 +167,18 @@ class AlertsAsked(Asked):
     flapping: Annotated[Only, Field(description="Those that come and go.")] = None
     drill: bool | None = None
     collapsed_into: Annotated[str | None, Field(max_length=32, description="Those of a flood: its id.")] = None
-    cursor: Annotated[str | None, Field(min_length=1, description="The `next` of the page before.")] = None
-    limit: Annotated[int, Field(ge=1, le=500)] = 50
 
     @property
     def marks(self) -> frozenset[Mark]:
         return frozenset(mark for mark in Mark if getattr(self, mark.value))
+
+    def filter(self) -> AlertFilter:
+        return AlertFilter(**{name: getattr(self, name) for name in AlertFilter._fields})
+
+
+class AlertsAsked(AlertsWanted):
+    cursor: Annotated[str | None, Field(min_length=1, description="The `next` of the page before.")] = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
 
 
 class ChangesAsked(Asked):
@@ -191,20 +206,7 @@ class AckAsked(Asked):
 @router.get("/api/v1/alerts")
 async def alerts(parts: Wired, grant: Viewer, asked: Annotated[AlertsAsked, Query()]) -> AlertsPage:
     """Alerts, newest first, those of the token's communities alone."""
-    wanted = AlertFilter(
-        state=asked.state,
-        colour=asked.colour,
-        family=asked.family,
-        kind=asked.kind,
-        device=asked.device,
-        community=asked.community,
-        since=asked.since,
-        until=asked.until,
-        marks=asked.marks,
-        drill=asked.drill,
-        collapsed_into=asked.collapsed_into,
-    )
-    found, after = await parts.alerts.page(grant.scope, wanted, _after(asked.cursor), asked.limit)
+    found, after = await parts.alerts.page(grant.scope, asked.filter(), _after(asked.cursor), asked.limit)
     return AlertsPage(items=[view(alert) for alert in found], next=cursors.write(after) if after else None)
 
 
@@ -234,23 +236,46 @@ async def stream(
 
 
 @router.get("/api/v1/alerts/{id}")
-async def alert(id: str, parts: Wired, grant: Viewer, _asked: Annotated[Asked, Query()]) -> AlertView:
-    """One alert; 404 also when it is outside the token's scope."""
-    return _there(await parts.alerts.get(grant.scope, id))
+async def alert(id: str, parts: Wired, grant: Viewer, response: Response, _asked: Annotated[Asked, Query()]) -> AlertView:
+    """One alert; its `ETag` is what a change may name as `If-Match`. 404 also when it is outside the token's scope."""
+    return tagged(await parts.alerts.get(grant.scope, id), response)
 
 
 @router.post("/api/v1/alerts/{id}/ack")
 async def acknowledge(
-    id: str, parts: Wired, grant: Handler, _asked: Annotated[Asked, Query()], body: Annotated[AckAsked | None, Body()] = None
+    id: str,
+    parts: Wired,
+    grant: Handler,
+    response: Response,
+    seen: Seen,
+    _asked: Annotated[Asked, Query()],
+    body: Annotated[AckAsked | None, Body()] = None,
 ) -> AlertView:
     """A person takes note of the alert. Once is enough: the first acknowledgement stands, another one changes nothing.
 
     `by` is the token's name unless given. An acknowledged alert is closed as soon as its condition is over.
     """
-    asked = body or AckAsked()
-    found = await parts.alerts.ack(grant.scope, id, asked.by or grant.name, asked.note, parts.clock())
+    asked, now = body or AckAsked(), parts.clock()
+    return await done(parts, grant, id, acked(asked.by or grant.name, asked.note, now), now, seen, response)
+
+
+async def done(parts: Parts, grant: Grant, id: str, deed: Deed, now: int, seen: int | None, response: Response) -> AlertView:
+    """The alert after what a person did with it."""
+    try:
+        found = await parts.standing.deeds.do(grant.scope, id, deed, now, seen)
+    except AlertChanged as error:
+        raise alert_stale(error.version) from error
+    except Ended as error:
+        raise Refused(409, "alert-ended", ENDED) from error
     parts.feed.beat()
-    return _there(found)
+    return tagged(found, response)
+
+
+def tagged(found: Alert | None, response: Response) -> AlertView:
+    """The alert with its version as ``ETag``; 404 when it is not there."""
+    told = _there(found)
+    response.headers["ETag"] = etag(told.seq)
+    return told
 
 
 def view(alert: Alert) -> AlertView:
@@ -294,6 +319,7 @@ def view(alert: Alert) -> AlertView:
         shelved_until_normal=alert.shelved_until_normal,
         shelved_by=alert.shelved_by,
         shelf_reason=alert.shelf_reason,
+        assigned_to=alert.assigned_to,
     )
 
 

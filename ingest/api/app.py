@@ -6,6 +6,7 @@ from ingest.api import (
     alerts,
     audit,
     deadletters,
+    deeds,
     notifications,
     planned,
     presence,
@@ -45,6 +46,7 @@ def create_app(parts: Parts) -> FastAPI:
     for room in (
         standing,
         alerts,
+        deeds,
         planned,
         readings,
         presence,

@@ -11,10 +11,11 @@ from ingest.api.problems import Refused
 from ingest.cases import Once
 from telemetry.presence import Words
 
-_ETAG = re.compile(r'"([1-9][0-9]{0,8})"\Z')
+_ETAG = re.compile(r'"([1-9][0-9]{0,17})"\Z')
 
 MISSING = Words("请在 If-Match 中给出您所见版本的 ETag。", "Give the ETag of the version you have seen as If-Match.")
 STALE = Words("案件在此期间已有变化，请重新读取后再试。", "The work order has changed meanwhile: read it again, then decide.")
+ALERT_STALE = Words("告警在此期间已有变化，请重新读取后再试。", "The alert has changed meanwhile: read it again, then decide.")
 REUSED = Words("该 Idempotency-Key 已用于其他请求。", "This Idempotency-Key was used for another request.")
 
 
@@ -25,6 +26,24 @@ def etag(version: int) -> str:
 def stale(version: int) -> Refused:
     """412, with the version that it is at now."""
     return Refused(412, "changed", STALE, {"ETag": etag(version)})
+
+
+def alert_stale(version: int) -> Refused:
+    return Refused(412, "changed", ALERT_STALE, {"ETag": etag(version)})
+
+
+def _seen(
+    if_match: Annotated[
+        str | None, Header(max_length=100, description='The `ETag` of the alert that was seen, as `"42"`; may be left out.')
+    ] = None,
+) -> int | None:
+    """The version that was seen, if one is named."""
+    if if_match is None or if_match.strip() in ("", "*"):
+        return None
+    found = _ETAG.match(if_match.strip())
+    if found is None:
+        raise Refused(412, "changed", ALERT_STALE)
+    return int(found[1])
 
 
 def _version(
@@ -54,5 +73,6 @@ async def _once(
     return Once(grant.name, idempotency_key, asked.hexdigest())
 
 
+Seen = Annotated[int | None, Depends(_seen)]
 Version = Annotated[int, Depends(_version)]
 Key = Annotated[Once | None, Depends(_once)]

@@ -89,6 +89,8 @@ Change = Literal[
     "graded",
     "cleared",
     "acknowledged",
+    "assigned",
+    "commented",
     "flapping",
     "steady",
     "unsuppressed",

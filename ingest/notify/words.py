@@ -18,6 +18,8 @@ CHANGES = {
     "graded": "级别变化",
     "cleared": "已恢复",
     "acknowledged": "已确认",
+    "assigned": "已指派",
+    "commented": "有新备注",
     "flapping": "频繁反复",
     "steady": "不再反复",
     "unsuppressed": "抑制结束",

@@ -50,6 +50,7 @@ async def test_an_alert_is_told_whole(centre: Centre) -> None:
         "shelved_until_normal": False,
         "shelved_by": "",
         "shelf_reason": "",
+        "assigned_to": "",
     }
 
 

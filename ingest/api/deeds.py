@@ -1,0 +1,166 @@
+"""``/api/v1/alerts/{id}/assign``, ``.../comment``, and ``/api/v1/alerts/bulk``: what people do with alerts, one or many."""
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from fastapi import APIRouter, Body, Header, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ingest.alerts import deeds
+from ingest.alerts.deeds import Deed, KeyReused
+from ingest.alerts.shelf import LONGEST_US
+from ingest.api.alerts import NO_CONTROLS, AlertsWanted, AlertView, done
+from ingest.api.auth import Handler
+from ingest.api.fields import Asked
+from ingest.api.parts import Wired
+from ingest.api.preconditions import REUSED, Seen
+from ingest.api.problems import RESPONSES, Refused
+from ingest.tokens import Grant
+
+router = APIRouter(tags=["alerts"], responses=RESPONSES)
+
+MOST = 500
+
+Person = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS)]
+Note = Annotated[str, Field(max_length=500, pattern=NO_CONTROLS)]
+
+
+class AssignAsked(Asked):
+    """Whose the alert is from now on; `to` is empty to take it back."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"to": "王师傅", "by": "值班室", "note": "顺路看一下"}]})
+
+    to: Annotated[str, Field(max_length=64, pattern=NO_CONTROLS)]
+    by: Person | None = None
+    note: Note = ""
+
+
+class CommentAsked(Asked):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "已联系维保，明早到 / maintenance comes tomorrow"}]})
+
+    text: Annotated[str, Field(min_length=1, max_length=500, pattern=NO_CONTROLS)]
+    by: Person | None = None
+
+
+class Action(StrEnum):
+    ACK = "ack"
+    ASSIGN = "assign"
+    COMMENT = "comment"
+    SHELVE = "shelve"
+
+
+class BulkAsked(Asked):
+    """The same for many alerts: those with these `ids`, or the newest that fit `filter`; 500 at most.
+
+    `note` is the acknowledgement's, the comment, or the reason for shelving; `to` and `for_s` belong to `assign` and `shelve`.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"action": "ack", "ids": ["6f0e5a41c2b7d9a08e13", "0b1c2d3e4f5a69788796"], "by": "值班室", "note": "已知"},
+                {"action": "assign", "filter": {"state": "open", "kind": "sump_high"}, "to": "王师傅"},
+            ]
+        }
+    )
+
+    action: Action
+    ids: Annotated[list[Annotated[str, Field(pattern="^[0-9a-f]{20}$")]] | None, Field(min_length=1, max_length=MOST)] = None
+    filter: AlertsWanted | None = None
+    by: Person | None = None
+    note: Note = ""
+    to: Annotated[str, Field(max_length=64, pattern=NO_CONTROLS)] | None = None
+    for_s: Annotated[int, Field(ge=1, le=LONGEST_US // 1_000_000, description="How long it is shelved.")] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.ids is None) == (self.filter is None):
+            raise ValueError("give 'ids' or 'filter'")
+        if self.filter is not None and not self.filter.model_fields_set:
+            raise ValueError("an empty 'filter' is every alert there is; say which")
+        if (self.to is not None) != (self.action is Action.ASSIGN):
+            raise ValueError("'to' belongs to 'assign', and must be there")
+        if (self.for_s is not None) != (self.action is Action.SHELVE):
+            raise ValueError("'for_s' belongs to 'shelve', and must be there")
+        if self.action in (Action.COMMENT, Action.SHELVE) and not self.note:
+            raise ValueError(f"'{self.action}' needs a 'note'")
+        return self
+
+
+class BulkItem(BaseModel):
+    """`missing`: there is no such alert in the token's scope; `ended`: it is closed or withdrawn. `seq` is the alert's now."""
+
+    id: str
+    result: Literal["done", "missing", "ended"]
+    seq: int | None
+
+
+class BulkView(BaseModel):
+    """In the order asked. `more`: other alerts fit the filter still; ask again."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"items": [{"id": "6f0e5a41c2b7d9a08e13", "result": "done", "seq": 4711}], "more": False}]
+        }
+    )
+
+    items: list[BulkItem]
+    more: bool
+
+
+@router.post("/api/v1/alerts/{id}/assign")
+async def assign(
+    id: str, parts: Wired, grant: Handler, response: Response, seen: Seen, body: AssignAsked, _asked: Annotated[Asked, Query()]
+) -> AlertView:
+    """Says whose the alert is. The journal keeps who said so and to whom."""
+    deed = deeds.assigned(body.to, body.by or grant.name, body.note)
+    return await done(parts, grant, id, deed, parts.clock(), seen, response)
+
+
+@router.post("/api/v1/alerts/{id}/comment")
+async def comment(
+    id: str, parts: Wired, grant: Handler, response: Response, seen: Seen, body: CommentAsked, _asked: Annotated[Asked, Query()]
+) -> AlertView:
+    """Adds a remark to the alert's journal."""
+    deed = deeds.commented(body.by or grant.name, body.text)
+    return await done(parts, grant, id, deed, parts.clock(), seen, response)
+
+
+@router.post("/api/v1/alerts/bulk")
+async def bulk(
+    request: Request,
+    parts: Wired,
+    grant: Handler,
+    body: Annotated[BulkAsked, Body()],
+    _asked: Annotated[Asked, Query()],
+    idempotency_key: Annotated[
+        str | None,
+        Header(pattern=r"^[\x21-\x7e]{1,255}$", description="Asked again with the same key within 24 h, it is done once."),
+    ] = None,
+) -> BulkView:
+    """Acknowledges, assigns, comments or shelves many alerts at once: in one transaction, with an answer for each."""
+    ids, more = list(dict.fromkeys(body.ids or ())), False
+    if body.filter is not None:
+        found, after = await parts.alerts.page(grant.scope, body.filter.filter(), None, MOST)
+        ids, more = [alert.id for alert in found], after is not None
+    now = parts.clock()
+    once = deeds.Key(grant.name, idempotency_key, await request.body()) if idempotency_key else None
+    try:
+        outcomes = await parts.standing.deeds.do_all(grant.scope, ids, _deed(body, grant, now), now, once)
+    except KeyReused as error:
+        raise Refused(422, "key-reused", REUSED) from error
+    parts.feed.beat()
+    return BulkView(items=[BulkItem(id=one.id, result=one.result, seq=one.seq) for one in outcomes], more=more)
+
+
+def _deed(body: BulkAsked, grant: Grant, now: int) -> Deed:
+    by = body.by or grant.name
+    match body.action:
+        case Action.ACK:
+            return deeds.acked(by, body.note, now)
+        case Action.ASSIGN:
+            return deeds.assigned(body.to or "", by, body.note)
+        case Action.COMMENT:
+            return deeds.commented(by, body.note)
+        case Action.SHELVE:
+            return deeds.shelved(now + (body.for_s or 0) * 1_000_000, False, by, body.note, now)
