@@ -22,7 +22,7 @@ ADDRESSES = re.findall(r'"\$URL(/[^"]+)"', PAGE)
 async def test_every_address_of_the_page_is_answered(centre: Centre) -> None:
     assert len(ADDRESSES) >= 8
     for address in ADDRESSES:
-        if "$" in address or "stream" in address:  # what the reader fills in, and what never ends
+        if "$" in address or address.endswith(("stream", "bulk")):  # what the reader fills in, and what never ends
             continue
         answer = await centre.client().get(address)
         assert answer.status_code == 200, address
