@@ -21,7 +21,7 @@ from telemetry.reading import Micros, Reading
 MINUTE = 60_000_000
 SUMP = """{id: sump_high, kind: sump_high, family: environment, colour: yellow, title: {zh: 高水位, en: High water},
   text: {zh: "水位 {value} m。", en: "Level {value} m."}, applies_to: {kinds: [environment]},
-  when: {type: threshold, metric: level, unit: m, raise_at: %s, clear_at: 1.0, for_s: 60,
+  when: {type: threshold, metric: level, unit: m, raise_at: %s, clear_at: 1.0, for_s: 90,
          dated: [{raise_at: %s, clear_at: 1.0, clause: "GB 50015-2019 4.8", valid_from: 2020-01-01}]}}"""
 RULES = f"rules: [{SUMP % (1.2, 1.2)}]"
 SPAN = {"from": str(NOW - 60 * MINUTE), "to": str(NOW)}
@@ -35,7 +35,7 @@ async def told(tmp_path: Path) -> AsyncIterator[Centre]:
         centre.made["supervisor"] = tokens.add(centre.tokens_file, "boss", [HERE], Role.SUPERVISOR)
         sump = Device(id="b3-pump-level", kind=Kind.ENVIRONMENT, profile="level", place=Words("泵房", "pump room"))
         for community in (HERE, ELSEWHERE):
-            centre.parts.registry.take_inventory(GatewayRef(community, "gw-1"), Inventory(devices=[sump]))
+            centre.parts.registry.take_inventory(GatewayRef(community, "gw-1"), Inventory(at=NOW, hash="", devices=[sump]))
             readings = [
                 Reading(device="b3-pump-level", kind=Kind.ENVIRONMENT, at=NOW + (place - 60) * MINUTE, values={"level": level})
                 for place, level in enumerate(LEVELS)
@@ -65,7 +65,7 @@ async def test_a_rule_in_force_is_replayed_beside_what_it_raised(told: Centre) -
 
 async def test_a_draft_shows_what_it_would_add_and_what_it_would_miss(told: Centre) -> None:
     client = told.client("supervisor")
-    quick = SUMP.replace("for_s: 60", "for_s: 0") % (1.2, 1.2)
+    quick = SUMP.replace("for_s: 90", "for_s: 0") % (1.2, 1.2)
     more = (await client.post("/api/v1/rules/replay", json={**SPAN, "rules": f"rules: [{quick}]"})).json()
     assert (more["alerts"], more["both"], more["only_replayed"], more["missed"]) == (2, 1, 1, [])
     high = await client.post("/api/v1/rules/replay", json={**SPAN, "rules": f"rules: [{SUMP % (2.0, 2.0)}]"})
@@ -102,9 +102,10 @@ async def test_an_alert_is_explained_by_its_limit_and_the_readings_that_decided(
     assert found["rule_version"] == found["rule_version_now"]
     assert found["rule"]["id"] == "sump_high"
     phases = [(one["values"].get("level"), one["phase"], one["change"]) for one in found["trace"] if one["device"]]
-    assert phases[:4] == [(0.5, "clear", ""), (0.9, "clear", ""), (1.3, "pending", ""), (1.4, "firing", "raise")]
+    assert phases[:4] == [(0.5, "clear", ""), (0.9, "clear", ""), (1.3, "pending", ""), (1.4, "pending", "")]
+    assert phases[4] == (1.5, "firing", "raise")
     assert "sump_high" in found["sentence"]["zh"]
-    assert "level=1.4" in found["sentence"]["en"]
+    assert "level=1.5" in found["sentence"]["en"]
     assert [line["transition"] for line in found["journal"]] == ["opened", "cleared"]
     assert found["health"]["gateway_online"] is False
 
@@ -152,8 +153,8 @@ async def test_the_commands_say_the_same_for_people(told: Centre, tmp_path: Path
     assert said["alerts"] == 1
     assert "b3-pump-level x1" in await run("replay", "--rule", "sump_high", *span)
     file = tmp_path / "draft.yaml"
-    file.write_text(f"rules: [{SUMP.replace('for_s: 60', 'for_s: 0') % (1.2, 1.2)}]", encoding="utf-8")
+    file.write_text(f"rules: [{SUMP.replace('for_s: 90', 'for_s: 0') % (1.2, 1.2)}]", encoding="utf-8")
     assert "NEW 新增" in await run("replay", "--rules", str(file), *span)
-    assert "level=1.4 -> firing raise" in await run("explain", alert["id"])
+    assert "level=1.5 -> firing raise" in await run("explain", alert["id"])
     silent = await run("explain", "--rule", "sump_high", "--device", "b3-pump-level", "--at", "2026-11-23T15:01:30+08:00")
     assert "条件不满足" in silent
