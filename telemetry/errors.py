@@ -12,7 +12,8 @@
     ├── BusUnavailable     port or host cannot be opened: back off, try again
     ├── BrokerUnavailable  no connection to a broker: back off, try again
     ├── StoreUnavailable   the store did not take it now: keep it, try again
-    └── StoreDiverged      what is stored may not be what we remember: end, and start again from it
+    ├── StoreDiverged      what is stored may not be what we remember: end, and start again from it
+    └── TooMuch            more would have to be read than may be: ask for less
 
 Errors of libraries are translated into these where they enter.
 """
@@ -96,3 +97,7 @@ class StoreUnavailable(LinliError):
 
 class StoreDiverged(LinliError):
     """The store may hold other than its writer remembers: only who starts from what it holds goes on rightly."""
+
+
+class TooMuch(LinliError):
+    """A question would read more than it may: ask for fewer devices or a shorter time."""
