@@ -15,6 +15,7 @@ OF_OPERATORS = (
     "/api/v1/work-orders/check",
     "/api/v1/alerts/check",
     "/api/v1/notifications",
+    "/api/v1/rules",
 )
 ADDRESSES = re.findall(r'"\$URL(/[^"]+)"', PAGE)
 
