@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from ingest import instant
 from telemetry.identity import COMMUNITY_PATTERN, NAME_PATTERN
 from telemetry.presence import Words
+from telemetry.reading import LATEST
 
 EXAMPLE = "2026-11-23T08:00:00.123456Z"
 
@@ -14,7 +15,10 @@ EXAMPLE = "2026-11-23T08:00:00.123456Z"
 def _instant(written: object) -> int:
     if not isinstance(written, str):
         raise ValueError(f"an instant is text; {instant.CURE}")
-    return instant.parse(written)
+    at = instant.parse(written)
+    if not 0 <= at <= LATEST:
+        raise ValueError("no reading was ever taken then: from 1970 to 2286")
+    return at
 
 
 Instant = Annotated[
