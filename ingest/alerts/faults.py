@@ -81,6 +81,8 @@ def _clearing_faults(rule: Rule) -> Iterator[Fault]:
 
 
 def _time_faults(rule: Rule, known: Known) -> Iterator[Fault]:
+    if rule.lateness.late_s > rule.lateness.historical_s:
+        yield "lateness.late_s", "is longer than historical_s", "what is late comes before what is historical"
     named = [("during", rule.during)] + [(f"stages[{n}].during", stage.during) for n, stage in enumerate(rule.stages)]
     for path, name in named:
         if name is not None and name not in known.schedules:
