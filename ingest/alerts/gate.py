@@ -5,14 +5,14 @@
 3. What is raised in a drill says so; what is raised after it is no part of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 from msgspec.structs import replace
 
 from ingest.alerts.episode import Alert, AlertState, Episode
 from ingest.alerts.inhibition import GRACE_US, Inhibitor, Standing, cause, inhibitors
-from ingest.alerts.planned import Purpose
+from ingest.alerts.planned import Planned, Purpose
 from ingest.alerts.plans import covering
 from ingest.alerts.rules import Rules
 from ingest.alerts.severity import Colour
@@ -36,13 +36,17 @@ class Gate:
     def opened(self, connection: sa.Connection, episode: Episode) -> Episode:
         """As a new alert stands."""
         alert, at = episode.alert, episode.alert.opened_at
-        drill = self.is_drill(connection, alert, at)
-        return self.raised_again(connection, episode._replace(alert=replace(alert, drill=drill)), at)
+        planned = covering(connection, alert, at)
+        drill = any(one.purpose is Purpose.DRILL for one in planned)
+        return self._held(connection, episode._replace(alert=replace(alert, drill=drill)), at, planned)
 
     def raised_again(self, connection: sa.Connection, episode: Episode, at: int) -> Episode:
         """As an alert stands that was there before."""
+        return self._held(connection, episode, at, covering(connection, episode.alert, at))
+
+    def _held(self, connection: sa.Connection, episode: Episode, at: int, planned: Sequence[Planned]) -> Episode:
         alert = episode.alert
-        suppressed_by = self.suppressor(connection, alert, at)
+        suppressed_by = self._suppressor(connection, alert, at, planned)
         into, folded = alert.collapsed_into, alert.folded
         if (
             not suppressed_by
@@ -66,11 +70,13 @@ class Gate:
 
     def suppressor(self, connection: sa.Connection, alert: Alert, at: int) -> str:
         """The alert or the works from which it follows at an instant, or ``""``."""
+        return self._suppressor(connection, alert, at, covering(connection, alert, at))
+
+    def _suppressor(self, connection: sa.Connection, alert: Alert, at: int, planned: Sequence[Planned]) -> str:
         by = self._inhibitors.get(alert.kind, ())
         if by and (found := cause(alert, at, by, _standing(connection, alert.community, by, at))):
             return found
-        works = (one for one in covering(connection, alert, at) if one.purpose is Purpose.WORKS)
-        return next((one.id for one in works), "")
+        return next((one.id for one in planned if one.purpose is Purpose.WORKS), "")
 
     def flood(self, connection: sa.Connection, community: str, at: int) -> str:
         """The flood of a community at an instant, ``FORMING`` before it has an id; ``""``: there is none."""

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,9 +34,15 @@ def upsert(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
     """Inserts rows, or overwrites those with the same primary key; columns that a row does not name stay as they are."""
     found = list(rows)
     if found:
-        statement, keys = insert(connection, table), _keys(table)
-        changed = {name: statement.excluded[name] for name in found[0] if name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), found)
+        connection.execute(_overwriting(connection.dialect.name, table, tuple(found[0])), found)
+
+
+@lru_cache(256)
+def _overwriting(dialect: str, table: sa.Table, columns: tuple[str, ...]) -> sqlite.Insert | postgresql.Insert:
+    """Made once: to write it down takes longer than to run it."""
+    statement, keys = _insert(dialect, table), _keys(table)
+    changed = {name: statement.excluded[name] for name in columns if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
@@ -56,7 +63,11 @@ def add_up(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
 
 def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that knows ``ON CONFLICT``, in the words of the connection's database."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return _insert(connection.dialect.name, table)
+
+
+def _insert(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def _keys(table: sa.Table) -> list[str]:
