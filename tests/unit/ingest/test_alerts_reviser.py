@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from alerts_world import COMMUNITY, REF, Feed, device, instant, reading, rules_of, seconds
 from msgspec.structs import replace
 
-from ingest.alerts import AlertEngine, Changed, Rules, load_rules
+from ingest.alerts import AlertEngine, Changed, Rules, Told, load_rules
 from ingest.alerts import late as lateness
 from ingest.alerts.episode import Key, alert_id
 from ingest.alerts.past import Past
 from ingest.alerts.reviser import Reviser
-from ingest.alerts.tables import alert, journal
+from ingest.alerts.tables import alert, journal, untold
 from ingest.arrival import Arrival
 from ingest.database import Database
 from ingest.store import EmbeddedStore
@@ -95,12 +95,12 @@ def all_rules(folder: Path) -> Rules:
 class World:
     """A centre of a community's own, on files that all of them share."""
 
-    def __init__(self, community: str, rules: Rules, database: Database, store: EmbeddedStore) -> None:
+    def __init__(self, community: str, rules: Rules, database: Database, store: EmbeddedStore, told: Told = untold) -> None:
         self.ref = GatewayRef(community, REF.gateway)
         self.database = database
         self.now = instant(0)
         self._store = store
-        self.engine = AlertEngine(rules, database, self, lambda: None)
+        self.engine = AlertEngine(rules, database, self, lambda: None, told)
         past = Past(store, lambda kind: 0)
         self.reviser = Reviser(rules, database, self, past, store.watermarks, self.engine.revise, lambda: self.now)
 
@@ -290,14 +290,12 @@ async def lived(
         shipped = load_rules([Path("config/rules/kinds.yaml")]).kinds["smoke"]
         rules.kinds = {"test": replace(shipped, id="test", life_safety=True)}
     database = Database(tmp_path / "centre.db")
-    world = World(COMMUNITY, rules, database, store)
     told: list[Heard] = []
 
     def hear(connection: sa.Connection, changed: Changed) -> None:
         told.append(Heard(changed.transition, changed.alert.state, changed.alert.origin))
 
-    world.engine._told_of = hear
-    await heard_late(world, late_s, said_late, live)
+    await heard_late(World(COMMUNITY, rules, database, store, hear), late_s, said_late, live)
     rows = await database.read(lambda connection: [dict(row) for row in connection.execute(sa.select(alert)).mappings()])
     await store.close()
     database.close()
