@@ -40,7 +40,7 @@ class Balance:
             return memory
         count = sample.values.get(self.census)
         if isinstance(count, int | float):
-            return _counted(memory, sample.at, round(count))
+            return _counted(memory, sample, round(count))
         if self.plus.holds(sample.values) is True:
             return _crossed(memory, Crossing(sample.at, sample.device, 1))
         if self.minus.holds(sample.values) is True:
@@ -56,15 +56,15 @@ class Balance:
         return None
 
     def shown(self, memory: Balanced, at: int) -> Shown:
-        return Shown(memory.count, memory.count + (memory.drift or 0))
+        return Shown(memory.count, memory.count + (memory.drift or 0), device=memory.device)
 
 
-def _counted(memory: Balanced, at: int, count: int) -> Balanced:
-    if at <= memory.at:
+def _counted(memory: Balanced, sample: Sample, count: int) -> Balanced:
+    if sample.at <= memory.at:
         return memory
-    later = sum(one.way for one in memory.recent if one.at > at)
+    later = sum(one.way for one in memory.recent if one.at > sample.at)
     drift = memory.count + memory.net - later - count if memory.at else None
-    return replace(memory, before=memory.at, at=at, count=count, net=later, drift=drift)
+    return replace(memory, before=memory.at, at=sample.at, device=sample.device, count=count, net=later, drift=drift)
 
 
 def _crossed(memory: Balanced, crossing: Crossing) -> Balanced:

@@ -115,10 +115,11 @@ class Crossing(NamedTuple):
 
 
 class Balanced(msgspec.Struct, frozen=True, omit_defaults=True, tag="balanced"):
-    """The newest census (``at``, ``count``) with what came in since, ``net``; by how much what was reckoned from the census
-    ``before`` was off; the newest crossings."""
+    """The newest census (``at``, ``device``, ``count``) with what came in since, ``net``; by how much what was reckoned from the
+    census ``before`` was off; the newest crossings."""
 
     at: int = 0
+    device: str = ""
     count: int = 0
     net: int = 0
     before: int = 0

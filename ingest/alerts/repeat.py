@@ -55,8 +55,8 @@ class Repeat:
         """What is forgotten can only end it."""
         if not self.holds(memory, after, raised):
             return None
-        times = [one.at + self.within_us for one in memory.passages]
-        return min((at for at in (*times, *self._resets(after)) if at > after), default=None)
+        times = sorted((*(one.at + self.within_us for one in memory.passages), *self._resets(after)))
+        return next((at for at in times if at > after and not self.holds(memory, at, raised)), None)
 
     def shown(self, memory: Passed, at: int) -> Shown:
         newest = next((one for one in reversed(memory.passages) if one.again), None)

@@ -1,13 +1,15 @@
 """More of one thing than of another within a window, as people who came in and doors that were granted.
 
-Both are told as events; the first also as a counter, whose growth counts at the instant at which it is told. A function of what
-was said and not of its order; what is told twice counts once. At most ``MAX_ENTRIES`` of each are kept, the newest.
+Both are told as events; the first also as a counter, whose growth counts from when it is told until the window has passed over
+the beginning of its growth: it came at some time in between, and is never held against excuses that left the window before it.
+A function of what was said and not of its order; what is told twice counts once. At most ``MAX_ENTRIES`` of each are kept, the
+newest.
 """
 
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -21,9 +23,16 @@ MAX_ENTRIES = 512
 _Entry = tuple[int, str]
 
 
+class _Leaving(NamedTuple):
+    at: int
+    came: float
+    allowed: int
+
+
 @dataclass(frozen=True)
 class Surplus:
-    """By ``by`` at least, and ``times`` as many. A counter that was silent for a whole window starts anew."""
+    """By ``by`` at least, and ``times`` as many; it is over when it is by less than half of that. A counter that was silent for a
+    whole window starts anew."""
 
     more: Condition | None
     counter: str | None
@@ -54,29 +63,44 @@ class Surplus:
         return self._with(memory, totals=tuple(totals[-MAX_ENTRIES:]))
 
     def holds(self, memory: Flowed, at: int, raised: bool) -> bool | None:
-        came, allowed = self._came(memory, at), self._count(memory.than, at)
-        return came - allowed >= self.by and came >= self.times * allowed
+        return self._is_surplus(*self._within(memory, at), raised)
 
     def turns(self, memory: Flowed, after: int, raised: bool) -> int | None:
-        instants = [at for at, _ in (*memory.more, *memory.than)] + [one.at for one in memory.totals]
-        return min((at + self.within_us for at in instants if at + self.within_us > after), default=None)
+        """The first instant at which so much has left the window that the answer is another."""
+        came, allowed = self._within(memory, after)
+        now = self._is_surplus(came, allowed, raised)
+        leaving = sorted(one for one in self._leaving(memory) if one.at > after)
+        for number, one in enumerate(leaving):
+            came, allowed = came - one.came, allowed - one.allowed
+            is_last = number + 1 == len(leaving) or leaving[number + 1].at > one.at
+            if is_last and self._is_surplus(came, allowed, raised) != now:
+                return one.at
+        return None
 
     def shown(self, memory: Flowed, at: int) -> Shown:
-        return Shown(self._came(memory, at), self._count(memory.than, at))
+        came, allowed = self._within(memory, at)
+        newest = max([*memory.more[-1:], *((one.at, one.device) for one in memory.totals[-1:])], default=(0, ""))
+        return Shown(round(came), allowed, device=newest[1])
 
-    def _came(self, memory: Flowed, at: int) -> int:
-        return self._count(memory.more, at) + round(sum(self._growth(memory.totals, at)))
+    def _is_surplus(self, came: float, allowed: int, raised: bool) -> bool:
+        if raised:
+            return came - allowed >= self.by / 2
+        return came - allowed >= self.by and came >= self.times * allowed
 
-    def _growth(self, totals: Iterable[Total], at: int) -> Iterator[float]:
+    def _within(self, memory: Flowed, at: int) -> tuple[float, int]:
+        there = [one for one in self._leaving(memory) if one.at > at]
+        return sum(one.came for one in there), sum(one.allowed for one in there)
+
+    def _leaving(self, memory: Flowed) -> Iterator[_Leaving]:
+        """What was said, with the instant at which the window has passed over it."""
+        yield from (_Leaving(at + self.within_us, 1, 0) for at, _ in memory.more)
+        yield from (_Leaving(at + self.within_us, 0, 1) for at, _ in memory.than)
         before: dict[str, Total] = {}
-        for one in totals:
+        for one in memory.totals:
             last = before.get(one.device)
-            if last is not None and one.at > at - self.within_us and one.at - last.at < self.within_us:
-                yield max(0.0, one.total - last.total)
+            if last is not None and one.at - last.at < self.within_us:
+                yield _Leaving(last.at + self.within_us, max(0.0, one.total - last.total), 0)
             before[one.device] = one
-
-    def _count(self, entries: Iterable[_Entry], at: int) -> int:
-        return sum(when > at - self.within_us for when, _ in entries)
 
     def _with(self, memory: Flowed, **changed: Any) -> Flowed:
         """Without what two windows have passed over; the very same when nothing changed."""

@@ -148,7 +148,8 @@ class Repeat(_When, frozen=True, kw_only=True, tag="repeat"):
 
 class Surplus(_When, frozen=True, kw_only=True, tag="surplus"):
     """Raised when within ``within_s`` more came of one thing than of ``than``, by ``by`` at least and ``times`` as many; over
-    when it is no longer so. The one thing is told by events (``more``), or by counters, whose growth counts (``counter``)."""
+    when it is by less than half of that. The one thing is told by events (``more``), or by counters, whose growth counts
+    (``counter``)."""
 
     than: Where
     by: Annotated[int, msgspec.Meta(ge=1, le=512)]

@@ -113,7 +113,7 @@ def test_a_passage_is_forgotten_after_its_time_and_at_the_time_of_day_that_reset
     assert (nightly.holds(memory, four - 1, True), nightly.holds(memory, four, True)) == (True, False)
     memory = heard(INSIDE_TWICE, came(1), came(200))
     assert INSIDE_TWICE.turns(memory, 200, True) == 1001
-    assert INSIDE_TWICE.turns(heard(INSIDE_TWICE, came(1), came(200), came(400)), 1001, True) == 1200
+    assert INSIDE_TWICE.turns(heard(INSIDE_TWICE, came(1), came(200), came(400)), 400, True) == 1200
     assert (INSIDE_TWICE.holds(memory, 1000, True), INSIDE_TWICE.holds(memory, 1001, True)) == (True, False)
 
 
@@ -143,25 +143,27 @@ def beam(at: int, total: int) -> Sample:
         ([beam(1, 10), beam(50, 15), said(40, event="granted"), said(41, event="granted")], True),
         ([beam(1, 10), beam(50, 17), *(said(at, event="granted") for at in (40, 41, 42, 43))], False),  # not twice as many
         ([beam(1, 10), beam(50, 16), *(said(at, event="granted") for at in (40, 41, 42))], True),
-        ([beam(1, 10), beam(2, 13)], False),  # the window is over
-        ([beam(1, 10), beam(3, 13)], True),
+        ([beam(0, 10), beam(50, 13)], False),  # the window is past where it began
         ([beam(1, 10), beam(101, 90)], False),  # silent for a whole window: nobody knows when they came
         ([beam(1, 10), beam(50, 0), beam(60, 2)], False),  # counts from zero again
         ([beam(1, 90), beam(50, 0), beam(60, 3)], True),
     ],
 )
 def test_more_came_in_than_were_granted(samples: list[Sample], tailgated: bool) -> None:
-    assert holds(TAILGATING, 102, *samples) is tailgated
+    assert holds(TAILGATING, 100, *samples) is tailgated
 
 
 def test_a_surplus_is_over_when_its_window_has_passed() -> None:
     memory = heard(CROSSED, came(10), came(20), went(30))
     assert CROSSED.holds(memory, 30, False) is False
     memory = heard(CROSSED, came(10), came(20))
-    assert CROSSED.turns(memory, 20, True) == 110
-    assert (CROSSED.holds(memory, 109, True), CROSSED.holds(memory, 110, True)) == (True, False)
-    assert CROSSED.turns(memory, 110, True) == 120
-    assert CROSSED.shown(memory, 20)[:2] == (2, 0)
+    assert (CROSSED.turns(memory, 20, False), CROSSED.turns(memory, 20, True)) == (110, 120)  # less than half of two
+    assert (CROSSED.holds(memory, 119, True), CROSSED.holds(memory, 120, True)) == (True, False)
+    assert CROSSED.turns(memory, 120, True) is None
+    assert CROSSED.turns(heard(CROSSED, came(10), came(20), came(30)), 110, False) == 120
+    assert CROSSED.turns(heard(CROSSED, went(5), came(10), came(20)), 20, False) == 105  # what allowed one of them is gone
+    assert CROSSED.turns(heard(CROSSED, went(10), came(10), came(20)), 20, False) is None
+    assert CROSSED.shown(heard(CROSSED, came(10), came(20, "ramp"), went(30)), 30) == (2, 1, "", "ramp")
 
 
 def census(at: int, count: int) -> Sample:
