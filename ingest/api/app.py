@@ -1,5 +1,7 @@
 """The application: its routes, what stands before them, and how it describes itself."""
 
+from typing import Any
+
 from fastapi import FastAPI
 
 from ingest.api import (
@@ -19,6 +21,7 @@ from ingest.api import (
     status,
     work_orders,
 )
+from ingest.api.description import with_examples
 from ingest.api.parts import Parts
 from ingest.api.shield import Shield
 from telemetry import __version__
@@ -30,9 +33,16 @@ is "not found". Instants are RFC 3339 in UTC with microseconds. Errors are appli
 An unknown parameter is refused, never ignored."""
 
 
+class _Api(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        if not self.openapi_schema:
+            self.openapi_schema = with_examples(super().openapi())
+        return self.openapi_schema
+
+
 def create_app(parts: Parts) -> FastAPI:
     """The API over ``parts``; it holds nothing else and starts nothing."""
-    app = FastAPI(
+    app = _Api(
         title="Linli 邻里",
         description=DESCRIPTION,
         version=__version__,

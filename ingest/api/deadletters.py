@@ -78,6 +78,8 @@ class LettersPage(BaseModel):
 class TriedView(BaseModel):
     """`stored` readings of it are in the telemetry store now; `gone`: it is no dead letter now. `reason` of what still is."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"stored": 12, "gone": True, "reason": ""}]})
+
     stored: int
     gone: bool
     reason: str

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+from ingest.api.description import resolved
+
 _HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width"><style>
 body{{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}}
@@ -34,9 +36,8 @@ def _section(openapi: Mapping[str, Any], method: str, path: str, operation: Mapp
         yield "<table>"
         yield from (_row(openapi, parameter) for parameter in parameters)
         yield "</table>"
-    answer = operation.get("responses", {}).get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
-    example = _example(openapi, answer)
-    if example is not None:
+    content = operation.get("responses", {}).get("200", {}).get("content", {}).get("application/json", {})
+    if (example := content.get("example")) is not None:
         yield f"<pre>{escape(json.dumps(example, indent=2, ensure_ascii=False))}</pre>"
 
 
@@ -49,28 +50,7 @@ def _row(openapi: Mapping[str, Any], parameter: Mapping[str, Any]) -> str:
 
 def _choices(openapi: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
     """What a parameter may be: its words, or its type."""
-    branches = [_resolved(openapi, branch) for branch in schema.get("anyOf", [schema])]
+    branches = [resolved(openapi, branch) for branch in schema.get("anyOf", [schema])]
     found = [str(word) for branch in branches for word in branch.get("enum", ())]
     types = [str(branch.get("format") or branch["type"]) for branch in branches if branch.get("type") not in (None, "null")]
     return found or types
-
-
-def _resolved(openapi: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "$ref" not in schema:
-        return schema
-    found: Mapping[str, Any] = openapi["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    return found
-
-
-def _example(openapi: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
-    """The example of a schema, put together from those of its parts; ``None`` when it has none."""
-    schema = _resolved(openapi, schema)
-    if schema.get("examples"):
-        return schema["examples"][0]
-    if schema.get("type") == "array":
-        inner = _example(openapi, schema.get("items", {}))
-        return None if inner is None else [inner]
-    if "properties" in schema:
-        found = {name: _example(openapi, inner) for name, inner in schema["properties"].items()}
-        return found if any(value is not None for value in found.values()) else None
-    return None

@@ -26,6 +26,7 @@ class NotificationsAsked(Asked):
     target: TargetName | None = None
     state: State | None = None
     alert: AlertId | None = None
+    work_order: AlertId | None = None
     since: Annotated[Instant | None, Field(description="Known at this instant or later.")] = None
     until: Annotated[Instant | None, Field(description="Known before this instant.")] = None
     cursor: Annotated[str | None, Field(min_length=1, description="The `next` of the page before.")] = None
@@ -33,7 +34,9 @@ class NotificationsAsked(Asked):
 
 
 class NotificationView(BaseModel):
-    """One change of an alert for one target. `message` is the CloudEvent's `id` and `webhook-id`, the same at every try.
+    """One change of an alert, or reminder of a work order, for one target; `alert` or `work_order` is empty.
+
+    `message` is the CloudEvent's `id` and `webhook-id`, the same at every try.
 
     `next_at` is when a waiting one is tried next; `reason` says why the last try failed.
     """
@@ -46,6 +49,7 @@ class NotificationView(BaseModel):
                     "target": "platform",
                     "message": "5f1c9b2e7a3d4c6b8e90.118",
                     "alert": "5f1c9b2e7a3d4c6b8e90",
+                    "work_order": "",
                     "community": "411202002001",
                     "kind": "door_forced",
                     "colour": "red",
@@ -65,6 +69,7 @@ class NotificationView(BaseModel):
     target: str
     message: str
     alert: str
+    work_order: str
     community: str
     kind: str
     colour: Colour
@@ -85,7 +90,7 @@ class NotificationsPage(BaseModel):
 
 
 class ReplayAsked(BaseModel):
-    """Which notifications to send again: those of a target, a state, an alert or a time; at least one is given."""
+    """Which notifications to send again: those of a target, a state, an alert, a work order or a time; at least one is given."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -95,12 +100,15 @@ class ReplayAsked(BaseModel):
     target: TargetName | None = None
     state: State | None = None
     alert: AlertId | None = None
+    work_order: AlertId | None = None
     since: Instant | None = None
     until: Instant | None = None
 
 
 class ReplayedView(BaseModel):
     """How many wait again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"replayed": 3}]})
 
     replayed: int
 
@@ -110,6 +118,25 @@ class TargetView(BaseModel):
 
     `reason` is of the last failure, empty after a success. `waiting` and `given_up` are of the token's communities.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "platform",
+                    "type": "webhook",
+                    "off": "",
+                    "sent": 412,
+                    "failed": 1,
+                    "last_sent_at": "2026-11-23T08:00:00.123456Z",
+                    "reason": "",
+                    "waiting": 0,
+                    "oldest_waiting_at": None,
+                    "given_up": 0,
+                }
+            ]
+        }
+    )
 
     name: str
     type: str
@@ -130,7 +157,7 @@ class TargetsView(BaseModel):
 @router.get("/api/v1/notifications")
 async def notifications(parts: Wired, grant: Admin, asked: Annotated[NotificationsAsked, Query()]) -> NotificationsPage:
     """What was sent, waits or was given up, of the token's communities."""
-    wanted = NotificationFilter(asked.target, asked.state, asked.alert, asked.since, asked.until)
+    wanted = NotificationFilter(asked.target, asked.state, asked.alert, asked.work_order, asked.since, asked.until)
     found, after = await parts.notifications.page(grant.scope, wanted, _after(asked.cursor), asked.limit)
     return NotificationsPage(items=[_view(one) for one in found], next=cursors.write(after) if after else None)
 
@@ -140,9 +167,9 @@ async def replay(
     parts: Wired, grant: Admin, _asked: Annotated[Asked, Query()], body: Annotated[ReplayAsked, Body()]
 ) -> ReplayedView:
     """Sends again what was sent or given up, oldest first, at most 10,000 at once; by the id a receiver knows what it had."""
-    wanted = NotificationFilter(body.target, body.state, body.alert, body.since, body.until)
+    wanted = NotificationFilter(body.target, body.state, body.alert, body.work_order, body.since, body.until)
     if wanted == NotificationFilter():
-        raise RequestValidationError([{"loc": ("body",), "msg": "say which: target, state, alert, since or until"}])
+        raise RequestValidationError([{"loc": ("body",), "msg": "say which: target, state, alert, work_order, since or until"}])
     return ReplayedView(replayed=await parts.notifications.replay(grant.scope, wanted, parts.clock()))
 
 
@@ -166,6 +193,7 @@ def _view(one: Notification) -> NotificationView:
         target=one.target,
         message=one.message,
         alert=one.alert,
+        work_order=one.work_order,
         community=one.community,
         kind=one.kind,
         colour=Colour(one.colour),

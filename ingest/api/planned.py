@@ -68,6 +68,8 @@ class PlanAsked(Asked):
 
 
 class EndAsked(Asked):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"by": "王师傅"}]})
+
     by: Person | None = None
 
 

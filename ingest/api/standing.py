@@ -49,6 +49,8 @@ class ShelveAsked(Asked):
 
 
 class UnshelveAsked(Asked):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"by": "王师傅"}]})
+
     by: Person | None = None
 
 

@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from ingest import metrics
 from ingest.api import docs
+from ingest.api.asyncapi import described
 from ingest.api.auth import Presented, grant_of
 from ingest.api.parts import Wired
 from ingest.api.problems import RESPONSES
@@ -19,7 +20,18 @@ router = APIRouter(tags=["status"])
 _PORT = re.compile(r":[0-9]+\Z")
 
 
-@router.get("/healthz", responses={503: {"description": "A part of the centre does not work."}})
+_OK = {"description": "All works.", "content": {"application/json": {"example": {"status": "ok"}}}}
+_FAILING = {
+    "description": "A part of the centre does not work.",
+    "content": {"application/json": {"example": {"status": "failing", "failing": ["points"]}}},
+}
+_METRICS = {
+    "description": "Prometheus text.",
+    "content": {"text/plain": {"example": 'linli_alerts{colour="yellow",state="open"} 2\n'}},
+}
+
+
+@router.get("/healthz", responses={200: _OK, 503: _FAILING})
 async def healthz(parts: Wired) -> JSONResponse:
     """200 while everything works, 503 with the names of the parts that do not."""
     failing = sorted(parts.failing())
@@ -28,7 +40,7 @@ async def healthz(parts: Wired) -> JSONResponse:
     return JSONResponse({"status": "ok"})
 
 
-@router.get("/metrics", response_class=PlainTextResponse, responses=RESPONSES)
+@router.get("/metrics", response_class=PlainTextResponse, responses={200: _METRICS, **RESPONSES})
 async def prometheus(request: Request, parts: Wired, presented: Presented) -> PlainTextResponse:
     """Prometheus text of the centre, as far as the token sees. On loopback no token is needed."""
     open_here = parts.open_metrics and _asked_on_loopback(request)
@@ -36,6 +48,11 @@ async def prometheus(request: Request, parts: Wired, presented: Presented) -> Pl
     families = metrics.families(parts.stats, await parts.alerts.counts(scope), parts.registry.gateways(scope))
     told = gauges.families(await parts.notifications.targets(scope), parts.clock())
     return PlainTextResponse(metrics.render((*families, *told)), media_type=metrics.CONTENT_TYPE)
+
+
+@router.get("/asyncapi.json", include_in_schema=False)
+async def asyncapi() -> JSONResponse:
+    return JSONResponse(described())
 
 
 @router.get("/docs", include_in_schema=False)

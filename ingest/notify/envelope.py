@@ -16,8 +16,8 @@ from ingest.notify.outbox import Notice
 CONTENT_TYPE = "application/cloudevents+json"
 
 _SEVERITY = {Colour.RED: 21, Colour.ORANGE: 17, Colour.YELLOW: 13, Colour.BLUE: 9}
-_INSTANTS = ("opened_at", "cleared_at", "closed_at", "acked_at", "withdrawn_at", "shelved_until")
-_THIN = ("id", "seq", "kind", "family", "colour", "state", "community", "gateway", "device", "zone", "opened_at", "drill")
+INSTANTS = ("opened_at", "cleared_at", "closed_at", "acked_at", "withdrawn_at", "shelved_until")
+THIN = ("id", "seq", "kind", "family", "colour", "state", "community", "gateway", "device", "zone", "opened_at", "drill")
 
 
 def cloud_event(notice: Notice, source: str, *, full: bool) -> bytes:
@@ -44,8 +44,8 @@ def cloud_event(notice: Notice, source: str, *, full: bool) -> bytes:
 
 def _said(alert: Alert, full: bool) -> dict[str, Any]:
     whole = msgspec.structs.asdict(alert)
-    said = whole if full else {name: whole[name] for name in _THIN}
-    for name in _INSTANTS:
+    said = whole if full else {name: whole[name] for name in THIN}
+    for name in INSTANTS:
         if said.get(name) is not None:
             said[name] = instant.text(said[name])
     return said | {"href": f"/api/v1/alerts/{alert.id}"}
