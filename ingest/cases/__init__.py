@@ -12,6 +12,7 @@ from ingest.cases.journal import Line
 from ingest.cases.move import Move
 from ingest.cases.opening import Practice, catalogue_of, from_report
 from ingest.cases.refusal import MoveRefused, Why
+from ingest.cases.reminder import Pressed, Reminder
 from ingest.cases.spec import WorkOrdersSpec, terms_of, work_order_problems
 from ingest.cases.tables import case_then
 from ingest.cases.terms import Terms
@@ -36,6 +37,8 @@ __all__ = [
     "PartState",
     "Person",
     "Practice",
+    "Pressed",
+    "Reminder",
     "Source",
     "Stage",
     "Step",

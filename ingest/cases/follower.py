@@ -17,6 +17,7 @@ from ingest.cases import docket, following, opening
 from ingest.cases.case import MACHINE, Case, Person, Stage
 from ingest.cases.move import MachineMove, Move
 from ingest.cases.refusal import MoveRefused
+from ingest.cases.reminder import Reminded, nobody, reminder_of
 from ingest.cases.tables import work_order, work_order_cursor
 from ingest.cases.terms import Terms
 
@@ -29,10 +30,12 @@ MAX_MOVES = 10
 
 
 class Follower:
-    """``auto`` are the rules whose alerts become work orders by themselves; ``catalogue`` says what a kind asks for."""
+    """``auto`` are the rules whose alerts become work orders by themselves; ``catalogue`` says what a kind asks for; ``reminded``
+    hears of each step of supervision, within its transaction."""
 
-    def __init__(self, terms: Terms, auto: Collection[str], catalogue: opening.Catalogue) -> None:
+    def __init__(self, terms: Terms, auto: Collection[str], catalogue: opening.Catalogue, reminded: Reminded = nobody) -> None:
         self._terms = terms
+        self._reminded = reminded
         self._auto = sorted(auto)
         self._catalogue = catalogue
 
@@ -66,6 +69,13 @@ class Follower:
             alert, row["subject"], row["discriminator"], self._catalogue(alert.kind), stage, now, self._terms
         )
         return docket.opened(connection, fresh, by, alert.opened_at, now, self._terms, reason)
+
+    def move(self, connection: sa.Connection, case: Case, move: Move | MachineMove, by: Person, event_at: int, now: int) -> Case:
+        """The case after the move, written; who is to be reminded hears of it. Raises ``MoveRefused``."""
+        after = docket.moved(connection, case, move, by, event_at, now, self._terms)
+        if (reminder := reminder_of(case, after, event_at, now, self._terms)) is not None:
+            self._reminded(connection, reminder)
+        return after
 
     def _heed(self, connection: sa.Connection, row: sa.RowMapping, now: int) -> int:
         """What a changed alert makes of the work order that it belongs to, or now joins; how many changes that were."""
@@ -102,7 +112,7 @@ class Follower:
                 docket.look_again(connection, case, following.look_at(case, now, self._terms))
                 return count
             try:
-                case = docket.moved(connection, case, found, MACHINE, event_at, now, self._terms)
+                case = self.move(connection, case, found, MACHINE, event_at, now)
             except MoveRefused as error:
                 log.error("work order could not follow", work_order=case.id, why=error.why.value)
                 docket.look_again(connection, case, None)

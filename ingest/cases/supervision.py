@@ -29,7 +29,7 @@ def ladder(case: Case, terms: Terms) -> Due | None:
     """The next rung that any running clock of the case will reach, and when."""
     hours = terms.hours(case.colour)
     found = []
-    for part, clock in _running(case):
+    for part, clock in running(case):
         if clock.rung < len(RUNGS):
             at = instant_of(clock, RUNGS[clock.rung], hours)
             if at is not None:
@@ -54,7 +54,8 @@ def owes(case: Case) -> bool:
     return case.lead is not None and case.stage is not Stage.VERIFYING
 
 
-def _running(case: Case) -> Iterator[tuple[int | None, Clock]]:
+def running(case: Case) -> Iterator[tuple[int | None, Clock]]:
+    """The clocks that run: the case's own, without a number, and those of its parts."""
     if case.clock is not None and case.clock.runs:
         yield None, case.clock
     for part in case.parts:

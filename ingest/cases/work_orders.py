@@ -21,6 +21,7 @@ from ingest.cases.drill import Exercised, exercised
 from ingest.cases.follower import Follower
 from ingest.cases.journal import Line
 from ingest.cases.move import Move
+from ingest.cases.reminder import Reminded, nobody
 from ingest.cases.tables import case_of, line_of, work_order, work_order_journal, work_order_once
 from ingest.cases.terms import Terms
 from ingest.chain import Broken, Checked, checked
@@ -96,13 +97,19 @@ class Changes(NamedTuple):
 
 
 class WorkOrders:
-    """``auto`` are the rules whose alerts become work orders by themselves; ``catalogue`` says what a kind asks for."""
+    """``auto`` are the rules whose alerts become work orders by themselves; ``catalogue`` says what a kind asks for; ``reminded``
+    hears of each step of supervision, within its transaction."""
 
     def __init__(
-        self, database: Database, terms: Terms, auto: Collection[str] = (), catalogue: opening.Catalogue = opening.unsaid
+        self,
+        database: Database,
+        terms: Terms,
+        auto: Collection[str] = (),
+        catalogue: opening.Catalogue = opening.unsaid,
+        reminded: Reminded = nobody,
     ) -> None:
         self._database = database
-        self._follower = Follower(terms, auto, catalogue)
+        self._follower = Follower(terms, auto, catalogue, reminded)
         self.terms = terms
 
     async def page(self, scope: Scope, filter: CaseFilter, after: Cursor | None, limit: int) -> tuple[list[Case], Cursor | None]:
@@ -192,7 +199,7 @@ class WorkOrders:
                 raise NotThere(id)
             if case.version != version:
                 raise Changed(case.version)
-            after = docket.moved(connection, case, move, by, event_at, now, self.terms)
+            after = self._follower.move(connection, case, move, by, event_at, now)
             _remember(connection, once, after, now)
             return after
 

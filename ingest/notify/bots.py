@@ -108,7 +108,7 @@ class BotSender:
         self._clock = clock
 
     async def send(self, notices: Sequence[Notice]) -> Verdict:
-        text = together([notice.changed for notice in notices], for_group, self._dialect.most_bytes)
+        text = together([notice.news for notice in notices], for_group, self._dialect.most_bytes)
         try:
             letter = self._dialect.letter(self._url, text, self._clock())
             answer = await self._poster.post(letter.url, msgspec.json.encode(letter.body), _HEADERS, read=True)

@@ -1,8 +1,8 @@
-"""A change of an alert as a CloudEvent 1.0, structured JSON. Pure.
+"""News as a CloudEvent 1.0, structured JSON. Pure.
 
-``id`` is the same at every try; with ``source`` it is unique. ``sequence`` grows with every change, so a receiver can tell
-which of two is newer whatever order they come in. ``time`` is when it happened, ``recordedtime`` when we knew. ``drill``: nothing
-is wrong, people practise.
+``id`` is the same at every try; with ``source`` it is unique. ``sequence`` grows with every change of its ``subject``, so a
+receiver can tell which of two is newer whatever order they come in. ``time`` is when it happened, ``recordedtime`` when we knew.
+``drill``: nothing is wrong, people practise.
 """
 
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from ingest import instant
-from ingest.alerts import Alert, Colour
+from ingest.alerts import Alert, Changed, Colour
+from ingest.cases import Reminder
+from ingest.notify.news import change_of, matter
 from ingest.notify.outbox import Notice
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -20,24 +22,29 @@ INSTANTS = ("opened_at", "cleared_at", "closed_at", "acked_at", "withdrawn_at", 
 THIN = ("id", "seq", "kind", "family", "colour", "state", "community", "gateway", "device", "zone", "opened_at", "drill")
 
 
+_CASE_THIN = ("id", "no", "version", "kind", "colour", "stage", "community", "supervision", "report_due", "drill")
+_CASE_FULL = ("title", "place", "source", "device", "zone", "alerts", "counts")
+
+
 def cloud_event(notice: Notice, source: str, *, full: bool) -> bytes:
     """``full``: the alert as the API says it, title, place and value included; else what leads to it."""
-    alert, transition, event_at, known_at = notice.changed
+    news = notice.news
+    about = matter(news)
     return msgspec.json.encode(
         {
             "specversion": "1.0",
             "id": notice.message,
             "source": source,
-            "type": f"linli.alert.{transition.replace(' ', '_')}",
-            "subject": alert.id,
-            "time": instant.text(event_at),
-            "recordedtime": instant.text(known_at),
-            "sequence": f"{alert.seq:019d}",
-            "severitytext": alert.colour,
-            "severitynumber": _SEVERITY[alert.colour],
-            "drill": alert.drill,
+            "type": f"linli.{'alert' if isinstance(news, Changed) else 'work_order'}.{change_of(news).replace(' ', '_')}",
+            "subject": about.id,
+            "time": instant.text(news.event_at),
+            "recordedtime": instant.text(news.known_at),
+            "sequence": f"{news.alert.seq if isinstance(news, Changed) else news.case.version:019d}",
+            "severitytext": about.colour,
+            "severitynumber": _SEVERITY[about.colour],
+            "drill": about.drill,
             "datacontenttype": "application/json",
-            "data": _said(alert, full),
+            "data": _said(news.alert, full) if isinstance(news, Changed) else _reminded(news, full),
         }
     )
 
@@ -49,3 +56,12 @@ def _said(alert: Alert, full: bool) -> dict[str, Any]:
         if said.get(name) is not None:
             said[name] = instant.text(said[name])
     return said | {"href": f"/api/v1/alerts/{alert.id}"}
+
+
+def _reminded(reminder: Reminder, full: bool) -> dict[str, Any]:
+    """``unit`` is whose time for ``step`` ends at ``due_at``; an empty one is the desk."""
+    case = reminder.case
+    said = {name: getattr(case, name) for name in (*_CASE_THIN, *(_CASE_FULL if full else ()))}
+    said |= {"court": reminder.court, "unit": reminder.unit, "step": reminder.step}
+    due_at = None if reminder.due_at is None else instant.text(reminder.due_at)
+    return said | {"due_at": due_at, "href": f"/api/v1/work-orders/{case.id}"}

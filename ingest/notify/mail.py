@@ -69,14 +69,14 @@ class MailSender:
 
 
 def compose(target: Mail, notices: Sequence[Notice], now: int) -> EmailMessage:
-    changed = [notice.changed for notice in notices]
+    news = [notice.news for notice in notices]
     named = hashlib.sha256("\n".join(notice.message for notice in notices).encode()).hexdigest()[:32]
     message = EmailMessage()
     message["From"] = target.sender
     message["To"] = ", ".join(target.to)
-    message["Subject"] = subject(changed)
+    message["Subject"] = subject(news)
     message["Date"] = _START + timedelta(microseconds=now)
     message["Message-ID"] = f"<{named}@{target.sender.partition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(together(changed, for_persons, MAX_BYTES))
+    message.set_content(together(news, for_persons, MAX_BYTES))
     return message

@@ -20,12 +20,15 @@ MAX_REPLAYED = 10_000
 
 
 class Notification(NamedTuple):
-    """A row without what it says. ``next_at`` is of one that waits, ``settled_at`` of one that does not."""
+    """A row without what it says; ``alert`` or ``work_order`` is ``""``.
+
+    ``next_at`` is of one that waits, ``settled_at`` of one that does not."""
 
     id: int
     target: str
     message: str
     alert: str
+    work_order: str
     community: str
     kind: str
     colour: str
@@ -56,6 +59,7 @@ class NotificationFilter(NamedTuple):
     target: str | None = None
     state: State | None = None
     alert: str | None = None
+    work_order: str | None = None
     since: int | None = None
     until: int | None = None
 
@@ -124,8 +128,9 @@ _SHOWN = [table.c[name] for name in Notification._fields]
 
 
 def _filtered(scope: Scope, filter: NotificationFilter) -> Sequence[sa.ColumnElement[bool]]:
+    names = ("target", "state", "alert", "work_order")
     equal: list[Any] = [_within(scope)]
-    equal += [table.c[name] == value for name in ("target", "state", "alert") if (value := getattr(filter, name)) is not None]
+    equal += [table.c[name] == value for name in names if (value := getattr(filter, name)) is not None]
     if filter.since is not None:
         equal.append(table.c.known_at >= filter.since)
     if filter.until is not None:

@@ -1,6 +1,7 @@
 """Notifications: every part of them meets here.
 
-``told`` writes who is to hear of a change into the transaction that makes it; ``run`` sees to it that they do.
+``told`` and ``reminded`` write who is to hear of something into the transaction that makes it so; ``run`` sees to it that they
+do.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ import sqlalchemy as sa
 import structlog
 
 from ingest.alerts import Changed
+from ingest.alerts.tables import alert as alerts
+from ingest.cases import Reminder
 from ingest.database import Database
 from ingest.notify import signature
 from ingest.notify.allowance import Allowance, Limit
@@ -66,6 +69,12 @@ class Notifier:
     def told(self, connection: sa.Connection, changed: Changed) -> None:
         """Writes what is to be sent; for the transaction that changes the alert."""
         enqueue(connection, changed, targets_of(self.notify, changed))
+
+    def reminded(self, connection: sa.Connection, reminder: Reminder) -> None:
+        """Writes who is to be told of a work order's time; for the transaction that changes the work order."""
+        if targets := targets_of(self.notify, reminder):
+            newest = sa.select(alerts.c.gateway).where(alerts.c.id.in_(reminder.case.alerts[-1:]))
+            enqueue(connection, reminder, targets, connection.scalar(newest) or "")
 
     def wake(self) -> None:
         """There may be something new."""

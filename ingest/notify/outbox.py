@@ -1,6 +1,7 @@
-"""Notifications on their way: one row for each change of an alert and each target that is to hear of it.
+"""Notifications on their way: one row for each change of an alert, or reminder of a work order, and each target
+that is to hear of it.
 
-1. A row is written in the transaction that changes the alert: there is never one without the other.
+1. A row is written in the transaction that makes its news: there is never one without the other.
 2. A row leaves ``waiting`` by being sent or given up, and comes back by being replayed; its ``message`` stays the same, so a
    receiver can tell what it has had.
 3. Bounded: a target with more than ``MAX_WAITING`` rows gives up its oldest that are not red; what is sent is kept
@@ -15,7 +16,9 @@ import msgspec
 import sqlalchemy as sa
 
 from ingest.alerts import Alert, Changed, Colour
+from ingest.cases import Case, Pressed, Reminder, Step
 from ingest.database import Database, metadata
+from ingest.notify.news import News, change_of, matter, name_of
 
 DAY_US = 86_400_000_000
 KEEP_SENT_US = 30 * DAY_US
@@ -40,6 +43,7 @@ table = sa.Table(
     sa.Column("target", sa.String(64), nullable=False),
     sa.Column("message", sa.String(64), nullable=False, index=True),
     sa.Column("alert", sa.String(20), nullable=False, index=True),
+    sa.Column("work_order", sa.String(20), nullable=False, index=True),
     sa.Column("community", sa.String(15), nullable=False),
     sa.Column("gateway", sa.String(64), nullable=False),
     sa.Column("kind", sa.String(64), nullable=False),
@@ -68,12 +72,12 @@ class Notice(NamedTuple):
 
     id: int
     message: str
-    changed: Changed
+    news: News
     tries: int
 
     @property
     def colour(self) -> Colour:
-        return self.changed.alert.colour
+        return matter(self.news).colour
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -85,14 +89,26 @@ class _Body(msgspec.Struct, frozen=True):
     known_at: int
 
 
+class _ReminderBody(msgspec.Struct, frozen=True):
+    """A reminder as a row keeps it."""
+
+    case: Case
+    how: Pressed
+    step: Step | None
+    unit: str
+    due_at: int | None
+    event_at: int
+    known_at: int
+
+
 _decoder = msgspec.json.Decoder(_Body)
+_reminder_decoder = msgspec.json.Decoder(_ReminderBody)
 _encoder = msgspec.json.Encoder()
 
 
-def enqueue(connection: sa.Connection, changed: Changed, targets: Iterable[str]) -> None:
-    """Writes what ``targets`` are to hear, in the transaction of ``connection``."""
-    alert = changed.alert
-    rows = [{**_row(changed), "target": target, "message": f"{alert.id}.{alert.seq}"} for target in targets]
+def enqueue(connection: sa.Connection, news: News, targets: Iterable[str], gateway: str = "") -> None:
+    """Writes what ``targets`` are to hear, in the transaction of ``connection``. ``gateway`` is of a work order's alert."""
+    rows = [{**_row(news, gateway), "target": target, "message": name_of(news)} for target in targets]
     if rows:
         connection.execute(table.insert(), rows)
 
@@ -173,18 +189,26 @@ def _given_up(now: int, reason: str) -> dict[str, Any]:
     return {"state": State.GIVEN_UP, "settled_at": now, "reason": reason}
 
 
-def _row(changed: Changed) -> dict[str, Any]:
-    alert = changed.alert
-    own = {name: getattr(alert, name) for name in ("community", "gateway", "kind")}
-    own |= {"alert": alert.id, "colour": alert.colour, "rank": _RANK[alert.colour], "transition": changed.transition}
-    own |= {"known_at": changed.known_at, "state": State.WAITING, "tries": 0, "next_at": changed.known_at, "reason": ""}
-    return {**own, "body": _encoder.encode(_Body(*changed))}
+def _row(news: News, gateway: str) -> dict[str, Any]:
+    about = matter(news)
+    row = {"community": about.community, "kind": about.kind, "colour": about.colour, "rank": _RANK[about.colour]}
+    row |= {"transition": change_of(news), "known_at": news.known_at, "next_at": news.known_at}
+    row |= {"state": State.WAITING, "tries": 0, "reason": ""}
+    if isinstance(news, Changed):
+        return {**row, "gateway": news.alert.gateway, "alert": about.id, "work_order": "", "body": _encoder.encode(_Body(*news))}
+    return {**row, "gateway": gateway, "alert": "", "work_order": about.id, "body": _encoder.encode(_ReminderBody(*news))}
 
 
 def _notice(row: sa.RowMapping) -> Notice | None:
     try:
-        body = _decoder.decode(row["body"])
+        return Notice(row["id"], row["message"], _news(row), row["tries"])
     except msgspec.DecodeError:
         return None
-    changed = Changed(body.alert, body.transition, body.event_at, body.known_at)
-    return Notice(row["id"], row["message"], changed, row["tries"])
+
+
+def _news(row: sa.RowMapping) -> News:
+    if row["work_order"]:
+        said = _reminder_decoder.decode(row["body"])
+        return Reminder(said.case, said.how, said.step, said.unit, said.due_at, said.event_at, said.known_at)
+    body = _decoder.decode(row["body"])
+    return Changed(body.alert, body.transition, body.event_at, body.known_at)

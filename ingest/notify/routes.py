@@ -1,30 +1,49 @@
-"""Which targets hear of a change. Pure: the time that a route asks for is when the change became known."""
+"""Which targets hear of something. Pure: the time that a route asks for is when it became known."""
 
 from collections.abc import Mapping
 
 from ingest.alerts import AlertState, Changed
 from ingest.alerts.quiet import RELEASES
+from ingest.cases import Reminder
 from ingest.notify.hours import is_open
+from ingest.notify.news import News, change_of, matter
 from ingest.notify.privacy import is_personal
 from ingest.notify.targets import DingTalk, Feishu, Notify, Route, Target, WeCom
 
 
-def targets_of(notify: Notify, changed: Changed) -> list[str]:
-    """The names of the targets, each once. Alerts about persons go to no group, whatever a route says."""
-    named = dict.fromkeys(name for route in notify.routes if leads(route, changed) for name in route.to)
-    return [name for name in named if not (is_personal(changed.alert.kind) and is_group(notify.targets, name))]
+def targets_of(notify: Notify, news: News) -> list[str]:
+    """The names of the targets, each once. What is about persons goes to no group, whatever a route says."""
+    named = dict.fromkeys(name for route in notify.routes if leads(route, news) for name in route.to)
+    return [name for name in named if not (is_personal(matter(news).kind) and is_group(notify.targets, name))]
 
 
-def leads(route: Route, changed: Changed) -> bool:
-    alert = changed.alert
+def leads(route: Route, news: News) -> bool:
+    about = matter(news)
     return (
-        (not route.colours or alert.colour in route.colours)
-        and (not route.families or alert.family in route.families)
-        and (not route.kinds or alert.kind in route.kinds)
-        and alert.kind not in route.not_kinds
-        and (not route.regions or alert.community.startswith(route.regions))
+        (not route.colours or about.colour in route.colours)
+        and (not route.kinds or about.kind in route.kinds)
+        and about.kind not in route.not_kinds
+        and (not route.regions or about.community.startswith(route.regions))
+        and (_of_alert(route, news) if isinstance(news, Changed) else _of_work_order(route, news))
+        and (route.hours is None or is_open(route.hours, news.known_at))
+    )
+
+
+def _of_alert(route: Route, changed: Changed) -> bool:
+    return (
+        route.about == "alerts"
+        and (not route.families or changed.alert.family in route.families)
         and (not route.changes or _is_asked_for(route, changed))
-        and (route.hours is None or is_open(route.hours, changed.known_at))
+    )
+
+
+def _of_work_order(route: Route, reminder: Reminder) -> bool:
+    return (
+        route.about == "work_orders"
+        and (not route.changes or change_of(reminder) in route.changes)
+        and (not route.units or reminder.unit in route.units)
+        and (not route.courts or reminder.court in route.courts)
+        and (not route.grades or reminder.case.supervision in route.grades)
     )
 
 

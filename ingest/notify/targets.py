@@ -8,12 +8,13 @@ import ssl
 from collections.abc import Callable, Collection, Iterator, Sequence
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
 from device_profiles import read_text
 from ingest.alerts import Colour, Family
+from ingest.cases import Court
 from ingest.notify import address, signature
 from ingest.notify.address import OnSite
 from ingest.notify.hours import Hours, hours_problems
@@ -103,17 +104,28 @@ Change = Literal[
 """``graded``: the colour rose or fell. ``unsuppressed``, ``unshelved``, ``unfolded``, ``drill over``: what held it back, or made it
 a drill, is over; ``steady`` says so of ``flapping``."""
 
+Press = Literal["reminded", "urged", "supervised"]
+"""Of a work order: 提醒, 催办, 督办."""
+
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Changes that go to ``to``: those that satisfy every condition given; an empty one is no condition."""
+    """News that goes to ``to``: of alerts, or reminders of work orders; what satisfies every condition given. An empty one is no
+    condition.
+
+    Of work orders alone: ``units`` whose time it is, ``courts`` whose move it is, ``grades`` of supervision that it is under now.
+    """
 
     to: tuple[str, ...]
+    about: Literal["alerts", "work_orders"] = "alerts"
     colours: tuple[Colour, ...] = ()
     families: tuple[Family, ...] = ()
     kinds: tuple[str, ...] = ()
     not_kinds: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Change | Press, ...] = ()
+    units: tuple[str, ...] = ()
+    courts: tuple[Court, ...] = ()
+    grades: tuple[Annotated[int, msgspec.Meta(ge=0, le=3)], ...] = ()
     hours: Hours | None = None
 
 
@@ -270,6 +282,7 @@ def _route_problems(route: Route, notify: Notify, file: str, where: str) -> Iter
     for region in route.regions:
         if not (region.isascii() and region.isdigit() and len(region) in PREFIX_LENGTHS):
             yield Problem(file, f"{where}.regions", f"{region!r} is not a division code of 2, 4, 6, 9, 12 or 15 digits")
+    yield from _misplaced(route, file, where)
     groups = [name for name in route.to if isinstance(notify.targets.get(name), DingTalk | Feishu | WeCom)]
     for kind in filter(is_personal, route.kinds):
         if groups:
@@ -277,3 +290,16 @@ def _route_problems(route: Route, notify: Notify, file: str, where: str) -> Iter
             yield Problem(file, f"{where}.kinds", reason, "send it to a webhook, a topic or by mail")
     if route.hours is not None:
         yield from hours_problems(route.hours, file, f"{where}.hours")
+
+
+def _misplaced(route: Route, file: str, where: str) -> Iterator[Problem]:
+    """Conditions that what the route is about never satisfies."""
+    of_alerts = route.about == "alerts"
+    for key in ("units", "courts", "grades") if of_alerts else ("families",):
+        if getattr(route, key):
+            cure = "write about: work_orders" if of_alerts else "name kinds"
+            yield Problem(file, f"{where}.{key}", f"{route.about} have none", cure)
+    known = get_args(Change if of_alerts else Press)
+    for change in route.changes:
+        if change not in known:
+            yield Problem(file, f"{where}.changes", f"{route.about} are never {change!r}", nearest(change, known))

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiomqtt
 
 from ingest.notify.envelope import cloud_event
+from ingest.notify.news import matter
 from ingest.notify.outbox import Notice
 from ingest.notify.targets import Mqtt
 from ingest.notify.verdict import SENT, Verdict, failed
@@ -31,11 +32,11 @@ class TopicSender:
 
     async def send(self, notices: Sequence[Notice]) -> Verdict:
         (notice,) = notices
-        alert = notice.changed.alert
+        about = matter(notice.news)
         body = cloud_event(notice, self._source, full=self._target.payload == "full")
         try:
             async with asyncio.timeout(LIMIT_S), self._client() as client:
-                await client.publish(f"{self._target.topic}/{alert.community}/{alert.kind}", body, qos=1, timeout=LIMIT_S)
+                await client.publish(f"{self._target.topic}/{about.community}/{about.kind}", body, qos=1, timeout=LIMIT_S)
         except (aiomqtt.MqttError, OSError, ssl.SSLError, TimeoutError) as error:
             return failed(f"no broker: {error}"[:200])
         return SENT

@@ -2,7 +2,8 @@
 
 1. ``notify_late``: red alerts that no target has taken ``LATE_US`` after they became known.
 2. ``notify_failed``: what was given up within ``LATELY_US``.
-3. What tells of such an alert is never counted itself: a failure does not feed on itself.
+3. What tells of such an alert is never counted itself: a failure does not feed on itself. Nor is what has no gateway:
+   reminders of work orders that no sensor has seen.
 4. Only a change is told; after a restart, also that those of which an alert is still open are well.
 """
 
@@ -71,9 +72,10 @@ def _found(connection: sa.Connection, now: int) -> dict[GatewayRef, dict[str, Va
         ~sa.exists().where(taken.c.message == table.c.message, taken.c.state == State.SENT),
     )
     place = (table.c.community, table.c.gateway)
+    others = (table.c.kind != KIND, table.c.gateway != "")
     found: dict[GatewayRef, dict[str, Value]] = defaultdict(_NONE.copy)
     for metric, which in (("notify_failed", given_up), ("notify_late", late)):
-        counted = sa.select(*place, sa.func.count(sa.distinct(table.c.message))).where(which, table.c.kind != KIND)
+        counted = sa.select(*place, sa.func.count(sa.distinct(table.c.message))).where(which, *others)
         for community, gateway, count in connection.execute(counted.group_by(*place)):
             found[GatewayRef(community, gateway)][metric] = count
     return found

@@ -1,15 +1,16 @@
-"""Alerts in words for people, Chinese first. Pure.
+"""News in words for people, Chinese first: alerts here, work orders in ``reminder_words``. Pure.
 
 ``for_group`` is all that a group may read; ``for_persons`` is for those whom an operator named one by one.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta, timezone
 
 from ingest.alerts import AlertState, Changed, Colour
 from ingest.alerts.quiet import RELEASES
+from ingest.notify import reminder_words
+from ingest.notify.news import News, matter
+from ingest.notify.phrases import DRILL, both, either, flat, local
 from ingest.notify.privacy import masked, number
-from telemetry.presence import Words
 
 COLOURS = {Colour.RED: "红色告警", Colour.ORANGE: "橙色告警", Colour.YELLOW: "黄色告警", Colour.BLUE: "蓝色告警"}
 CHANGES = {
@@ -29,47 +30,48 @@ CHANGES = {
     "amended": "已更正",
     "withdrawn": "已撤回",
 }
-DRILL = "【演练 DRILL】"
-"""Stands first in everything that people read of an alert raised in a drill."""
-
 BEGUN = ("opened", "raised again")
 LATE_MIN = 1
 """Minutes past which people are told that word of an alert came late."""
 
-_CHINA = timezone(timedelta(hours=8))
-_START = datetime(1970, 1, 1, tzinfo=UTC)
-
-Line = Callable[[Changed], str]
+Line = Callable[[News], str]
 
 
-def for_group(changed: Changed) -> str:
+def for_group(news: News) -> str:
     """Kind and place, a number at most."""
-    alert = changed.alert
-    where = masked(_either(alert.place)) or alert.device
+    if not isinstance(news, Changed):
+        return reminder_words.for_group(news)
+    alert = news.alert
+    where = masked(either(alert.place)) or alert.device
     value = number(alert.value)
     said = f" {value} {alert.unit}".rstrip() if value else ""
-    return f"{_head(changed)} {masked(_both(alert.title))} {where}{said}"
+    return f"{_head(news)} {masked(both(alert.title))} {where}{said}"
 
 
-def for_persons(changed: Changed) -> str:
+def for_persons(news: News) -> str:
     """With the alert's own sentence."""
-    alert = changed.alert
-    return f"{_head(changed)} {_both(alert.title)}\n{_flat(alert.text.zh)}\n{_flat(alert.text.en)}".rstrip()
+    if not isinstance(news, Changed):
+        return reminder_words.for_persons(news)
+    alert = news.alert
+    return f"{_head(news)} {both(alert.title)}\n{flat(alert.text.zh)}\n{flat(alert.text.en)}".rstrip()
 
 
-def subject(changed: Sequence[Changed]) -> str:
+def subject(news: Sequence[News]) -> str:
     """One line that says what it is about: the worst colour, and how many."""
-    worst = min((one.alert.colour for one in changed), key=list(Colour).index)
-    if len(changed) == 1:
-        return f"{_drill(changed)}[{COLOURS[worst]}] {_both(changed[0].alert.title)} {_change(changed[0])}"
-    return f"{_drill(changed)}[{COLOURS[worst]}] {len(changed)} 条告警 / {len(changed)} alerts"
+    if len(news) > 1:
+        worst = min((matter(one).colour for one in news), key=list(Colour).index)
+        return f"{_drill(news)}[{COLOURS[worst]}] {_count(news)}"
+    (one,) = news
+    if not isinstance(one, Changed):
+        return f"{_drill(news)}{reminder_words.headline(one)}"
+    return f"{_drill(news)}[{COLOURS[one.alert.colour]}] {both(one.alert.title)} {_change(one)}"
 
 
-def together(changed: Sequence[Changed], line: Line, most_bytes: int) -> str:
+def together(news: Sequence[News], line: Line, most_bytes: int) -> str:
     """All of them in one text of at most ``most_bytes``; how many are left out is said."""
-    lines = [line(one) for one in changed]
+    lines = [line(one) for one in news]
     if len(lines) > 1:
-        lines.insert(0, f"{len(changed)} 条告警 / {len(changed)} alerts")
+        lines.insert(0, _count(news))
     kept: list[str] = []
     size = 0
     for number_, one in enumerate(lines):
@@ -83,7 +85,7 @@ def together(changed: Sequence[Changed], line: Line, most_bytes: int) -> str:
 
 
 def _head(changed: Changed) -> str:
-    return f"{_drill([changed])}【{COLOURS[changed.alert.colour]}·{_change(changed)}】{_local(changed.event_at)}{_late(changed)}"
+    return f"{_drill([changed])}【{COLOURS[changed.alert.colour]}·{_change(changed)}】{local(changed.event_at)}{_late(changed)}"
 
 
 def _change(changed: Changed) -> str:
@@ -103,23 +105,12 @@ def _late(changed: Changed) -> str:
     return f" 迟到 {minutes} 分钟 ({minutes} min late)"
 
 
-def _drill(changed: Sequence[Changed]) -> str:
+def _drill(news: Sequence[News]) -> str:
     """A text is of a drill when everything in it is."""
-    return DRILL if all(one.alert.drill for one in changed) else ""
+    return DRILL if all(matter(one).drill for one in news) else ""
 
 
-def _local(at: int) -> str:
-    return (_START + timedelta(microseconds=at)).astimezone(_CHINA).strftime("%m-%d %H:%M:%S")
-
-
-def _either(words: Words) -> str:
-    return _flat(words.zh or words.en)
-
-
-def _both(words: Words) -> str:
-    return " ".join(_flat(text) for text in (words.zh, words.en) if text)
-
-
-def _flat(text: str) -> str:
-    """On one line."""
-    return " ".join(text.split())
+def _count(news: Sequence[News]) -> str:
+    if all(isinstance(one, Changed) for one in news):
+        return f"{len(news)} 条告警 / {len(news)} alerts"
+    return f"{len(news)} 条消息 / {len(news)} messages"

@@ -73,9 +73,9 @@ async def test_a_notification_is_written_with_the_change_of_its_alert_and_with_i
     await Alerts(centre.database, notifier.told).ack(Scope(["41"]), alert.id, "王师傅", "", AT)
     outbox = Outbox(centre.database, "platform")
     found = await outbox.due(AT + 10**12, 10)
-    assert sorted(one.changed.transition for one in found) == ["acknowledged", "cleared", "opened"]
+    assert sorted(one.news.transition for one in found) == ["acknowledged", "cleared", "opened"]
     assert sorted(one.message for one in found) == [f"{alert.id}.{seq}" for seq in (1, 2, 3)]
-    opened = next(one.changed for one in found if one.changed.transition == "opened")
+    opened = next(one.news for one in found if one.news.transition == "opened")
     assert (opened.alert.seq, opened.alert.cleared_at, opened.alert.community) == (1, None, REF.community)
     centre.close()
 
@@ -93,8 +93,8 @@ async def test_a_change_that_is_rolled_back_is_told_to_nobody(database: Database
 async def test_the_worst_colour_comes_first_then_what_is_due_longest(database: Database) -> None:
     several = [numbered(1, Colour.BLUE), numbered(2, known_at=AT + 5), numbered(3), numbered(4, Colour.RED, AT + 9)]
     outbox = await put(database, *several, numbered(5, Colour.RED, AT + 11))
-    assert [one.changed.alert.seq for one in await outbox.due(AT + 10, 10)] == [4, 3, 2, 1]
-    assert [one.changed.alert.seq for one in await outbox.due(AT + 10, 2)] == [4, 3]
+    assert [one.news.alert.seq for one in await outbox.due(AT + 10, 10)] == [4, 3, 2, 1]
+    assert [one.news.alert.seq for one in await outbox.due(AT + 10, 2)] == [4, 3]
     assert await Outbox(database, "another").due(AT + 10, 10) == []
 
 
@@ -105,7 +105,7 @@ async def test_a_failure_moves_the_next_try_and_a_success_ends_it(database: Data
     await outbox.sent([second], AT + 1)
     assert await outbox.due(AT + 4, 10) == []
     (again,) = await outbox.due(AT + 5, 10)
-    assert (again.message, again.tries, again.changed) == (first.message, 1, first.changed)
+    assert (again.message, again.tries, again.news) == (first.message, 1, first.news)
     assert await outbox.sent_since(AT) == [AT + 1]
 
 
@@ -119,7 +119,7 @@ async def test_messages_that_told_several_count_as_one_sent(database: Database) 
 async def test_what_an_older_version_wrote_and_cannot_be_read_is_given_up_alone(database: Database) -> None:
     outbox = await put(database, numbered(1), numbered(2))
     await database.write(lambda connection: connection.execute(table.update().where(table.c.id == 1).values(body=b"{}")))
-    assert [one.changed.alert.seq for one in await outbox.due(AT, 10)] == [2]
+    assert [one.news.alert.seq for one in await outbox.due(AT, 10)] == [2]
     assert await states(database) == {"given_up": 1, "waiting": 1}
 
 
@@ -129,7 +129,7 @@ async def test_past_its_bound_a_target_gives_up_its_oldest_that_are_not_red(
     monkeypatch.setattr(module, "MAX_WAITING", 3)
     outbox = await put(database, numbered(1, Colour.RED), *(numbered(seq) for seq in range(2, 6)))
     await sweep(database, ["platform"], AT)
-    assert [one.changed.alert.seq for one in await outbox.due(AT, 10)] == [1, 4, 5]
+    assert [one.news.alert.seq for one in await outbox.due(AT, 10)] == [1, 4, 5]
 
 
 async def test_what_has_no_target_any_more_is_given_up_and_what_is_old_forgotten(database: Database) -> None:

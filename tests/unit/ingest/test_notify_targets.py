@@ -65,10 +65,13 @@ targets:
   mail: {type: mail, host: mail.example.org, from: "Linli <a@b>", to: [], tls: none, user: a}
   topic: {type: mqtt, broker: {url: "mqtt://example.org"}, topic: "a/#"}
   idle: {type: mail, host: mail.example.org, from: a@example.org, to: [b@example.org]}
+  spare: {type: mail, host: mail.example.org, from: a@example.org, to: [b@example.org]}
 routes:
   - {to: [near, far, group, none, mail, topic, nobody], regions: ["41120"], hours: {from: "25:00", zone: Mars}}
   - {to: [group], kinds: [duress, door_forced]}
   - {to: []}
+  - {to: [idle], grades: [2], changes: [urged]}
+  - {to: [idle], about: work_orders, families: [access], changes: [opened, urged]}
 on_site: [{network: 10.1.2.3/24, ports: []}]
 """)
     assert problems(notify, tmp_path) == [
@@ -89,7 +92,11 @@ on_site: [{network: 10.1.2.3/24, ports: []}]
         "centre.yaml: notify.routes[0].hours.zone: there is no time zone 'Mars'",
         "centre.yaml: notify.routes[1].kinds: duress never goes to a group (group)",
         "centre.yaml: notify.routes[2].to: is empty",
-        "centre.yaml: notify.targets.idle: no route leads there",
+        "centre.yaml: notify.routes[3].grades: alerts have none",
+        "centre.yaml: notify.routes[3].changes: alerts are never 'urged'",
+        "centre.yaml: notify.routes[4].families: work_orders have none",
+        "centre.yaml: notify.routes[4].changes: work_orders are never 'opened'",
+        "centre.yaml: notify.targets.spare: no route leads there",
     ]
 
 
