@@ -76,9 +76,7 @@ class Flatline:
         """Those that still are."""
         last_words = {name: devices[name] for name in stuck if name in devices}
         return {
-            name: one.since
-            for name, one in last_words.items()
-            if one.since == stuck[name] and newest.at - one.at <= FORGOTTEN_US
+            name: one.since for name, one in last_words.items() if one.since == stuck[name] and newest.at - one.at <= FORGOTTEN_US
         }
 
     def _moving(self, devices: dict[str, Stretch], name: str) -> int:

@@ -101,8 +101,8 @@ Change = Literal[
     "amended",
     "withdrawn",
 ]
-"""``graded``: the colour rose or fell. ``unsuppressed``, ``unshelved``, ``unfolded``, ``drill over``: what held it back, or made it
-a drill, is over; ``steady`` says so of ``flapping``."""
+"""``graded``: the colour rose or fell. ``unsuppressed``, ``unshelved``, ``unfolded``, ``drill over``: what held it back, or
+made it a drill, is over; ``steady`` says so of ``flapping``."""
 
 Press = Literal["reminded", "urged", "supervised"]
 """Of a work order: 提醒, 催办, 督办."""

@@ -15,9 +15,11 @@ pytestmark = pytest.mark.both_databases
 
 RULES = """
 rules:
-  - {id: warm, kind: warm, family: environment, colour: yellow, title: {zh: 热, en: Warm}, text: {zh: 热, en: Warm}, applies_to: {kinds: [environment]},
+  - {id: warm, kind: warm, family: environment, colour: yellow, title: {zh: 热, en: Warm}, text: {zh: 热, en: Warm},
+     applies_to: {kinds: [environment]},
      when: {type: threshold, metric: temperature, unit: degC, raise_at: 30, for_s: 60}}
-  - {id: cold_and_wet, kind: cold, family: environment, colour: yellow, title: {zh: 热, en: Warm}, text: {zh: 热, en: Warm}, subject: zone,
+  - {id: cold_and_wet, kind: cold, family: environment, colour: yellow, title: {zh: 热, en: Warm}, text: {zh: 热, en: Warm},
+     subject: zone,
      applies_to: {kinds: [environment]},
      when: {type: correlation, within_s: 60, of: [{temperature: {at_most: 0}}, {humidity: {at_least: 90}}]}}
 """

@@ -16,7 +16,6 @@ from ingest.alerts.flatline import Flatline
 from ingest.alerts.forecast import Holt, Outlook, TheilSen
 from ingest.alerts.hold import Hold
 from ingest.alerts.joined import Guarded, Join
-from ingest.alerts.states import _decoder
 from ingest.alerts.level import Level, Limit, Met, Samples
 from ingest.alerts.machine import Change, Machine, Sample, Transition
 from ingest.alerts.mean import Mean
@@ -25,6 +24,7 @@ from ingest.alerts.repeat import Repeat
 from ingest.alerts.sequence import MAX_KEPT, Succession
 from ingest.alerts.severity import Colour
 from ingest.alerts.staged import Stage, Staged
+from ingest.alerts.states import _decoder
 from ingest.alerts.surplus import Surplus
 from ingest.alerts.together import Together
 from ingest.alerts.when import Test as Wanted
