@@ -18,7 +18,7 @@ from ingest.alerts import Changed
 from ingest.alerts.tables import alert as alerts
 from ingest.cases import Reminder
 from ingest.database import Database
-from ingest.notify import signature
+from ingest.notify import long_tail, signature
 from ingest.notify.allowance import Allowance, Limit
 from ingest.notify.bots import BotSender, Dialect, DingTalkDialect, FeishuDialect, WeComDialect
 from ingest.notify.courier import Courier
@@ -27,7 +27,7 @@ from ingest.notify.outbox import Outbox, enqueue, sweep
 from ingest.notify.post import Poster, Resolve, resolver
 from ingest.notify.routes import targets_of
 from ingest.notify.standing import Standing
-from ingest.notify.targets import Bot, DingTalk, Feishu, Mail, Mqtt, Notify, Target, Webhook, WeCom, url_of
+from ingest.notify.targets import Apprise, Bot, DingTalk, Feishu, Mail, Mqtt, Notify, Target, Webhook, WeCom, url_of
 from ingest.notify.topic_sender import TopicSender
 from ingest.notify.verdict import Sender
 from ingest.notify.webhook import WebhookSender
@@ -120,11 +120,19 @@ class Notifier:
                 return MailSender(
                     target, self._password(target.password_file) or "", self._context(target), self._clock, self._threads
                 )
+            case Apprise():
+                return self._long_tail(target)
             case Mqtt():
                 password = self._password(target.broker.password_file)
                 return TopicSender(name, target, self._path, password, self.notify.source)
             case _:
                 return BotSender(poster, self._dialect(target), url_of(target, self._path), self._clock)
+
+    def _long_tail(self, target: Apprise) -> Sender:
+        apprise = long_tail.installed()
+        if apprise is None:
+            raise ConfigInvalid([Problem("notify", "", "apprise is not installed", "pip install 'linli[apprise]'")])
+        return long_tail.AppriseSender(apprise, self._password(target.url_file) or "", self._threads)
 
     def _dialect(self, target: Bot) -> Dialect:
         match target:
@@ -150,7 +158,7 @@ def _limits(target: Target) -> tuple[Limit, ...]:
             return FeishuDialect.limits
         case WeCom():
             return WeComDialect.limits
-        case Mail():
+        case Mail() | Apprise():
             return (Limit(target.most_a_minute, _MINUTE_US, reserve=target.most_a_minute // 4),)
         case _:
             return ()

@@ -8,7 +8,7 @@ from ingest.cases import Reminder
 from ingest.notify.hours import is_open
 from ingest.notify.news import News, change_of, matter
 from ingest.notify.privacy import is_personal
-from ingest.notify.targets import DingTalk, Feishu, Notify, Route, Target, WeCom
+from ingest.notify.targets import Group, Notify, Route, Target
 
 
 def targets_of(notify: Notify, news: News) -> list[str]:
@@ -54,4 +54,4 @@ def _is_asked_for(route: Route, changed: Changed) -> bool:
 
 
 def is_group(targets: Mapping[str, Target], name: str) -> bool:
-    return isinstance(targets.get(name), DingTalk | Feishu | WeCom)
+    return isinstance(targets.get(name), Group)

@@ -15,7 +15,7 @@ import msgspec
 from device_profiles import read_text
 from ingest.alerts import Colour, Family
 from ingest.cases import Court
-from ingest.notify import address, signature
+from ingest.notify import address, long_tail, signature
 from ingest.notify.address import OnSite
 from ingest.notify.hours import Hours, hours_problems
 from ingest.notify.privacy import is_personal
@@ -58,6 +58,13 @@ class WeCom(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="wecom"
     url_file: str
 
 
+class Apprise(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="apprise", tag_field="type"):
+    """Whatever apprise reaches (``linli[apprise]``). ``url_file`` holds its URL; it is not looked at where that leads."""
+
+    url_file: str
+    most_a_minute: Count = 10
+
+
 class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mail", tag_field="type", rename={"sender": "from"}):
     """Mail over SMTP: ``tls`` from the first byte, ``starttls``, or ``none`` on this machine alone."""
 
@@ -80,9 +87,10 @@ class Mqtt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mqtt", 
     payload: Literal["thin", "full"] = "full"
 
 
-Target = Webhook | DingTalk | Feishu | WeCom | Mail | Mqtt
+Target = Webhook | DingTalk | Feishu | WeCom | Apprise | Mail | Mqtt
 Bot = DingTalk | Feishu | WeCom
-"""What speaks to a group, which personal data never reach."""
+Group = DingTalk | Feishu | WeCom | Apprise
+"""What may speak to a group, which personal data never reach."""
 
 Change = Literal[
     "opened",
@@ -167,7 +175,7 @@ def resolved_problems(
     Those that cannot be found pass: every message looks again.
     """
     for name, target in notify.targets.items():
-        if isinstance(target, Mail | Mqtt):
+        if isinstance(target, Apprise | Mail | Mqtt):
             continue
         url = url_of(target, path)
         try:
@@ -202,6 +210,8 @@ def _target_problems(target: Target, notify: Notify, path: Callable[[str], Path]
             yield from _url_problems(target, notify, path, file, f"{where}.url_file")
             if not isinstance(target, WeCom) and target.secret_file:
                 yield from _secret_problems(path(target.secret_file), "the bot's secret")
+        case Apprise():
+            yield from _apprise_problems(path(target.url_file), file, where)
         case Mail():
             yield from _mail_problems(target, path, file, where)
         case Mqtt():
@@ -234,6 +244,20 @@ def _secret_problems(path: Path, what: str) -> Iterator[Problem]:
             yield Problem(str(path), "", f"{what} is empty")
     except ConfigInvalid as error:
         yield from error.problems
+
+
+def _apprise_problems(path: Path, file: str, where: str) -> Iterator[Problem]:
+    apprise = long_tail.installed()
+    if apprise is None:
+        yield Problem(file, f"{where}.type", "apprise is not installed", "pip install 'linli[apprise]'")
+        return
+    try:
+        url = read_secret(path, "the channel's URL").strip()
+    except ConfigInvalid as error:
+        yield from error.problems
+        return
+    if not long_tail.is_channel(apprise, url):
+        yield Problem(str(path), "", "apprise knows no way to what it says", "see github.com/caronc/apprise/wiki")
 
 
 def _webhook_secret_problems(path: Path) -> Iterator[Problem]:
@@ -283,7 +307,7 @@ def _route_problems(route: Route, notify: Notify, file: str, where: str) -> Iter
         if not (region.isascii() and region.isdigit() and len(region) in PREFIX_LENGTHS):
             yield Problem(file, f"{where}.regions", f"{region!r} is not a division code of 2, 4, 6, 9, 12 or 15 digits")
     yield from _misplaced(route, file, where)
-    groups = [name for name in route.to if isinstance(notify.targets.get(name), DingTalk | Feishu | WeCom)]
+    groups = [name for name in route.to if isinstance(notify.targets.get(name), Group)]
     for kind in filter(is_personal, route.kinds):
         if groups:
             reason = f"{kind} never goes to a group ({', '.join(groups)})"
