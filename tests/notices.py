@@ -6,7 +6,10 @@ from typing import Any
 import msgspec
 
 from ingest.alerts import Alert, Changed, Colour, Family
+from ingest.cases import Case, Pressed, Reminder, Source, Stage, Step
+from ingest.cases.case import Times
 from ingest.notify import Notify
+from ingest.notify.news import News, name_of
 from ingest.notify.outbox import Notice
 from telemetry.document import read
 from telemetry.presence import Words
@@ -43,9 +46,30 @@ def numbered(seq: int, colour: Colour = Colour.YELLOW, known_at: int = AT) -> Ch
     return changed(known_at=known_at, id=f"{seq:020x}", seq=seq, colour=colour)
 
 
-def notice(one: Changed | None = None, tries: int = 0) -> Notice:
-    one = one or changed()
-    return Notice(one.alert.seq, f"{one.alert.id}.{one.alert.seq}", one, tries)
+def reminder() -> Reminder:
+    """Of a work order that a unit is late with."""
+    case = Case(
+        id="1c9b2e7a3d4c6b8e905f",
+        no=f"{COMMUNITY}-20261123-0001",
+        community=COMMUNITY,
+        source=Source.SENSOR,
+        colour=Colour.RED,
+        title=DOOR.title,
+        place=DOOR.place,
+        kind=DOOR.kind,
+        rule=DOOR.rule,
+        alerts=(DOOR.id,),
+        opened_at=AT,
+        stage=Stage.IN_PROGRESS,
+        times=Times(AT),
+        supervision=1,
+    )
+    return Reminder(case, Pressed.URGED, Step.HANDLE, "wuye-jianye", AT, AT, AT)
+
+
+def notice(news: News | None = None, tries: int = 0) -> Notice:
+    news = news or changed()
+    return Notice(7, name_of(news), news, tries)
 
 
 def notify_of(text: str) -> Notify:

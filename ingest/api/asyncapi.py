@@ -3,13 +3,15 @@
 Made of the types that encode and decode it, so that it says what they do. Pure.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from ingest.alerts import Alert
 from ingest.api.alerts import AlertView
-from ingest.notify.envelope import CONTENT_TYPE, INSTANTS, THIN
+from ingest.cases import Case, Court, Step
+from ingest.notify.envelope import CASE_FULL, CASE_THIN, CONTENT_TYPE, INSTANTS, THIN
 from telemetry import __version__
 from telemetry.ack import Ack
 from telemetry.batch import Batch
@@ -33,7 +35,7 @@ _TOPICS: dict[Leaf, tuple[str, type, str]] = {
 def described() -> dict[str, Any]:
     """The document."""
     _, schemas = msgspec.json.schema_components([kind for _, kind, _ in _TOPICS.values()], ref_template=_REF)
-    schemas |= {"AlertChange": _change(), "CloudEvent": _cloud_event()}
+    schemas |= {"AlertChange": _change(), "CloudEvent": _alert_event(), "WorkOrderEvent": _work_order_event()}
     channels = {str(leaf): _topic(leaf, kind, said) for leaf, (_, kind, said) in _TOPICS.items()}
     operations = {f"{action}_{leaf}": _operation(action, str(leaf)) for leaf, (action, _, _) in _TOPICS.items()}
     return {
@@ -84,13 +86,16 @@ def _stream() -> dict[str, Any]:
 def _events() -> dict[str, Any]:
     return {
         "address": "{topic}/{community}/{kind}",
-        "description": "Changes of alerts for platforms that would rather have MQTT, at QoS 1.",
+        "description": "Changes of alerts, and reminders of work orders, for platforms that would rather have MQTT, at QoS 1.",
         "parameters": {
             "topic": {"description": "As `notify.targets` says."},
             "community": {"description": f"A division code: {COMMUNITY_PATTERN}"},
-            "kind": {"description": "The alert's kind."},
+            "kind": {"description": "The alert's kind, or the work order's."},
         },
-        "messages": {"change": {"contentType": CONTENT_TYPE, "payload": {"$ref": _REF.format(name="CloudEvent")}}},
+        "messages": {
+            "change": {"contentType": CONTENT_TYPE, "payload": {"$ref": _REF.format(name="CloudEvent")}},
+            "reminder": {"contentType": CONTENT_TYPE, "payload": {"$ref": _REF.format(name="WorkOrderEvent")}},
+        },
         "bindings": {"mqtt": {"bindingVersion": "0.2.0"}},
     }
 
@@ -102,7 +107,8 @@ def _webhook() -> dict[str, Any]:
         "address": None,
         "description": "POST to the receiver's address, signed as Standard Webhooks has it; 2xx takes it, 410 ends it.",
         "messages": {
-            "change": {"contentType": CONTENT_TYPE, "headers": headers, "payload": {"$ref": _REF.format(name="CloudEvent")}}
+            name: {"contentType": CONTENT_TYPE, "headers": headers, "payload": {"$ref": _REF.format(name=schema)}}
+            for name, schema in (("change", "CloudEvent"), ("reminder", "WorkOrderEvent"))
         },
         "bindings": {"http": {"bindingVersion": "0.3.0"}},
     }
@@ -115,23 +121,37 @@ def _change() -> dict[str, Any]:
     return whole
 
 
-def _cloud_event() -> dict[str, Any]:
+def _alert_event() -> dict[str, Any]:
     """A thin one has of the alert what is required here, a full one all."""
     (_,), schemas = msgspec.json.schema_components([Alert])
     properties = _inlined(schemas["Alert"]["properties"], schemas)
     properties |= dict.fromkeys(INSTANTS, _INSTANT) | {"href": {"type": "string"}}
+    return _cloud_event("alert", (*THIN, "href"), properties)
+
+
+def _work_order_event() -> dict[str, Any]:
+    """A thin one has of the work order what is required here, a full one all."""
+    (_,), schemas = msgspec.json.schema_components([Case])
+    known = _inlined(schemas["Case"]["properties"], schemas)
+    properties = {name: known[name] for name in (*CASE_THIN, *CASE_FULL)}
+    properties |= {"unit": {"type": "string"}, "court": {"enum": list(Court)}, "step": {"enum": [*Step, None]}}
+    properties |= {"due_at": _INSTANT, "href": {"type": "string"}}
+    return _cloud_event("work_order", (*CASE_THIN, "unit", "court", "step", "due_at", "href"), properties)
+
+
+def _cloud_event(about: str, required: Sequence[str], properties: dict[str, Any]) -> dict[str, Any]:
     text = {"type": "string"}
     instant = {"type": "string", "format": "date-time"}
     envelope: dict[str, Any] = {
         "specversion": {"const": "1.0"},
         **dict.fromkeys(("id", "source", "subject", "sequence", "severitytext"), text),
-        "type": {"type": "string", "pattern": "^linli\\.alert\\.[a-z_]+$"},
+        "type": {"type": "string", "pattern": f"^linli\\.{about}\\.[a-z_]+$"},
         "time": instant,
         "recordedtime": instant,
         "severitynumber": {"type": "integer"},
         "drill": {"type": "boolean"},
         "datacontenttype": {"const": "application/json"},
-        "data": {"type": "object", "required": [*THIN, "href"], "properties": properties, "additionalProperties": False},
+        "data": {"type": "object", "required": list(required), "properties": properties, "additionalProperties": False},
     }
     return {"type": "object", "required": list(envelope), "properties": envelope, "additionalProperties": False}
 

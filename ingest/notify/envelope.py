@@ -22,8 +22,8 @@ INSTANTS = ("opened_at", "cleared_at", "closed_at", "acked_at", "withdrawn_at", 
 THIN = ("id", "seq", "kind", "family", "colour", "state", "community", "gateway", "device", "zone", "opened_at", "drill")
 
 
-_CASE_THIN = ("id", "no", "version", "kind", "colour", "stage", "community", "supervision", "report_due", "drill")
-_CASE_FULL = ("title", "place", "source", "device", "zone", "alerts", "counts")
+CASE_THIN = ("id", "no", "version", "kind", "colour", "stage", "community", "supervision", "report_due", "drill")
+CASE_FULL = ("title", "place", "source", "device", "zone", "alerts", "counts")
 
 
 def cloud_event(notice: Notice, source: str, *, full: bool) -> bytes:
@@ -61,7 +61,7 @@ def _said(alert: Alert, full: bool) -> dict[str, Any]:
 def _reminded(reminder: Reminder, full: bool) -> dict[str, Any]:
     """``unit`` is whose time for ``step`` ends at ``due_at``; an empty one is the desk."""
     case = reminder.case
-    said = {name: getattr(case, name) for name in (*_CASE_THIN, *(_CASE_FULL if full else ()))}
+    said = {name: getattr(case, name) for name in (*CASE_THIN, *(CASE_FULL if full else ()))}
     said |= {"court": reminder.court, "unit": reminder.unit, "step": reminder.step}
     due_at = None if reminder.due_at is None else instant.text(reminder.due_at)
     return said | {"due_at": due_at, "href": f"/api/v1/work-orders/{case.id}"}

@@ -14,7 +14,7 @@ from telemetry.identity import GatewayRef
 from telemetry.metric import Kind
 from telemetry.presence import Device, Inventory, Span, State
 from telemetry.reading import Micros, Reading
-from tests.notices import notice
+from tests.notices import notice, reminder
 
 REF = GatewayRef(HERE, "gw-1")
 EPOCH = "0" * 16
@@ -97,3 +97,4 @@ async def test_a_change_comes_over_the_stream_as_the_document_says(centre: Centr
 @pytest.mark.parametrize("full", [True, False])
 async def test_a_webhook_is_sent_what_the_document_says(document: dict[str, Any], full: bool) -> None:
     check(document, "CloudEvent", cloud_event(notice(), "/linli", full=full))
+    check(document, "WorkOrderEvent", cloud_event(notice(reminder()), "/linli", full=full))
