@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 import sqlalchemy
 
-from bench.alerts import engine, stored
+from bench.alerts import engine, live, stored
 from bench.report import Row, publish
 
 WORKS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "engine": engine.rows,
     "stored": stored.rows,
+    "live": live.rows,
 }
 
 

@@ -43,14 +43,14 @@ def gateways_file(count: int) -> str:
 
 
 def messages(ref: GatewayRef, batches: int, readings: int, values: int, lane: Lane) -> Iterator[bytes]:
-    """Meters whose values wander, one batch after the other."""
+    """Meters whose values wander within what a net may do, one batch after the other."""
     at = START
     for seq in range(1, batches + 1):
         content = []
         for n in range(readings):
             at += 10_007
             wander = (at * 2654435761) % 1_000
-            said = {name: round(100 + wander / 10 + place, 1) for place, name in enumerate(FLOATS[:values])}
+            said = {name: round(205 + wander / 40 + place, 1) for place, name in enumerate(FLOATS[:values])}
             content.append(Reading(device=f"meter-{n % 30}", kind=Kind.ENERGY, at=at, values=dict(said)))
         yield batch.encode(
             Batch(gateway=ref.gateway, epoch=EPOCH, lane=lane, seq=seq, sealed_at=at, sent_at=at, readings=content)

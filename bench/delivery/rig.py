@@ -13,13 +13,14 @@ from typing import Any
 import psutil
 
 from bench.delivery.fleet import gateways_file
+from tests.community import TOKEN
 from tests.servers import Server, free_port, mosquitto
 
 CENTRE = """
 broker: {{url: "{url}"}}
 gateways_file: gateways.yaml
 tokens_file: tokens.yaml
-rules: [rules.yaml]
+rules: ["{rules}"]
 store: "{store}"
 api: {{port: {port}}}
 data: data
@@ -30,22 +31,22 @@ BROKER = "allow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\nlog
 
 
 class Rig:
-    """``store`` as ``centre.yaml`` names it."""
+    """``store`` as ``centre.yaml`` names it. ``rules``: a file or folder, else none. ``TOKEN`` opens the API at ``port``."""
 
-    def __init__(self, folder: Path, gateways: int, store: str = "duckdb") -> None:
+    def __init__(self, folder: Path, gateways: int, store: str = "duckdb", rules: Path = Path("rules.yaml")) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.broker: Server = mosquitto(folder, settings=BROKER)
         self.broker.start()
-        self._port = free_port()
+        self.port = free_port()
         self._fleets: list[subprocess.Popen[str]] = []
         (folder / "rules.yaml").write_text("rules: []\n")
-        (folder / "centre.yaml").write_text(CENTRE.format(url=self.broker.url, store=store, port=self._port))
+        (folder / "centre.yaml").write_text(CENTRE.format(url=self.broker.url, store=store, port=self.port, rules=rules))
         (folder / "gateways.yaml").touch(0o600)
         (folder / "gateways.yaml").write_text(gateways_file(gateways))
         with (folder / "centre.log").open("wb") as log:
             command = (sys.executable, "-m", "linli", "ingest", "run", "--config", str(folder / "centre.yaml"))
-            self._centre = subprocess.Popen(command, stdout=log, stderr=log)
+            self._centre = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "LINLI_TOKEN": TOKEN})
         self.centre = psutil.Process(self._centre.pid)
         self._wait()
 
@@ -66,7 +67,7 @@ class Rig:
         return float(self.centre.memory_info().rss / 1e6)
 
     def metric(self, name: str) -> float:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
             lines = answer.read().decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
