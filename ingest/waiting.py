@@ -1,6 +1,7 @@
 """What a sink has taken and not written yet: in order, fair between gateways, bounded. Sans-IO.
 
-1. The order of each stream is kept. Gateways take turns, batch by batch, and urgent lanes go before bulk ones.
+1. The order of each stream is kept. Gateways take turns, batch by batch, and urgent lanes go before bulk ones: in a group of
+   their own, so that an event waits for nobody's measurements; what is left of the group after that is for bulk.
 2. Bounded by bytes of JSON, whatever the number of readings. When it is full, room is made at the cost of the gateway that
    holds most; a gateway that holds its share or more is refused itself.
 3. A group that was given out is given out again, unchanged, until it is ``done``. Gaps come alone, and never two in a row
@@ -39,6 +40,7 @@ class Waiting:
         self._load: dict[_Gateway, int] = {}
         self._given: list[Item] = []
         self._gap_was_last = False
+        self._urgent_was_alone = False
         self._gaps = 0
         self._readings = 0
         self.load = 0
@@ -102,7 +104,11 @@ class Waiting:
         self._gap_was_last = False
         group: list[Item] = []
         size = 0
+        alone, self._urgent_was_alone = not self._urgent_was_alone, False
         for lane in (self._urgent, self._bulk):
+            if lane is self._bulk and group and alone:
+                self._urgent_was_alone = True
+                break
             turns = deque(lane)
             while turns and size < self._group_readings:
                 ref = turns.popleft()

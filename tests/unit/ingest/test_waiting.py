@@ -68,7 +68,27 @@ def test_urgent_goes_before_bulk_of_all_gateways() -> None:
     assert waiting.hurries  # a whole group
     waiting.put(arrival("gw-b", 1, Lane.URGENT))
     assert waiting.hurries
-    assert given(waiting) == [("gw-b", 1), ("gw-a", 1)]
+    assert given(waiting) == [("gw-b", 1)]
+    assert given(waiting) == [("gw-a", 1), ("gw-a", 2)]
+
+
+def test_what_is_urgent_goes_alone_and_then_lets_bulk_go_with_it() -> None:
+    waiting = Waiting(group_readings=6)
+    for seq in (1, 2, 3):
+        waiting.put(arrival("gw-a", seq))
+    found = []
+    for seq in range(1, 5):
+        waiting.put(arrival("gw-b", seq, Lane.URGENT))
+        found.append(given(waiting))
+    assert found == [[("gw-b", 1)], [("gw-b", 2), ("gw-a", 1), ("gw-a", 2)], [("gw-b", 3)], [("gw-b", 4), ("gw-a", 3)]]
+
+
+def test_a_gap_before_what_is_urgent_keeps_no_bulk_waiting() -> None:
+    waiting = Waiting(group_readings=4)
+    waiting.put_gap(gap("gw-b", 1)._replace(stream=arrival("gw-b", 1, Lane.URGENT).stream))
+    waiting.put_gap(gap("gw-c", 1)._replace(stream=arrival("gw-c", 1, Lane.URGENT).stream))
+    waiting.put(arrival("gw-a", 1))
+    assert [given(waiting) for _ in range(3)] == [[("gw-b", 1)], [("gw-a", 1)], [("gw-c", 1)]]
 
 
 def test_what_was_given_out_is_given_again_unchanged_until_it_is_done() -> None:
