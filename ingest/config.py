@@ -22,12 +22,19 @@ from telemetry.topic import DEFAULT_ROOT, is_root
 
 
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the HTTP API listens. Beyond loopback it speaks TLS, with the certificate named here."""
+    """Where the HTTP API listens. Beyond loopback it speaks TLS, with the certificate named here.
+
+    A token may ask ``requests_per_s`` times a second on average, ``burst`` times at once. What was done through the API is kept
+    for ``access_log_days``.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 8080
     certificate_file: str = ""
     certificate_key_file: str = ""
+    requests_per_s: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 50.0
+    burst: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 200
+    access_log_days: Annotated[int, msgspec.Meta(ge=1, le=3_650)] = 200
 
 
 class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

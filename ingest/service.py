@@ -17,6 +17,7 @@ import structlog
 
 from ingest import config as configuration
 from ingest import intake, reception
+from ingest.access_log import AccessLog
 from ingest.acknowledger import Acknowledger
 from ingest.alerts import AlertEngine, Alerts, load_rules
 from ingest.alerts.evidence_keeper import EvidenceKeeper
@@ -27,7 +28,7 @@ from ingest.alerts.past import Past
 from ingest.alerts.releases import Releases
 from ingest.alerts.reviser import Reviser
 from ingest.alerts.standing import standing_of
-from ingest.api import Feed, Parts, create_app, listen, serve
+from ingest.api import Feed, Limits, Parts, create_app, listen, serve
 from ingest.arrival import Arrival
 from ingest.auditor import Auditor
 from ingest.cases import WorkOrders, catalogue_of, terms_of
@@ -183,6 +184,7 @@ class Service:
             store, self._commands, self._gateways.key, self._registry.is_online, self._stats, intake.wall_clock
         )
         self._tokens = _tokens(config)
+        self._access_log = AccessLog(database, intake.wall_clock, config.centre.api.access_log_days)
 
     async def run(self, listener: socket.socket, stop: asyncio.Event) -> None:
         """Recalls what is durable, then receives and answers until ``stop``."""
@@ -219,6 +221,7 @@ class Service:
                 group.create_task(self._evidence.run(), name="evidence"),
                 group.create_task(self._notifier.run(), name="notifications"),
                 group.create_task(self._reviser.run(), name="late readings"),
+                group.create_task(self._access_log.run(), name="access log"),
                 group.create_task(reception.run(self._config, taking, acknowledger, self._commands), name="intake"),
             ]
             await self._answer(lambda: _failing(sinks, taking), listener, stop)
@@ -309,6 +312,8 @@ class Service:
             standing=self._standing,
             hindsight=self._hindsight,
             evidence=self._evidence,
+            access_log=self._access_log,
+            limits=Limits(api.requests_per_s, api.burst),
             tokens=self._tokens,
             clock=intake.wall_clock,
             stats=self._stats,

@@ -2,7 +2,7 @@
 
 1. Only the SHA-256 of a token is kept; the token itself is shown once, when it is made.
 2. A token is looked up in constant time: every entry is compared, whether one matched or not.
-3. Outside its scope a token sees nothing; past its expiry it is none.
+3. Outside its scope a token sees nothing; past its expiry it is none. A part of a scope may have a time of its own.
 4. The file is of mode 0600; adding or removing a token takes effect without a restart.
 """
 
@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -18,6 +19,7 @@ import msgspec
 import yaml
 
 from ingest import instant
+from ingest.regions import BEIJING
 from ingest.secret_file import Watched, changing, read_secret, write_secret
 from telemetry.document import read
 from telemetry.errors import ConfigInvalid, IdentityInvalid, Problem
@@ -50,7 +52,11 @@ _RANKS = {role: rank for rank, role in enumerate(Role)}
 
 
 class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """One token of the file. ``expires`` is an RFC 3339 instant; ``unit``: whose work orders it works on, else ``name``."""
+    """One token of the file. ``expires`` is an RFC 3339 instant; ``unit``: whose work orders it works on, else ``name``.
+
+    A ``scope`` is prefixes, each for ever or for some days of Beijing: ``411271@2026-01-01..2026-12-31``. ``former_sha256`` is of
+    the token before it was rotated, which opens the same until ``former_until``.
+    """
 
     name: Label
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -58,6 +64,39 @@ class TokenEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     role: Role = Role.VIEWER
     expires: str | None = None
     unit: Label | None = None
+    former_sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")] | None = None
+    former_until: str | None = None
+
+
+class Term(NamedTuple):
+    """A prefix that a token sees from ``since`` on and before ``until``, UTC microseconds; ``None`` is open."""
+
+    prefix: str
+    since: int | None = None
+    until: int | None = None
+
+    def valid(self, at: int) -> bool:
+        return (self.since is None or self.since <= at) and (self.until is None or at < self.until)
+
+
+def term(written: str) -> Term:
+    """``PREFIX`` or ``PREFIX@FROM..UNTIL``, where either day may be left out. Raises ``ValueError``, ``IdentityInvalid``."""
+    prefix, dated, days = written.partition("@")
+    Scope([prefix])
+    if not dated:
+        return Term(prefix)
+    since, dots, until = days.partition("..")
+    if not dots:
+        raise ValueError(f"{days!r} is not two days with '..' between them")
+    return Term(prefix, _midnight(since, 0), _midnight(until, 1))
+
+
+def _midnight(day: str, later: int) -> int | None:
+    """The instant at which a day of Beijing begins, or so many days later."""
+    if not day:
+        return None
+    found = datetime.combine(date.fromisoformat(day), time(), BEIJING) + timedelta(days=later)
+    return int(found.timestamp()) * 1_000_000
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +112,8 @@ class Grant(NamedTuple):
     expires_at: Micros | None
     digest: str
     unit: str = ""
+    terms: tuple[Term, ...] = ()
+    """Those of its scope that have a time of their own; ``scope`` holds the others, and those that are valid when it is found."""
 
 
 class Tokens:
@@ -96,7 +137,13 @@ class Tokens:
                 found = grant
         if found is None or (found.expires_at is not None and now >= found.expires_at):
             return None
-        return found
+        if not found.terms:
+            return found
+        return found._replace(scope=Scope((*found.scope.prefixes, *(term.prefix for term in found.terms if term.valid(now)))))
+
+    def listed(self) -> tuple[Grant, ...]:
+        """Those of the file, whether they have ended or not; of a rotated one the former too."""
+        return self._file.value() if self._file else ()
 
 
 ALL = tuple(f"{province:02}" for province in range(10, 100))
@@ -118,17 +165,20 @@ def load_entries(file: Path) -> tuple[TokenEntry, ...]:
 
 def load_grants(file: Path) -> tuple[Grant, ...]:
     """What a tokens file allows. Raises ``ConfigInvalid`` with every problem."""
-    return tuple(
-        Grant(
-            entry.name,
-            Scope(entry.scope),
-            entry.role,
-            instant.parse(entry.expires) if entry.expires else None,
-            entry.sha256,
-            entry.unit or entry.name,
-        )
-        for entry in load_entries(file)
-    )
+    return tuple(grant for entry in load_entries(file) for grant in _grants(entry))
+
+
+def _grants(entry: TokenEntry) -> Iterator[Grant]:
+    """That of the token and, when it was rotated, of the one before."""
+    terms = [term(written) for written in entry.scope]
+    always = Scope(one.prefix for one in terms if one.since is None and one.until is None)
+    dated = tuple(one for one in terms if one.since is not None or one.until is not None)
+    expires = instant.parse(entry.expires) if entry.expires else None
+    now = Grant(entry.name, always, entry.role, expires, entry.sha256, entry.unit or entry.name, dated)
+    yield now
+    if entry.former_sha256 and entry.former_until:
+        until = instant.parse(entry.former_until)
+        yield now._replace(digest=entry.former_sha256, expires_at=until if expires is None else min(until, expires))
 
 
 def add(
@@ -145,6 +195,22 @@ def add(
     with changing(file):
         _write(file, (*_present(file), entry))
     return token
+
+
+def rotate(file: Path, name: str, former_until: str) -> str | None:
+    """A new token in the place of the one of this name, which opens the same until ``former_until``; ``None`` when there is
+    none. Raises ``ConfigInvalid``."""
+    token = PREFIX + secrets.token_urlsafe(32)
+    with changing(file):
+        entries = _present(file)
+        if all(entry.name != name for entry in entries):
+            return None
+        _write(file, tuple(_rotated(entry, token, former_until) if entry.name == name else entry for entry in entries))
+    return token
+
+
+def _rotated(entry: TokenEntry, token: str, former_until: str) -> TokenEntry:
+    return msgspec.structs.replace(entry, sha256=digest(token), former_sha256=entry.sha256, former_until=former_until)
 
 
 def remove(file: Path, name: str) -> bool:
@@ -178,11 +244,16 @@ def _problems(entries: Sequence[TokenEntry], file: str) -> Iterator[Problem]:
             yield Problem(file, f"{here}.name", f"{entry.name!r} stands twice", "choose another name, or remove the old token")
         if entry.sha256 in hashes[:number]:
             yield Problem(file, f"{here}.sha256", "is that of another token", "make each token with 'linli ingest token add'")
-        try:
-            Scope(entry.scope)
-        except IdentityInvalid as error:
-            yield Problem(file, f"{here}.scope", str(error), "for example 4112 for a city, 411202002001 for a community")
-        try:
-            instant.parse(entry.expires or "2026-01-01T00:00:00Z")
-        except ValueError as error:
-            yield Problem(file, f"{here}.expires", str(error))
+        for written in entry.scope:
+            try:
+                term(written)
+            except (IdentityInvalid, ValueError) as error:
+                cure = "for example 4112 for a city, 411202002001 for a community, 411271@2026-01-01..2026-12-31 for a year"
+                yield Problem(file, f"{here}.scope", str(error), cure)
+        for key, said in (("expires", entry.expires), ("former_until", entry.former_until)):
+            try:
+                instant.parse(said or "2026-01-01T00:00:00Z")
+            except ValueError as error:
+                yield Problem(file, f"{here}.{key}", str(error))
+        if (entry.former_sha256 is None) != (entry.former_until is None):
+            yield Problem(file, here, "former_sha256 and former_until go together", "make them with 'linli ingest token rotate'")

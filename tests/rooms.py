@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from ingest.access_log import AccessLog
 from ingest.alerts import AlertEngine, Alerts, load_rules
 from ingest.alerts.evidence_keeper import EvidenceKeeper
 from ingest.alerts.hindsight import Hindsight
@@ -70,6 +71,7 @@ def rooms(
         standing_of(database, notifier.told),
         Hindsight(rules, database, registry, Past(store, lambda kind: 0)),
         EvidenceKeeper(database, store, registry, clock),
+        AccessLog(database, clock, kept_days=200),
         tokens,
         clock,
         stats,

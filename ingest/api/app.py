@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from ingest.api import (
+    access,
     alerts,
     audit,
     deadletters,
@@ -23,6 +24,7 @@ from ingest.api import (
 )
 from ingest.api.description import with_examples
 from ingest.api.parts import Parts
+from ingest.api.recorder import Recorder
 from ingest.api.shield import Shield
 from telemetry import __version__
 
@@ -51,6 +53,7 @@ def create_app(parts: Parts) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.parts = parts
+    app.add_middleware(Recorder, access_log=parts.access_log)
     app.add_middleware(Shield)
     problems.install(app)
     for room in (
@@ -67,6 +70,7 @@ def create_app(parts: Parts) -> FastAPI:
         notifications,
         work_orders,
         statistics,
+        access,
         status,
     ):
         app.include_router(room.router)

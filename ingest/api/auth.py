@@ -1,24 +1,34 @@
 """Who asks. Decided for each route by a dependency of the route itself, never by how the path is written."""
 
+import math
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
 from ingest.api.parts import Wired
+from ingest.api.problems import Refused
+from ingest.api.recorder import address_of
 from ingest.tokens import Grant, Role
+from telemetry.presence import Words
 
 _bearer = HTTPBearer(auto_error=False, description="A token made with `linli ingest token add`.")
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="linli"'}
+TOO_OFTEN = Words("请求过于频繁，请稍后再试。", "This token asks too often: wait as long as Retry-After says.")
 Presented = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def grant_of(parts: Wired, presented: Presented) -> Grant:
-    """What the request's token allows; 401 without a valid one."""
-    found = parts.tokens.find(presented.credentials, parts.clock()) if presented else None
+async def grant_of(request: Request, parts: Wired, presented: Presented) -> Grant:
+    """What the request's token allows; 401 without a valid one, 429 for one that asks too often."""
+    now = parts.clock()
+    found = parts.tokens.find(presented.credentials, now) if presented else None
     if found is None:
         raise HTTPException(401, "Give a valid token: Authorization: Bearer linli_...", _CHALLENGE)
+    if parts.limits is not None and (wait_s := parts.limits.wait_s(found.name, now)):
+        raise Refused(429, "too-often", TOO_OFTEN, {"Retry-After": str(math.ceil(wait_s))})
+    request.state.grant = found
+    parts.access_log.used(found, address_of(request.scope))
     return found
 
 

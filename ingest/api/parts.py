@@ -6,11 +6,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from ingest.access_log import AccessLog
 from ingest.alerts import Alerts
 from ingest.alerts.evidence_keeper import EvidenceKeeper
 from ingest.alerts.hindsight import Hindsight
 from ingest.alerts.standing import Standing
 from ingest.api.feed import Feed
+from ingest.api.limits import Limits
 from ingest.auditor import Auditor
 from ingest.cases import WorkOrders
 from ingest.letterbox import Letterbox
@@ -43,6 +45,7 @@ class Parts:
     standing: Standing
     hindsight: Hindsight
     evidence: EvidenceKeeper
+    access_log: AccessLog
     tokens: Tokens
     clock: Callable[[], int]
     stats: Stats = field(default_factory=Stats)
@@ -51,6 +54,7 @@ class Parts:
     kept_from: Callable[[Level, Kind], int] = lambda _level, _kind: 0
     open_metrics: bool = False
     regions: Regions = field(default_factory=Regions)
+    limits: Limits | None = None
 
 
 def _parts(request: Request) -> Parts:

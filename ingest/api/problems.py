@@ -59,7 +59,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     "4XX": {
         "description": "400 the request is malformed, 401 no valid token, 403 the token may not do this, "
         "404 not there or outside the token's scope, 409 not now, 412 it has changed meanwhile, 413 the body is too large, "
-        "422 an Idempotency-Key was used for something else, 428 If-Match is missing, 429 too many streams",
+        "422 an Idempotency-Key was used for something else, 428 If-Match is missing, 429 too many streams, or asked too often",
         "content": {"application/problem+json": {"schema": _schema()}},
     }
 }
@@ -72,6 +72,7 @@ TITLES = {
     412: "版本已变",
     422: "内容不符",
     428: "缺少版本",
+    429: "请求过多",
 }
 
 

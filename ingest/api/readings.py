@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from ingest import store
@@ -12,6 +12,7 @@ from ingest.api.fields import Asked, Community, Instant, Name, Said, said
 from ingest.api.parts import Wired
 from ingest.api.problems import RESPONSES
 from ingest.api.resolution import Resolution, level_of
+from ingest.history.retention import PERSONAL
 from ingest.store import Level, Row, Summary
 from telemetry.identity import Scope
 from telemetry.metric import Kind, Value
@@ -99,7 +100,7 @@ class ReadingsPage(BaseModel):
 
 
 @router.get("/api/v1/readings")
-async def readings(parts: Wired, grant: Viewer, asked: Annotated[ReadingsAsked, Query()]) -> ReadingsPage:
+async def readings(request: Request, parts: Wired, grant: Viewer, asked: Annotated[ReadingsAsked, Query()]) -> ReadingsPage:
     """What devices said, newest first. An instant is never split between pages, so a page may be a little longer than `limit`."""
     query = store.Query(
         communities=narrowed(grant.scope, asked.community),
@@ -116,6 +117,7 @@ async def readings(parts: Wired, grant: Viewer, asked: Annotated[ReadingsAsked, 
     rows: Sequence[Row | Summary] = []
     if query.communities:
         rows = await (parts.store.read(query) if level is Level.RAW else parts.store.summaries(level, query))
+    request.state.personal = any(row.kind in PERSONAL for row in rows if isinstance(row, Row))
     more = len(rows) >= asked.limit
     return ReadingsPage(resolution=level, items=[_view(row) for row in rows], next=said(rows[-1].at) if more else None)
 

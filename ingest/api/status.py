@@ -44,7 +44,7 @@ async def healthz(parts: Wired) -> JSONResponse:
 async def prometheus(request: Request, parts: Wired, presented: Presented) -> PlainTextResponse:
     """Prometheus text of the centre, as far as the token sees. On loopback no token is needed."""
     open_here = parts.open_metrics and _asked_on_loopback(request)
-    scope = Scope(ALL) if open_here else grant_of(parts, presented).scope
+    scope = Scope(ALL) if open_here else (await grant_of(request, parts, presented)).scope
     families = metrics.families(parts.stats, await parts.alerts.counts(scope), parts.registry.gateways(scope))
     told = gauges.families(await parts.notifications.targets(scope), parts.clock())
     return PlainTextResponse(metrics.render((*families, *told)), media_type=metrics.CONTENT_TYPE)

@@ -135,6 +135,7 @@ def token() -> None:
 
 
 _tokens_file = click.option("--file", type=_FILE, help="The tokens file itself. 令牌文件。")
+_ONCE = "This token is shown once; only its hash is kept. 令牌只显示这一次,请妥善保存。"
 _name = click.option("--name", required=True, help="Whose it is. 令牌名称。")
 
 
@@ -161,7 +162,7 @@ def token_add(
     expires = (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="seconds") if days else None
     made = tokens.add(_file_of(config, file, "tokens_file"), name, scope, Role(role), expires, unit)
     click.echo(made)
-    click.echo("This token is shown once; only its hash is kept. 令牌只显示这一次,请妥善保存。", err=True)
+    click.echo(_ONCE, err=True)
 
 
 @token.command("list")
@@ -179,10 +180,32 @@ def token_list(config: Path | None, file: Path | None, as_json: bool) -> None:
             "role": entry.role.value,
             "unit": entry.unit,
             "expires": entry.expires,
+            "former_until": entry.former_until,
         }
         for entry in entries
     ]
     _print(rows, as_json)
+
+
+@token.command("rotate")
+@_config
+@_tokens_file
+@_name
+@click.option(
+    "--hours",
+    type=click.IntRange(0, 720),
+    default=24,
+    show_default=True,
+    help="The former one opens so long still. 旧令牌保留小时数。",
+)
+def token_rotate(config: Path | None, file: Path | None, name: str, hours: int) -> None:
+    """Make a new token in the place of one and show it, this once. 更换令牌,新令牌只显示一次。"""
+    until = (datetime.now(UTC) + timedelta(hours=hours)).isoformat(timespec="seconds")
+    made = tokens.rotate(_file_of(config, file, "tokens_file"), name, until)
+    if made is None:
+        raise click.ClickException(f"no token is named {name!r}")
+    click.echo(made)
+    click.echo(_ONCE, err=True)
 
 
 @token.command("remove")

@@ -16,6 +16,8 @@ OF_OPERATORS = (
     "/api/v1/alerts/check",
     "/api/v1/notifications",
     "/api/v1/rules",
+    "/api/v1/access-log",
+    "/api/v1/tokens",
 )
 ADDRESSES = re.findall(r'"\$URL(/[^"]+)"', PAGE)
 

@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,20 @@ def test_the_list_for_people_is_one_line_a_token(tmp_path: Path) -> None:
     file = tmp_path / "tokens.yaml"
     linli("token", "add", "--file", file, "--name", "wuye", "--scope", "41", "--scope", "42")
     assert linli("token", "list", "--file", file).output == "wuye  41, 42  viewer\n"
+
+
+def test_a_rotated_token_is_new_and_the_former_one_stays_for_the_hours_named(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.yaml"
+    old = linli("token", "add", "--file", file, "--name", "wuye", "--scope", "41").stdout.strip()
+    new = linli("token", "rotate", "--file", file, "--name", "wuye", "--hours", "1").stdout.strip()
+    former, now = Tokens(file), time.time_ns() // 1000
+    assert new.startswith("linli_") and new != old
+    for token in (old, new):
+        grant = former.find(token, now)
+        assert grant is not None and grant.name == "wuye"
+    assert former.find(old, now + 3_700_000_000) is None
+    assert former.find(new, now + 3_700_000_000) is not None
+    assert linli("token", "rotate", "--file", file, "--name", "nobody").exit_code == 1
 
 
 def test_a_bad_scope_makes_no_token(tmp_path: Path) -> None:
