@@ -1,15 +1,22 @@
-"""What stands before every route: a bound on the request's body and its time, and the headers that browsers need.
+"""What stands before every route: a bound on the request's body and its time, no parameter twice (which one would count?), and
+the headers that browsers need.
 
 Plain ASGI, so that a response that streams is not gathered.
 """
 
 import asyncio
+from urllib.parse import parse_qsl
 
+from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ingest.api.problems import Fault, problem
+
 MAX_BODY = 64 * 1024
 BODY_TIMEOUT_S = 10.0
+MAX_PARAMETERS = 64
+"""Looked at; no route takes as many."""
 
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -27,9 +34,22 @@ class Shield:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._app(scope, _bounded(receive), _guarded(send))
+            guarded = _guarded(send)
+            twice = _twice(scope["query_string"])
+            if twice is None:
+                await self._app(scope, _bounded(receive), guarded)
+            else:
+                faults = [Fault(where=f"query.{twice}", reason="it stands twice")]
+                refusal = problem(Request(scope), 400, "The request cannot be taken as it is.", faults)
+                await refusal(scope, receive, guarded)
         else:
             await self._app(scope, receive, send)
+
+
+def _twice(query: bytes) -> str | None:
+    """A parameter that is given more than once."""
+    names = [name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)]
+    return next((name for number, name in enumerate(names[:MAX_PARAMETERS]) if name in names[:number]), None)
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -102,6 +102,13 @@ async def test_an_unknown_parameter_is_refused_where_it_could_be_a_filter(centre
     assert body["errors"][0]["where"] == "query.colr"
 
 
+@pytest.mark.parametrize("path", ["/api/v1/alerts", "/api/v1/readings", "/api/v1/work-orders", "/healthz"])
+async def test_a_parameter_given_twice_is_refused_because_one_of_them_would_be_ignored(centre: Centre, path: str) -> None:
+    answer = await centre.client().get(f"{path}?community={HERE}&community={ELSEWHERE}")
+    assert assert_problem(answer, 400)["errors"] == [{"where": "query.community", "reason": "it stands twice"}]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 async def test_an_unknown_page_or_method_is_a_problem_too(centre: Centre) -> None:
     assert_problem(await centre.get("/nothing"), 404)
     answer = await centre.client().delete("/api/v1/alerts")

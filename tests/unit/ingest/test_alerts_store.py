@@ -7,6 +7,7 @@ import pytest
 from alerts_world import Centre, Feed, device, instant, reading, rules_of, seconds
 
 from ingest.alerts import AlertFilter, AlertState, Colour, Family
+from ingest.alerts.statistics import By, Delay
 from ingest.arrival import Arrival
 from ingest.paging import Cursor
 from telemetry.identity import Scope
@@ -176,6 +177,21 @@ async def test_every_change_has_a_higher_seq_and_the_feed_holds_each_alert_as_it
     everything, _ = await centre.alerts.changes(EVERYONE, 0, 10)
     assert [alert.device for alert in everything] == ["leak-1", "leak-0"]
     assert [alert.device for alert in (await centre.alerts.changes(EVERYONE, 0, 1)).alerts] == ["leak-1"]
+
+
+async def test_what_people_were_told_is_counted_alike_by_either_database(centre: Centre) -> None:
+    feed = Feed()
+    for number in range(3):
+        await say(centre, feed, number, number, water_leak=True)
+    await say(centre, feed, 5, 4, community="411203001001", water_leak=True)
+    for at, alert in zip((12, 20), await centre.all(), strict=False):
+        await centre.alerts.ack(EVERYONE, alert.id, "王", "", alert.opened_at + at * 1_000_000)
+    found = await centre.alerts.statistics(EVERYONE, instant(0), instant(60), By.STREET, lambda code: code[:6])
+    assert [(group.key, group.alerts) for group in found.groups] == [("411202", 3), ("411203", 1)]
+    assert (found.whole.alerts, found.whole.ack) == (4, Delay(2, 16_000_000, 16_000_000))
+    assert found.rules == [("leak", 4)]
+    assert sum(device.alerts for device in found.devices) == 4
+    assert found.floods == {}
 
 
 async def test_alerts_are_counted_by_colour_and_state(centre: Centre) -> None:
