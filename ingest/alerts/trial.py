@@ -23,7 +23,7 @@ from ingest.alerts.rules import Rules
 from ingest.alerts.tables import journal
 from ingest.alerts.trial_table import KEY, START, Case, Expected, Table, arrivals_of, device_of, instant, micros_of, table_faults
 from ingest.arrival import Arrival
-from ingest.database import Database
+from ingest.database import Database, metadata
 from telemetry.document import read
 from telemetry.errors import ConfigInvalid, Problem
 from telemetry.identity import GatewayRef, Scope
@@ -40,6 +40,7 @@ UNTICKED = ("twice", "no ticks", "one take", "shuffled")
 TOGETHER = 4
 """Batches that come at once where nothing ticks in between."""
 
+MEMORY = ("alert_rule_state", "alert_presence", "alert_trail")
 RESTARTS = 12
 """Of the engine in a case, at most; before every batch when there are no more of them."""
 
@@ -124,6 +125,8 @@ class _Trial:
     async def outcome(self, case: Case, variant: str) -> Outcome:
         community = self._loaded.communities[case.name, variant]
         start = instant(case.start or START)
+        await self._database.write(_forget)  # or every restart would hear again of all cases before
+        self._engine = self._new()
         await self._engine.open()
         failures = self._engine.failures
         await self._deliver(
@@ -177,6 +180,12 @@ def _groups(arrivals: list[Arrival], variant: str, name: str) -> Iterator[list[A
                 yield chance.sample(group, len(group))
             case _:
                 yield group
+
+
+def _forget(connection: sa.Connection) -> None:
+    """What the engine remembers, of whichever case; the alerts stay."""
+    for name in MEMORY:
+        connection.execute(metadata.tables[name].delete())
 
 
 def _gradings(connection: sa.Connection) -> dict[str, list[int]]:

@@ -82,5 +82,5 @@ def _copied(out: sa.Connection, into: sa.Connection, table: sa.Table) -> int:
 def _count_on(out: sa.Connection, into: sa.Connection, table: sa.Table, key: "sa.Column[Any]") -> None:
     """The server's numbers begin after those that the file has given, also to rows that are gone."""
     given = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
-    if (last := out.scalar(given, {"name": table.name})) is not None:
+    if last := out.scalar(given, {"name": table.name}):
         into.execute(sa.select(sa.func.setval(sa.func.pg_get_serial_sequence(table.name, key.name), last)))

@@ -56,9 +56,14 @@ def add_up(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
     """Inserts rows, or adds their numbers to those with the same primary key."""
     found = list(rows)
     if found:
-        statement, keys = insert(connection, table), _keys(table)
-        sums = {name: table.c[name] + statement.excluded[name] for name in found[0] if name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=sums), found)
+        connection.execute(_adding(connection.dialect.name, table, tuple(found[0])), found)
+
+
+@lru_cache(256)
+def _adding(dialect: str, table: sa.Table, columns: tuple[str, ...]) -> sqlite.Insert | postgresql.Insert:
+    statement, keys = _insert(dialect, table), _keys(table)
+    sums = {name: table.c[name] + statement.excluded[name] for name in columns if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=sums)
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
