@@ -20,13 +20,21 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
+def audited(rig: Rig, within_s: float = 30) -> tuple[int, str]:
+    """What ``linli audit`` says once nothing is on its way any more."""
+    give_up = time.monotonic() + within_s
+    while "pending" in (answer := rig.linli("audit"))[1] and time.monotonic() < give_up:
+        time.sleep(0.5)
+    return answer
+
+
 def refilled(rig: Rig, since: str) -> list[str]:
     """What is wrong after an operator has replayed; the gateway keeps what was acknowledged for that."""
     before = rig.alerts()
     status, said = rig.linli("replay", "--from", since)
     assert status == 0, said
     found = oracle.judge(rig.settled, rig.stored(), rig.devices, rig.units)
-    status, said = rig.linli("audit")
+    status, said = audited(rig)
     assert (status, ", 0 missing" in said) == (0, True), said
     assert rig.alerts() == before, "a replay reached the rules"
     return found
