@@ -16,7 +16,7 @@ from ingest.alerts import Colour
 from ingest.alerts.planned import Planned
 from ingest.alerts.tables import alert as alerts
 from ingest.cases import docket, opening
-from ingest.cases.case import Case, Person, Stage
+from ingest.cases.case import ENDED, Case, Person, Stage
 from ingest.cases.drill import Exercised, exercised
 from ingest.cases.follower import Follower
 from ingest.cases.journal import Line
@@ -268,4 +268,7 @@ def _equal(filter: CaseFilter) -> dict[str, Collection[Any]]:
     equal: dict[str, Collection[Any]] = {name: (value,) for name in names if (value := getattr(filter, name)) is not None}
     if filter.supervision is not None:
         equal["supervision"] = range(filter.supervision, MAX_GRADE + 1)
+    if filter.stage is not None:  # which says it as well: the index that is walked begins with it
+        over = filter.stage in ENDED
+        equal["ended"] = (over,) if filter.ended in (None, over) else ()
     return equal

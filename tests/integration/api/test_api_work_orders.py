@@ -279,6 +279,8 @@ async def test_pages_and_filters(centre: Centre) -> None:
     assert seen == [order["id"] for order in reversed(made)]
     assert [item["id"] for item in (await centre.get(PATH, stage="accepted")).json()["items"]] == [made[0]["id"]]
     assert len((await centre.get(PATH, since="2026-11-23T08:00:00.000003Z", ended=False)).json()["items"]) == 2
+    assert [item["id"] for item in (await centre.get(PATH, stage="accepted", ended=False)).json()["items"]] == [made[0]["id"]]
+    assert (await centre.get(PATH, stage="accepted", ended=True)).json() == {"items": [], "next": None}
     for bad in ({"stage": "x"}, {"colours": "red"}, {"cursor": "x"}, {"limit": 201}, {"supervision": 4}, {"unit": "x" * 65}):
         assert_problem(await centre.get(PATH, **bad), 400)
 
