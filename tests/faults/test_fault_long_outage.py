@@ -40,7 +40,7 @@ from telemetry.metric import Kind
 from telemetry.reading import Micros, Reading
 from tests.delivery import GATEWAY, KEY, REF
 from tests.faults.oracle import certificates
-from tests.faults.virtual_time import VirtualLoop, now_s
+from tests.virtual_time import VirtualLoop, now_s
 
 T0 = 1_700_000_000_000_000
 SECOND = 1_000_000
