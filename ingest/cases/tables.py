@@ -36,7 +36,10 @@ work_order = sa.Table(
     sa.Index("work_order_by_time", "reported_at", "id", "community"),
     sa.Index("work_order_by_colour", "ended", "colour", "reported_at", "id", "community"),
     sa.Index("work_order_by_stage", "stage", "ended", "colour", "reported_at", "id", "community"),
-    sa.Index("work_order_by_supervision", "supervision", "ended", "colour", "reported_at", "id", "community", "stage"),
+    sa.Index(
+        *("work_order_by_supervision", "supervision", "ended", "colour", "reported_at", "id", "community"),
+        *("stage", "kind", "unit"),
+    ),
     sa.Index("work_order_by_kind", "kind", "ended", "colour", "reported_at", "id", "community", "stage", "supervision"),
     sa.Index("work_order_by_unit", "unit", "ended", "colour", "reported_at", "id", "community", "stage", "supervision", "kind"),
     sa.Index(

@@ -39,7 +39,7 @@ STRIDE = 5_000
 LISTING = Listing(
     work_order,
     "reported_at",
-    ("unit", "kind", "supervision", "stage"),
+    ("supervision", "unit", "kind", "stage"),
     {"ended": (False, True), "colour": tuple(Colour)},
 )
 
