@@ -14,7 +14,7 @@ from ingest.alerts.deeds import AlertChanged, Deed, Ended, acked
 from ingest.alerts.marks import Mark
 from ingest.api import cursor as cursors
 from ingest.api.auth import Handler, Viewer
-from ingest.api.fields import Asked, Community, Instant, Name, Said, WordsView, said
+from ingest.api.fields import NO_CONTROLS, Asked, Community, Instant, Name, Person, Said, WordsView, said
 from ingest.api.parts import Parts, Wired
 from ingest.api.preconditions import Seen, alert_stale, etag
 from ingest.api.problems import RESPONSES, Refused
@@ -36,7 +36,6 @@ def _only(value: bool | None) -> bool | None:
 Only = Annotated[bool | None, AfterValidator(_only)]
 """What is asked for this way is rare: there is no list of all the others."""
 
-NO_CONTROLS = r"^[^\x00-\x09\x0b-\x1f\x7f]*$"
 ENDED = Words("告警已结束。", "The alert is closed or withdrawn.")
 NOT_HERE = "There is no such alert in the token's scope."
 
@@ -199,7 +198,7 @@ class AckAsked(Asked):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"by": "王师傅", "note": "已到现场 / on my way"}]})
 
-    by: Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS)] | None = None
+    by: Person | None = None
     note: Annotated[str, Field(max_length=500, pattern=NO_CONTROLS)] = ""
 
 

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ingest.alerts import deeds
 from ingest.alerts.deeds import Deed, KeyReused
 from ingest.alerts.shelf import LONGEST_US
-from ingest.api.alerts import NO_CONTROLS, AlertsWanted, AlertView, done
+from ingest.api.alerts import AlertsWanted, AlertView, done
 from ingest.api.auth import Handler
-from ingest.api.fields import Asked
+from ingest.api.fields import NO_CONTROLS, Asked, Person
 from ingest.api.parts import Wired
 from ingest.api.preconditions import REUSED, Seen
 from ingest.api.problems import RESPONSES, Refused
@@ -21,7 +21,6 @@ router = APIRouter(tags=["alerts"], responses=RESPONSES)
 
 MOST = 500
 
-Person = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS)]
 Note = Annotated[str, Field(max_length=500, pattern=NO_CONTROLS)]
 
 

@@ -44,6 +44,19 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+NO_CONTROLS = r"^[^\x00-\x09\x0b-\x1f\x7f]*$"
+
+Person = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS)]
+
+
+class SignedBy(Asked):
+    """Who does it; left out, it is the token's name."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"by": "王师傅"}]})
+
+    by: Person | None = None
+
+
 class WordsView(BaseModel):
     zh: str
     en: str

@@ -9,13 +9,12 @@ from starlette.exceptions import HTTPException
 from ingest.alerts.planned import LONGEST_US, Planned, Purpose, plan_id
 from ingest.alerts.plans import TooMany
 from ingest.api.auth import Supervisor, Viewer
-from ingest.api.fields import Asked, Instant, Name, Said, said
+from ingest.api.fields import Asked, Instant, Name, Person, Prefix, Said, SignedBy, said
 from ingest.api.parts import Wired
 from ingest.api.problems import RESPONSES, Refused
-from ingest.api.standing import Person, Reason
+from ingest.api.standing import Reason
 from ingest.cases.drill import Exercised
 from ingest.tokens import Grant
-from telemetry.identity import PREFIX_LENGTHS
 from telemetry.presence import Words
 
 router = APIRouter(tags=["works and drills"], responses=RESPONSES)
@@ -23,7 +22,6 @@ router = APIRouter(tags=["works and drills"], responses=RESPONSES)
 NOT_HERE = "There is nothing of that id in the token's scope."
 MANY = Words("该社区的计划过多。", "So many are planned for this community already: end some first.")
 
-Region = Annotated[str, Field(pattern=r"^[0-9]{2,15}$")]
 Kinds = Annotated[list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]], Field(default_factory=list, max_length=32)]
 
 
@@ -48,7 +46,7 @@ class PlanAsked(Asked):
         populate_by_name=True,
     )
 
-    community: Region
+    community: Prefix
     gateway: Name | None = None
     zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     device: Name | None = None
@@ -60,17 +58,9 @@ class PlanAsked(Asked):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if len(self.community) not in PREFIX_LENGTHS:
-            raise ValueError("'community' is a division code or its first 2, 4, 6, 9 or 12 digits")
         if self.to <= self.start:
             raise ValueError("'to' is not after 'from'")
         return self
-
-
-class EndAsked(Asked):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"by": "王师傅"}]})
-
-    by: Person | None = None
 
 
 class PlansAsked(Asked):
@@ -161,7 +151,7 @@ async def announce_works(
 
 @router.post("/api/v1/works/{id}/end")
 async def end_works(
-    id: str, parts: Wired, grant: Supervisor, _asked: Annotated[Asked, Query()], body: Annotated[EndAsked | None, Body()] = None
+    id: str, parts: Wired, grant: Supervisor, _asked: Annotated[Asked, Query()], body: Annotated[SignedBy | None, Body()] = None
 ) -> PlanView:
     """Over from now on; alerts that still stand are told."""
     return await _end(parts, grant, Purpose.WORKS, id, body)
@@ -183,7 +173,7 @@ async def announce_drill(
 
 @router.post("/api/v1/drills/{id}/end")
 async def end_drill(
-    id: str, parts: Wired, grant: Supervisor, _asked: Annotated[Asked, Query()], body: Annotated[EndAsked | None, Body()] = None
+    id: str, parts: Wired, grant: Supervisor, _asked: Annotated[Asked, Query()], body: Annotated[SignedBy | None, Body()] = None
 ) -> PlanView:
     """Over from now on: what is raised afterwards is real."""
     return await _end(parts, grant, Purpose.DRILL, id, body)
@@ -250,7 +240,7 @@ async def _announce(parts: Wired, grant: Grant, purpose: Purpose, body: PlanAske
         raise Refused(409, "too-many-plans", MANY) from error
 
 
-async def _end(parts: Wired, grant: Grant, purpose: Purpose, id: str, body: EndAsked | None) -> PlanView:
+async def _end(parts: Wired, grant: Grant, purpose: Purpose, id: str, body: SignedBy | None) -> PlanView:
     by = (body.by if body else None) or grant.name
     found = await parts.standing.plans.end(grant.scope, purpose, id, by, parts.clock())
     if found is None:

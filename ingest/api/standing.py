@@ -12,9 +12,9 @@ from ingest.alerts.evidence import Evidence, Word
 from ingest.alerts.evidence_keeper import Kept
 from ingest.alerts.journal import Line
 from ingest.alerts.shelf import LONGEST_US, HasEnded
-from ingest.api.alerts import NO_CONTROLS, NOT_HERE, AlertView, view
+from ingest.api.alerts import NOT_HERE, AlertView, view
 from ingest.api.auth import Admin, Handler, Viewer
-from ingest.api.fields import Asked, Instant, Said, said
+from ingest.api.fields import NO_CONTROLS, Asked, Instant, Person, Said, SignedBy, said
 from ingest.api.parts import Wired
 from ingest.api.problems import RESPONSES, Refused
 from telemetry.metric import Value
@@ -22,7 +22,6 @@ from telemetry.presence import Words
 
 router = APIRouter(tags=["alerts"], responses=RESPONSES)
 
-Person = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS)]
 Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=NO_CONTROLS)]
 
 OVER = Words("告警已结束，无法搁置。", "The alert is closed or withdrawn: there is nothing to shelve.")
@@ -46,12 +45,6 @@ class ShelveAsked(Asked):
         if self.until is None and not self.until_normal:
             raise ValueError("say when it ends: give 'until', or 'until_normal': true")
         return self
-
-
-class UnshelveAsked(Asked):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"by": "王师傅"}]})
-
-    by: Person | None = None
 
 
 class LineView(BaseModel):
@@ -222,7 +215,7 @@ async def shelve(
 
 @router.post("/api/v1/alerts/{id}/unshelve")
 async def unshelve(
-    id: str, parts: Wired, grant: Handler, _asked: Annotated[Asked, Query()], body: Annotated[UnshelveAsked | None, Body()] = None
+    id: str, parts: Wired, grant: Handler, _asked: Annotated[Asked, Query()], body: Annotated[SignedBy | None, Body()] = None
 ) -> AlertView:
     """Ends a shelf before its time. An alert that still stands is told again."""
     by = (body.by if body else None) or grant.name
