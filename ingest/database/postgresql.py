@@ -136,8 +136,10 @@ class PostgresqlServer:
             try:
                 with self._changes.connect() as connection:
                     said = connection.exec_driver_sql("SELECT pg_xact_status(%s::xid8)", (transaction,)).scalar_one()
-            except sa.exc.DBAPIError:  # the server is still away
-                said = None
+            except sa.exc.DBAPIError as error:
+                if isinstance(error.orig, psycopg.errors.InvalidParameterValue):
+                    return False  # after a crash a number of which nothing reached the disk is of the future
+                said = None  # the server is still away
             if said in ("committed", "aborted"):
                 return bool(said == "committed")
             time.sleep(_AGAIN_S)

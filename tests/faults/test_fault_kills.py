@@ -60,7 +60,7 @@ def test_row_2_a_centre_that_starts_again_finds_no_gap_where_there_is_none(tmp_p
         rig.until_accepted(200)
         rig.centre.kill()
         rig.centre.start()
-        resumes_within(rig, 15)
+        resumes_within(rig, 30)
         assert "gap in a stream" not in rig.centre.words()
 
 

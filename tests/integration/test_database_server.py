@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from ingest.alerts.tables import watermark
 from ingest.database import Database, Server, upsert
+from ingest.database.postgresql import PostgresqlServer
 from telemetry.errors import ConfigInvalid, StoreDiverged, StoreUnavailable
 from tests.databases import Postgresqls, folder_for_anyone
 from tests.servers import HOST, Postgresql, postgresql
@@ -77,6 +78,20 @@ async def test_a_write_is_there_if_and_only_if_it_was_confirmed_though_the_serve
     assert failed > 0
     assert await marks(database) == {str(number): number for number in range(confirmed)}
     database.close()
+
+
+async def test_a_transaction_of_which_a_crash_left_no_trace_did_not_happen(empty: Server) -> None:
+    database = Database(empty)
+    backend = PostgresqlServer(empty, 1)
+
+    def number_of_the_future(connection: sa.Connection) -> str:
+        return str(connection.exec_driver_sql("SELECT pg_current_xact_id()::text::bigint + 1000").scalar_one())
+
+    future = await database.write(number_of_the_future)
+    database.close()
+    backend.open()
+    assert backend._has_committed(future) is False
+    backend.close()
 
 
 def kill_and_start(server: Postgresql, times: int) -> None:
