@@ -2,7 +2,8 @@
 
 1. Everything is drawn from the seed: round k of seed N has the same faults in the same order wherever it runs, and
    ``--round K`` runs that one alone. What the machine does between two faults is its own.
-2. Each round is a new community that lives through about half a minute of faults, is left in peace, and is judged.
+2. Each round is a new community that lives through about half a minute of faults, is left in peace, and is judged: by its
+   readings, and by its alerts, which are those of a centre that took the stored readings in order and lived through nothing.
 3. A round that fails is shown with its faults, and its folder is kept.
 """
 
@@ -19,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.faults import devices
 from tests.faults.disk import Disk, can_mount
 from tests.faults.network import Packets, can_drop
 from tests.faults.proxy import Proxy
@@ -30,8 +32,38 @@ PAUSE_S = (0.1, 2.5)
 LASTS_S = (0.1, 4.0)
 LONG_S = 12.0
 """One fault in ten lasts up to so long."""
+WAVE = 60
+"""Answers between two alerts of a device, or none: so few in a round that none of them flaps, which is not reviewed."""
 LASTING = ("take away", "pause", "die between", "refuse", "trickle", "lose packets")
 """The others happen and are over."""
+
+RULES = f"""{devices.RULES}
+  - id: gas_lasts
+    kind: gas_lasts
+    family: environment
+    colour: red
+    title: {{zh: 燃气持续, en: Gas for a while}}
+    text: {{zh: "{{place}} {{value}}", en: "{{place}} {{value}}"}}
+    applies_to: {{kinds: [safety]}}
+    when: {{type: threshold, metric: gas, unit: "%LEL", direction: above, raise_at: 25, clear_at: 20, for_s: 2, clear_for_s: 1}}
+  - id: voltage_often
+    kind: voltage_often
+    family: system
+    colour: yellow
+    title: {{zh: 电压多次, en: Voltage often}}
+    text: {{zh: "{{place}} {{value}}", en: "{{place}} {{value}}"}}
+    applies_to: {{kinds: [energy]}}
+    when: {{type: count, where: {{voltage: {{at_least: 25}}}}, count: 10, within_s: 3}}
+  - id: voltage_rises
+    kind: voltage_rises
+    family: system
+    colour: yellow
+    title: {{zh: 电压上升, en: Voltage rises}}
+    text: {{zh: "{{place}} {{value}}", en: "{{place}} {{value}}"}}
+    applies_to: {{kinds: [energy]}}
+    when: {{type: rate, metric: voltage, unit: V, within_s: 4, course: rise, raise_at: 30, clear_at: 10}}
+"""
+"""Rules with clocks and windows beside those that judge each reading alone."""
 
 
 class Step(NamedTuple):
@@ -194,7 +226,7 @@ def play(folder: Path, seed: str, seconds: float = ROUND_S) -> Played:
             time.sleep(step.pause_s)
             FAULTS[step.fault](stage, step.lasts_s)
         stage.rig.settle(in_order=False)
-        problems = stage.rig.verdict(alerts=False) + [f"key of a batch used again: {key}" for key in stage.tap.reused]
+        problems = stage.rig.verdict(late=True) + [f"key of a batch used again: {key}" for key in stage.tap.reused]
         return Played(steps, len(stage.rig.settled), stage.rig.alerts().total(), problems)
 
 
@@ -203,7 +235,7 @@ def _set_up(stack: ExitStack, folder: Path, chance: random.Random, rooted: bool)
     names = ("edge", "centre") if rooted else ()
     disks = {part: stack.enter_context(Disk(folder, name=f"{part}-disk", megabytes=128)) for part in names}
     data: dict[str, Any] = {f"{part}_data": disk.folder / "data" for part, disk in disks.items()}
-    rig = stack.enter_context(Rig(folder, uplink=proxy.port, **data))
+    rig = stack.enter_context(Rig(folder, uplink=proxy.port, rules=RULES, wave=WAVE, **data))
     proxy.target = rig.broker.port
     packets = stack.enter_context(Packets(proxy.port)) if rooted else None
     return Stage(rig, proxy, stack.enter_context(Tap(rig.broker.port)), packets, disks, chance)

@@ -19,7 +19,7 @@ from tests.servers import HOST, free_port
 
 RAISED, LOW = 50, 0
 WAVE = 20
-"""Answers after which the second register changes."""
+"""Answers after which the second register changes, unless a run names another number."""
 
 
 class Device(NamedTuple):
@@ -96,15 +96,16 @@ class _Unit:
         if self._bank.quiet:
             raise Silent
         n = self._bank.answer(self._id)
-        level = RAISED if (n // WAVE + self._id) % 2 else LOW
+        level = RAISED if (n // self._bank.wave + self._id) % 2 else LOW
         return (n >> 16, n & 0xFFFF, level)[address : address + count]
 
 
 class Units:
     """The units of one community behind one TCP port, served by a thread."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, wave: int = WAVE) -> None:
         self.quiet = False
+        self.wave = wave
         self.port = free_port()
         self._times: dict[int, list[int]] = defaultdict(list)
         self._loop = asyncio.new_event_loop()

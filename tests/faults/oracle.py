@@ -28,6 +28,9 @@ from tests.faults.devices import Device, Units
 APART_US = 3_000_000
 """How far a reading's instant may lie from when its number was answered: a poll's time-out and a stalled machine."""
 
+ENDED_US = 600_000_000
+"""So long after the last reading every clock of a rule has run out."""
+
 LOSS = ("loss_device", "loss_from", "loss_to", "loss_count", "loss_reason")
 
 Key = tuple[str, int]
@@ -155,6 +158,7 @@ async def _undisturbed(rows: Sequence[Stored], rules: Path, folder: Path) -> Cou
         if readings:
             stream = Stream("411202002001", "gw-fault", "0" * 16, "urgent")
             await engine.take([Arrival(stream, 1, readings, Micros(readings[-1].at))], readings[-1].at)
+            await engine.tick(readings[-1].at + ENDED_US)
         return await _episodes(Alerts(database))
     finally:
         database.close()

@@ -15,6 +15,7 @@ def test_a_short_campaign_finds_nothing(tmp_path: Path) -> None:
     played = campaign.play(tmp_path, SEED, seconds=8)
     assert played.problems == []
     assert played.accepted > 200
+    assert played.alerts >= 4
     assert len(played.steps) >= 4
 
 

@@ -59,3 +59,14 @@ def test_without_a_new_epoch_what_is_read_after_a_rollback_is_taken_for_old(tmp_
         rig.until_accepted(100)
         after = [key for key in lost(rig) if key[1] > began]
         assert bool(after) == loses, after[:5]
+
+
+def test_a_centre_that_loses_alert_commits_has_every_reading_and_not_the_alerts(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.centre.script = ("-m", "tests.faults.programs.forgetful_centre", "--")
+        rig.start()
+        rig.until_accepted(600)
+        rig.settle()
+        found = rig.verdict()
+        assert found
+        assert all(words.startswith("alert ") for words in found), found
