@@ -2,14 +2,15 @@
 
 ``load_library`` gives profiles. For Modbus: ``plan`` the requests, ``decode`` the answers, ``encode`` for simulators.
 For MQTT: ``subscriptions`` to listen on, ``extract`` observations from messages. ``sampling`` says how each metric is thinned.
-``with_parameters`` binds what the site alone knows (``parameter_faults``). ``unwrap`` follows a counter over its wraps;
-``count_of`` finds it again from what it had counted.
+``with_parameters`` and ``with_inputs`` bind what the site alone knows (``parameter_faults``, ``input_faults``).
+``unwrap`` follows a counter over its wraps; ``count_of`` finds it again from what it had counted.
 Pure but for ``load_library`` and ``read_text``, which read files.
 """
 
 from device_profiles.counters import Count, count_of, unwrap
 from device_profiles.decoding import Answer, Decoded, decode, encode
 from device_profiles.format import Table
+from device_profiles.inputs import Meaning, input_faults, with_inputs
 from device_profiles.library import Library, load_file, load_library
 from device_profiles.messages import Keys, Message, Observation, extract
 from device_profiles.payload import PayloadInvalid
@@ -25,6 +26,7 @@ __all__ = [
     "Decoded",
     "Keys",
     "Library",
+    "Meaning",
     "Message",
     "Observation",
     "PayloadInvalid",
@@ -38,6 +40,7 @@ __all__ = [
     "decode",
     "encode",
     "extract",
+    "input_faults",
     "load_file",
     "load_library",
     "parameter_faults",
@@ -46,5 +49,6 @@ __all__ = [
     "sampling",
     "subscriptions",
     "unwrap",
+    "with_inputs",
     "with_parameters",
 ]

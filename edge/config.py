@@ -12,12 +12,23 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from device_profiles import Library, Profile, address_faults, parameter_faults, read_text, with_parameters
+from device_profiles import (
+    Library,
+    Meaning,
+    Profile,
+    address_faults,
+    input_faults,
+    parameter_faults,
+    read_text,
+    with_inputs,
+    with_parameters,
+)
 from edge.bus_config import BusConfig, RtuBus, SerialLine
 from telemetry.broker import Broker, broker_problems, public_files, secret_files
 from telemetry.document import nearest, parse, read
 from telemetry.errors import ConfigInvalid, Problem
 from telemetry.identity import COMMUNITY_PATTERN
+from telemetry.metric import Kind
 from telemetry.presence import Words
 from telemetry.reading import Name
 from telemetry.topic import DEFAULT_ROOT, is_root
@@ -79,10 +90,19 @@ class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     topic: dict[str, str] = {}
 
 
+class Wired(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a contact means; ``inverted`` where it is open when that comes about."""
+
+    word: str
+    inverted: bool = False
+
+
 class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """One place. ``unit`` is the serial number of the hardware now there; ``interval_s`` overrides the profile's polls.
 
-    ``parameters``: what only the site knows and the profile asks for, as a transformer's ratio.
+    ``parameters``: what only the site knows and the profile asks for, as a transformer's ratio. ``inputs``: what is wired to the
+    contacts of a module, point to word; ``kind`` where the words alone do not tell it. Several devices with inputs may stand at
+    one address, each with contacts of its own.
     """
 
     id: Name
@@ -93,6 +113,14 @@ class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     unit: Annotated[str, msgspec.Meta(max_length=64)] = ""
     interval_s: Period | None = None
     parameters: dict[str, float] = {}
+    kind: Kind | None = None
+    inputs: dict[str, str | Wired] = {}
+
+    @property
+    def meanings(self) -> dict[str, Meaning]:
+        """The inputs, each with its word."""
+        plain = {name: Wired(said) if isinstance(said, str) else said for name, said in self.inputs.items()}
+        return {name: Meaning(wired.word, wired.inverted) for name, wired in plain.items()}
 
 
 class Devices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,14 +186,15 @@ def device_problems(config: GatewayConfig, library: Library) -> list[Problem]:
     """Everything wrong with the devices: ids, profiles, buses, brokers, addresses, all in one pass."""
     file = str(config.devices_file)
     seen: dict[object, int] = {}
+    shared = _shared_places(config.devices)
     problems: list[Problem] = []
     for number, device in enumerate(config.devices):
         here = f"devices[{number}]"
-        for key, what in ((("id", device.id), f"{here}.id"), (("address", _place_of(device)), f"{here}.address")):
+        for key, at in _own(device, shared):
             first = seen.setdefault(key, number)
             if first != number:
                 problems.append(
-                    Problem(file, what, f"the same as devices[{first}] ({config.devices[first].id})", "each stands once")
+                    Problem(file, f"{here}{at}", f"the same as devices[{first}] ({config.devices[first].id})", "each stands once")
                 )
         if device.id == config.gateway.gateway.id:
             problems.append(
@@ -184,12 +213,16 @@ def device_problems(config: GatewayConfig, library: Library) -> list[Problem]:
                 Problem(file, f"{here}.parameters.{name}", reason, f"linli profile show {profile.id}")
                 for name, reason in parameter_faults(profile, device.parameters).items()
             )
+            problems += (
+                Problem(file, f"{here}.{at}", reason, cure)
+                for at, reason, cure in input_faults(profile, device.meanings, device.kind)
+            )
     return problems
 
 
 def profile_of(device: DeviceConfig, library: Library) -> Profile:
-    """The profile of a device whose configuration was checked, with the site's parameters in it."""
-    return with_parameters(library.profiles[device.profile], device.parameters)
+    """The profile of a device whose configuration was checked, with the site's parameters in it and what its inputs mean."""
+    return with_inputs(with_parameters(library.profiles[device.profile], device.parameters), device.meanings, device.kind)
 
 
 def read_key(path: Path, what: str) -> bytes:
@@ -265,6 +298,24 @@ _PORT_UNITS = _LINE_UNITS | {0, 255}
 def _units_of(config: GatewayConfig, bus_id: str) -> frozenset[int]:
     on_a_line = any(isinstance(bus, SerialLine) and bus.id == bus_id for bus in config.gateway.buses)
     return _LINE_UNITS if on_a_line else _PORT_UNITS
+
+
+def _shared_places(devices: tuple[DeviceConfig, ...]) -> frozenset[object]:
+    """The addresses at which every device has contacts of its own, of one and the same module."""
+    at: dict[object, list[DeviceConfig]] = {}
+    for device in devices:
+        at.setdefault(_place_of(device), []).append(device)
+    return frozenset(place for place, those in at.items() if all(one.inputs and one.profile == those[0].profile for one in those))
+
+
+def _own(device: DeviceConfig, shared: frozenset[object]) -> Iterator[tuple[object, str]]:
+    """What no other device may have, each with its path: its id, and its address or its contacts there."""
+    yield ("id", device.id), ".id"
+    place = _place_of(device)
+    if place not in shared:
+        yield ("address", place), ".address"
+    for name in device.inputs if place in shared else ():
+        yield ("input", place, name), f".inputs.{name}"
 
 
 def _place_of(device: DeviceConfig) -> object:

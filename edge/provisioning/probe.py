@@ -22,11 +22,14 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=600)]
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True, tag="probe", tag_field="verb", forbid_unknown_fields=True):
-    """A configured device by its id, or a profile at an address. ``seconds`` bounds how long MQTT is listened to."""
+    """A configured device by its id, or a profile at an address, with what its inputs mean. ``seconds`` bounds how long MQTT is
+    listened to."""
 
     device: str | None = None
     profile: str | None = None
     address: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
+    kind: str | None = None
     seconds: Seconds = 10.0
 
 
@@ -181,7 +184,8 @@ def _device_of(config: GatewayConfig, library: Library, asked: Probe) -> DeviceC
                 return device
         cure = nearest(asked.device, [device.id for device in config.devices])
         raise ConfigInvalid([Problem(str(config.devices_file), "devices", f"no device {asked.device!r}", cure)])
-    plain = {"id": "probe", "profile": asked.profile or "", "address": asked.address}
+    plain: dict[str, Any] = {"id": "probe", "profile": asked.profile or "", "address": asked.address, "inputs": asked.inputs}
+    plain |= {"kind": asked.kind} if asked.kind else {}
     device = convert(plain, "the address asked for", DeviceConfig)
     problems = device_problems(msgspec.structs.replace(config, devices=(device,)), library)
     if problems:

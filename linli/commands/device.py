@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edge.config import profile_of
 from edge.provisioning.add import Add, Added, Remove, Removed
 from edge.provisioning.probe import PointRead, Probe, Probed, Seen, where
 from linli.commands._installer import (
@@ -19,6 +20,7 @@ from linli.commands._installer import (
     safe,
     table,
 )
+from telemetry.metric import Kind
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,6 +41,20 @@ _parameter = click.option(
     help="What the profile asks of the site, as ct=40; repeat. 现场参数,如互感器变比。",
 )
 
+_input = click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    callback=pairs,
+    metavar="N=WORD",
+    help="What input N means, as 1=released; N=WORD:inverted where it is open then; repeat. 输入含义,常闭接点加 :inverted。",
+)
+_kind = click.option(
+    "--kind",
+    type=click.Choice([each.value for each in Kind if each is not Kind.GATEWAY]),
+    help="With --input, where its words are of several kinds. 输入含义所属类别。",
+)
+
 
 @click.group()
 def device() -> None:
@@ -53,6 +69,8 @@ def device() -> None:
 @_unit
 @_broker
 @_topic
+@_input
+@_kind
 @click.option(
     "--seconds", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, help="How long to hear MQTT. 监听秒数。"
 )
@@ -66,6 +84,8 @@ def probe(
     unit_id: int | None,
     broker: str | None,
     topic: dict[str, str],
+    inputs: dict[str, str],
+    kind: str | None,
     seconds: float,
     watch: bool,
     as_json: bool,
@@ -74,7 +94,14 @@ def probe(
     if (device_id is None) == (profile is None):
         raise click.UsageError("give --device ID, or --profile with --bus and --unit or --broker and --topic")
     gateway = opened(file)
-    asked = Probe(device=device_id, profile=profile, address=_address(bus_id, unit_id, broker, topic), seconds=seconds)
+    asked = Probe(
+        device=device_id,
+        profile=profile,
+        address=_address(bus_id, unit_id, broker, topic),
+        inputs=_wired(inputs),
+        kind=kind,
+        seconds=seconds,
+    )
     while True:
         probed = carried_out(gateway, asked, Probed, lambda step: None)
         if as_json:
@@ -95,6 +122,8 @@ def probe(
 @_broker
 @_topic
 @_parameter
+@_input
+@_kind
 @click.option("--place-zh", default="", help="Place in Chinese. 中文位置。")
 @click.option("--place-en", default="", help="Place in English. 英文位置。")
 @click.option("--zone", default="", help="Zone that rules join by. 区域。")
@@ -114,6 +143,8 @@ def add(
     broker: str | None,
     topic: dict[str, str],
     parameters: dict[str, str],
+    inputs: dict[str, str],
+    kind: str | None,
     place_zh: str,
     place_en: str,
     zone: str,
@@ -127,6 +158,7 @@ def add(
     place = {name: text for name, text in (("zh", place_zh), ("en", place_en)) if text}
     given = {name: _number(name, value) for name, value in parameters.items()}
     optional = {"place": place, "zone": zone, "unit": serial, "interval_s": interval_s, "parameters": given}
+    optional |= {"inputs": _wired(inputs), "kind": kind}
     plain: dict[str, Any] = {"id": id_, "profile": profile, "address": _address(bus_id, unit_id, broker, topic)}
     plain |= {name: value for name, value in optional.items() if value}
     gateway = opened(file)
@@ -155,11 +187,23 @@ def list_(file: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(list(config.devices))
         return
-    rows = table("Devices 设备", "id", "profile 型号", "kind 类别", "address 地址", "place 位置", "zone 区域", "serial 序列号")
+    rows = table(
+        "Devices 设备",
+        "id",
+        "profile 型号",
+        "kind 类别",
+        "address 地址",
+        "place 位置",
+        "zone 区域",
+        "serial 序列号",
+        "inputs 输入",
+    )
     for one in config.devices:
         place = " ".join(filter(None, (one.place.zh, one.place.en)))
-        kind = library.profiles[one.profile].kind
-        rows.add_row(*map(safe, (one.id, one.profile, kind, where(config, one.address), place, one.zone, one.unit)))
+        kind = profile_of(one, library).kind
+        inputs = [f"{name}: {'not ' if said.inverted else ''}{said.word}" for name, said in one.meanings.items()]
+        plain = (one.id, one.profile, kind, where(config, one.address), place, one.zone, one.unit)
+        rows.add_row(*map(safe, plain), "\n".join(map(safe, inputs)))
     console().print(rows)
 
 
@@ -185,6 +229,17 @@ def _number(name: str, value: str) -> float:
         return float(value)
     except ValueError:
         raise click.BadParameter(f"{name}={value!r} is no number", param_hint="--parameter") from None
+
+
+def _wired(inputs: dict[str, str]) -> dict[str, Any]:
+    """As ``devices.yaml`` says it: a number is the input of that number."""
+    found: dict[str, Any] = {}
+    for number, said in inputs.items():
+        word, _, how = said.partition(":")
+        if how not in ("", "inverted"):
+            raise click.BadParameter(f"{number}={said!r}: after the word only :inverted", param_hint="--input")
+        found[f"input_{number}" if number.isdecimal() else number] = {"word": word, "inverted": True} if how else word
+    return found
 
 
 def _address(bus_id: str | None, unit_id: int | None, broker: str | None, topic: dict[str, str]) -> dict[str, Any]:
@@ -220,7 +275,8 @@ def _cells(row: PointRead) -> tuple[str, ...]:
     value = "-" if row.value is None else f"{row.value:g}" if isinstance(row.value, float) else str(row.value)
     words = " ".join(f"{word:04x}" for word in row.words)
     verdict = "yes" if row.is_plausible else f"NO: {row.reason or 'no value'}"
-    return row.point, value, row.unit, words, verdict, "" if row.latency_ms is None else f"{row.latency_ms:.0f}"
+    point = row.point if row.metric in (None, row.point) else f"{row.point}: {row.metric}"
+    return point, value, row.unit, words, verdict, "" if row.latency_ms is None else f"{row.latency_ms:.0f}"
 
 
 def _observed(seen: Seen) -> tuple[str, ...]:

@@ -113,3 +113,42 @@ def test_a_file_of_devices_that_cannot_be_read_is_a_problem_and_no_empty_site(
     (tmp_path / "loop.yaml").symlink_to(tmp_path / "loop.yaml")
     (problem,) = refused(site, gateway=gateway)
     assert problem.startswith("loop.yaml: : cannot be read: Too many levels")
+
+
+PANEL = {
+    "id": "b3-fire-panel",
+    "profile": "wellpro-wp8028",
+    "address": {"bus": "rs485-1", "unit_id": 4},
+    "inputs": {"input_1": "released"},
+}
+LIFT = {
+    **PANEL,
+    "id": "b3-lift-1",
+    "address": {"bus": "rs485-1", "unit_id": 4},
+    "inputs": {"input_2": {"word": "lift_fault", "inverted": True}},
+}
+
+
+def test_inputs_of_one_module_are_devices_of_several_kinds(site: Callable[..., GatewayConfig]) -> None:
+    panel, lift = site(PANEL, LIFT).devices
+    kinds = [profile_of(device, load_library()).kind for device in (panel, lift)]
+    assert kinds == ["access", "environment"]
+    assert lift.meanings == {"input_2": ("lift_fault", True)}
+
+
+def test_a_contact_belongs_to_one_device(site: Callable[..., GatewayConfig]) -> None:
+    again = {**LIFT, "inputs": {"input_1": "lift_fault"}}
+    assert refused(site, PANEL, again) == ["devices.yaml: devices[1].inputs.input_1: the same as devices[0] (b3-fire-panel)"]
+
+
+@pytest.mark.parametrize("other", [{"inputs": {}}, {"profile": "lc-modbus-8r-d7"}])
+def test_only_devices_with_inputs_of_one_module_share_an_address(
+    site: Callable[..., GatewayConfig], other: dict[str, object]
+) -> None:
+    assert refused(site, PANEL, {**LIFT, **other}) == ["devices.yaml: devices[1].address: the same as devices[0] (b3-fire-panel)"]
+
+
+def test_a_word_that_nobody_knows_is_named_with_its_input(site: Callable[..., GatewayConfig]) -> None:
+    assert refused(site, {**PANEL, "inputs": {"input_1": "releasd"}}) == [
+        "devices.yaml: devices[0].inputs.input_1: no word 'releasd' for yes or no"
+    ]

@@ -29,7 +29,8 @@ def example(tmp_path: Path) -> GatewayConfig:
 
 def test_the_examples_are_good_configuration(example: GatewayConfig) -> None:
     assert example.gateway.gateway.id == "gw-b3"
-    assert [device.id for device in example.devices] == ["b3-pump-climate", "b3-meter", "b3-feeder", "b3-roof-door"]
+    ids = ["b3-pump-climate", "b3-meter", "b3-feeder", "b3-roof-door", "b3-fire-panel", "b3-lift-1"]
+    assert [device.id for device in example.devices] == ids
 
 
 @pytest.mark.parametrize(
