@@ -1,8 +1,10 @@
 """What can be asked of the past: what rules would have raised over stored readings, and why an alert was raised or was not.
 
 1. Nothing is changed by asking.
-2. Bounded: one rehearsal at a time, ``MOST_ROWS`` values, ``MOST_S`` seconds, ``MOST_US`` of time.
-3. Nobody learns of what lies outside the scope of who asks.
+2. Bounded: one rehearsal at a time, ``MOST_ROWS`` values, ``MOST_S`` seconds, ``MOST_US`` of time, ``MOST_FIRED`` alerts that
+   were raised then. What would be more is refused, never cut.
+3. The newest rehearsal is kept for ``KEPT_S``, up to ``MOST_KEPT`` lines, so that its pages are of one and cost one.
+4. Nobody learns of what lies outside the scope of who asks.
 """
 
 import asyncio
@@ -35,6 +37,8 @@ MOST_S = 60.0
 MOST_US = 31 * 24 * 3_600_000_000
 MOST_BACK_US = 7 * 24 * 3_600_000_000
 MOST_FIRED = 10_000
+MOST_KEPT = 50_000
+KEPT_S = 600.0
 EXPLAINED_ROWS = 100_000
 AFTER_US = 60_000_000
 
@@ -45,6 +49,23 @@ class Where(NamedTuple):
     communities: tuple[str, ...]
     gateway: str | None = None
     device: str | None = None
+
+
+class _Asked(NamedTuple):
+    """What a rehearsal was of: the texts of its rules, and of what time where."""
+
+    versions: tuple[tuple[str, str], ...]
+    where: Where
+    start: int
+    end: int
+
+
+class _Kept(NamedTuple):
+    """``until`` is by the loop's clock."""
+
+    asked: _Asked
+    found: Rehearsal
+    until: float
 
 
 class Busy(Exception):
@@ -83,20 +104,29 @@ class Hindsight:
         self._inventory = inventory
         self._past = past
         self._busy = asyncio.Lock()
+        self._kept: _Kept | None = None
 
-    async def rehearse(self, rules: Rules, where: Where, start: int, end: int) -> Rehearsal:
-        """What ``rules`` would have raised from ``start`` until before ``end``, UTC microseconds.
+    async def rehearse(self, rules: Rules, where: Where, start: int, end: int, *, anew: bool = True) -> Rehearsal:
+        """What ``rules`` would have raised from ``start`` until before ``end``, UTC microseconds; unless ``anew``, as it was told
+        last if that is known still.
 
         Raises ``Busy``, ``TooMuch`` (also when it takes too long), ``StoreUnavailable``.
         """
+        versions = tuple((rule, watcher.version) for rule, watcher in rules.watchers.items())
+        asked, loop = _Asked(versions, where, start, end), asyncio.get_running_loop()
+        kept = self._kept
+        if not anew and kept is not None and kept.asked == asked and loop.time() < kept.until:
+            return kept.found
         if self._busy.locked():
             raise Busy
         async with self._busy:
             try:
                 async with asyncio.timeout(MOST_S):
-                    return await self._rehearse(rules, where, start, end)
+                    found = await self._rehearse(rules, where, start, end)
             except TimeoutError as error:
                 raise TooMuch(f"it took more than {MOST_S:g} s") from error
+            self._kept = _Kept(asked, found, loop.time() + KEPT_S) if len(found.lines) <= MOST_KEPT else None
+            return found
 
     async def _rehearse(self, rules: Rules, where: Where, start: int, end: int) -> Rehearsal:
         watched = [one.rule for one in rules.watchers.values()]
@@ -126,8 +156,11 @@ class Hindsight:
         for name in ("gateway", "device"):
             if (value := getattr(where, name)) is not None:
                 wanted = wanted.where(table.c[name] == value)
-        wanted = wanted.order_by(table.c.opened_at).limit(MOST_FIRED)
-        return await self._database.read(lambda connection: [episode_of(row) for row in connection.execute(wanted).mappings()])
+        wanted = wanted.order_by(table.c.opened_at, table.c.id).limit(MOST_FIRED + 1)
+        rows = await self._database.read(lambda connection: connection.execute(wanted).mappings().all())
+        if len(rows) > MOST_FIRED:
+            raise TooMuch(f"more than {MOST_FIRED} alerts were raised in that time")
+        return [episode_of(row) for row in rows]
 
     async def explain(self, scope: Scope, id: str) -> Explanation | None:
         """Why an alert was raised; ``None`` when there is none within the scope. Raises ``StoreUnavailable``."""

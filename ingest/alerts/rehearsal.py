@@ -1,5 +1,6 @@
-"""What rules would have raised over a time that is past, beside what was raised then. Pure."""
+"""What rules would have raised over a time that is past, beside what was raised then, whole and a page at a time. Pure."""
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
@@ -7,11 +8,13 @@ from typing import NamedTuple
 
 from ingest.alerts.episode import AlertState, Episode, Key
 from ingest.alerts.gate import FLOOD_WINDOW_US
+from ingest.paging import Cursor
 
 FLOOD = 10
 """Alerts within ten minutes that one person can still deal with (EEMUA 191)."""
 
 TOP = 10
+MISSED = "missed-"
 MINUTE_US = 60_000_000
 DAY_US = 24 * 60 * MINUTE_US
 _CHINA = timezone(timedelta(hours=8))
@@ -28,40 +31,73 @@ class Compared(NamedTuple):
     fired: str
 
 
+class Line(NamedTuple):
+    """An alert that would have been raised, or with ``would`` ``None`` one that was and would not have been, named by its id."""
+
+    place: Cursor
+    would: Compared | None
+
+
 class Rehearsal(NamedTuple):
-    """``readings`` were looked at. ``days`` counts by China's days, ``top`` by gateway and device, the most first. ``missed``:
-    ids of alerts that were raised and would not have been."""
+    """``readings`` were looked at. ``days`` counts by China's days, ``top`` by gateway and device, the most first. Of ``alerts``
+    that would have been raised ``both`` were; ``fired`` is how many were raised at all. ``lines`` are in the order of their
+    beginnings, each at a place of its own."""
 
     readings: int
-    alerts: Sequence[Compared]
+    alerts: int
+    both: int
     per_day: float
     days: Mapping[str, int]
     flood_minutes: int
     top: Sequence[tuple[str, int]]
     fired: int
+    lines: Sequence[Line]
+
+
+class Part(NamedTuple):
+    """One page: ``missed`` are ids, ``more`` lines follow after it, and ``after`` is where they begin."""
+
+    alerts: Sequence[Compared]
     missed: Sequence[str]
+    more: int
+    after: Cursor | None
 
 
 def rehearsal(would: Iterable[Keyed], fired: Iterable[Keyed], start: int, end: int, readings: int) -> Rehearsal:
     """Of alerts that began from ``start`` until before ``end``, UTC microseconds."""
     found = sorted(would, key=lambda one: (one[1].alert.opened_at, one[0]))
-    left = [one for one in fired if one[1].alert.state is not AlertState.WITHDRAWN]
-    total = len(left)
-    compared = [Compared(key, episode, _taken(left, key, episode)) for key, episode in found]
-    days = Counter(_day(episode.alert.opened_at) for _, episode in found)
-    top = Counter(f"{episode.alert.gateway}/{episode.alert.device}" for _, episode in found).most_common(TOP)
+    left: dict[Key, list[Episode]] = {}
+    for key, episode in fired:
+        if episode.alert.state is not AlertState.WITHDRAWN:
+            left.setdefault(key, []).append(episode)
+    total = sum(map(len, left.values()))
+    compared = [Compared(key, episode, _taken(left.get(key, []), episode)) for key, episode in found]
+    missed = [episode for ones in left.values() for episode in ones]
     instants: dict[str, list[int]] = {}
     for key, episode in found:
         instants.setdefault(key.community, []).append(episode.alert.opened_at)
     return Rehearsal(
         readings,
-        compared,
+        len(found),
+        total - len(missed),
         round(len(found) * DAY_US / max(end - start, 1), 2),
-        dict(sorted(days.items())),
+        dict(sorted(Counter(_day(episode.alert.opened_at) for _, episode in found).items())),
         sum(map(flood_minutes, instants.values())),
-        top,
+        Counter(f"{episode.alert.gateway}/{episode.alert.device}" for _, episode in found).most_common(TOP),
         total,
-        [episode.alert.id for _, episode in left],
+        sorted((*map(_would, compared), *map(_missed, missed)), key=lambda line: line.place),
+    )
+
+
+def part(found: Rehearsal, after: Cursor | None, limit: int) -> Part:
+    """At most ``limit`` lines after a place, or the first ones."""
+    begin = 0 if after is None else bisect_right(found.lines, after, key=lambda line: line.place)
+    lines, more = found.lines[begin : begin + limit], max(0, len(found.lines) - begin - limit)
+    return Part(
+        [line.would for line in lines if line.would is not None],
+        [line.place.id.removeprefix(MISSED) for line in lines if line.would is None],
+        more,
+        lines[-1].place if more else None,
     )
 
 
@@ -80,13 +116,21 @@ def _floods(instants: Sequence[int]) -> Iterator[tuple[int, int]]:
             yield newest, oldest + FLOOD_WINDOW_US
 
 
-def _taken(left: list[Keyed], key: Key, episode: Episode) -> str:
-    """The alert that was raised for the same, taken out of those that are left."""
+def _would(one: Compared) -> Line:
+    return Line(Cursor(one.episode.alert.opened_at, one.episode.alert.id), one)
+
+
+def _missed(episode: Episode) -> Line:
+    """What would have been raised at another subject may have begun at the same instant, or have the same id."""
+    return Line(Cursor(episode.alert.opened_at, f"{MISSED}{episode.alert.id}"), None)
+
+
+def _taken(left: list[Episode], episode: Episode) -> str:
+    """The alert that was raised for the same, taken out of those of its key that are left; ``""``: there is none."""
     for one in left:
-        other = one[1]
-        if one[0] == key and _share_time(other, episode):
+        if _share_time(one, episode):
             left.remove(one)
-            return other.alert.id
+            return one.alert.id
     return ""
 
 

@@ -11,14 +11,16 @@ from starlette.exceptions import HTTPException
 from ingest.alerts.draft import drafted, replayable
 from ingest.alerts.explain import Limit, Traced
 from ingest.alerts.hindsight import MOST_US, Busy, Where
-from ingest.alerts.rehearsal import Compared, Rehearsal
+from ingest.alerts.rehearsal import Compared, Part, Rehearsal, part
 from ingest.alerts.rules import Rules
 from ingest.alerts.severity import Colour
+from ingest.api import cursor as cursors
 from ingest.api.auth import Supervisor, Viewer
 from ingest.api.fields import Asked, Community, Instant, Name, Said, WordsView, said
 from ingest.api.parts import Parts, Wired
 from ingest.api.problems import RESPONSES
 from ingest.api.readings import narrowed
+from ingest.paging import Cursor
 from ingest.tokens import Grant
 from telemetry.errors import ConfigInvalid, TooMuch
 from telemetry.identity import GatewayRef
@@ -26,7 +28,6 @@ from telemetry.metric import Value
 
 router = APIRouter(tags=["rules"], responses=RESPONSES)
 
-MOST_SHOWN = 1_000
 NO_RULE = "There is no such rule."
 NO_ALERT = "There is no such alert in the token's scope."
 NO_DEVICE = "There is no such device in the token's scope."
@@ -39,6 +40,10 @@ class ReplayAsked(Asked):
     community: Community | None = None
     gateway: Name | None = None
     device: Name | None = None
+    cursor: Annotated[
+        str | None, Field(min_length=1, description="The `next` of the page before, asked with the rest alike.")
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 500
 
 
 class DraftAsked(ReplayAsked):
@@ -79,7 +84,9 @@ class WouldView(BaseModel):
 
 class ReplayView(BaseModel):
     """`flood_minutes`: for how long more than ten alerts lay within ten minutes. `top`: the devices with the most, and how many.
-    `fired`: how many alerts of these rules were raised then; `missed`: those of them that would not have been."""
+    `fired`: how many alerts of these rules were raised then. `items`: those that would have been, oldest first; `missed`: ids of
+    those that were and would not have been, of the same time as `items`. All figures are of the whole, whatever the page; `more`
+    follow, and `next` is the `cursor` of the page after, null when this was the last."""
 
     since: Said = Field(serialization_alias="from")
     until: Said = Field(serialization_alias="to")
@@ -95,6 +102,7 @@ class ReplayView(BaseModel):
     missed: list[str]
     items: list[WouldView]
     more: int
+    next: str | None
 
 
 class LimitView(BaseModel):
@@ -276,33 +284,42 @@ async def _replayed(parts: Parts, grant: Grant, asked: ReplayAsked, rules: Rules
     communities = narrowed(grant.scope, asked.community)
     if not communities:
         raise HTTPException(404, "There is no such community in the token's scope.")
+    after = _after(asked.cursor, where)
+    place = Where(communities, asked.gateway, asked.device)
     try:
-        found = await parts.hindsight.rehearse(rules, Where(communities, asked.gateway, asked.device), asked.start, asked.end)
+        found = await parts.hindsight.rehearse(rules, place, asked.start, asked.end, anew=after is None)
     except TooMuch as error:
         reason = f"{error}: ask for a shorter time, or one gateway or device"
         raise RequestValidationError([{"loc": (where, "from"), "msg": reason}]) from error
     except Busy as error:
         raise HTTPException(409, "Another replay of rules is under way; ask again when it is done.") from error
-    return _view(asked, found)
+    return _view(asked, found, part(found, after, asked.limit))
 
 
-def _view(asked: ReplayAsked, found: Rehearsal) -> ReplayView:
-    both = sum(bool(one.fired) for one in found.alerts)
+def _after(cursor: str | None, where: str) -> Cursor | None:
+    try:
+        return None if cursor is None else cursors.read(cursor)
+    except ValueError as error:
+        raise RequestValidationError([{"loc": (where, "cursor"), "msg": str(error)}]) from error
+
+
+def _view(asked: ReplayAsked, found: Rehearsal, shown: Part) -> ReplayView:
     return ReplayView(
         since=said(asked.start) or "",
         until=said(asked.end) or "",
         readings=found.readings,
-        alerts=len(found.alerts),
+        alerts=found.alerts,
         per_day=found.per_day,
         days=dict(found.days),
         flood_minutes=found.flood_minutes,
         top=list(found.top),
         fired=found.fired,
-        both=both,
-        only_replayed=len(found.alerts) - both,
-        missed=list(found.missed)[:MOST_SHOWN],
-        items=[_would(one) for one in found.alerts[:MOST_SHOWN]],
-        more=max(0, len(found.alerts) - MOST_SHOWN),
+        both=found.both,
+        only_replayed=found.alerts - found.both,
+        missed=list(shown.missed),
+        items=[_would(one) for one in shown.alerts],
+        more=shown.more,
+        next=cursors.write(shown.after) if shown.after else None,
     )
 
 

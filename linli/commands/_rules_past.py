@@ -3,7 +3,7 @@ or did not."""
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from linli.asking import centre, centre_options, instant, wall
 from telemetry.errors import ConfigInvalid, Problem
 
 WEEK_US = 7 * 24 * 3_600_000_000
-SHOWN = 20
+PAGE = "1000"
 
 
 @click.command()
@@ -38,19 +38,27 @@ def replay(
 ) -> None:
     """Say what a rule would have raised over stored readings, and what was raised. 用历史数据回放规则,与实际告警对比。
 
-    Give --rule or --rules. Nothing is changed; the token needs the role supervisor.
+    Give --rule or --rules. Every alert is listed. Nothing is changed; the token needs the role supervisor.
     """
     if (rule is None) == (file is None):
         raise click.UsageError("give either --rule or --rules")
     last = instant(end, "--to") if end else time.time_ns() // 1000
     span = {"from": str(instant(start, "--from") if start else last - WEEK_US), "to": str(last)}
-    asked = span | {name: value for name, value in where.items() if value is not None}
+    asked = span | {name: value for name, value in where.items() if value is not None} | {"limit": PAGE}
+    body = None if file is None else {"rules": _text(file)}
     with centre(api, token_file) as it:
-        if file is not None:
-            found = it.post("/api/v1/rules/replay", asked | {"rules": _text(file)})
-        else:
-            found = it.get(f"/api/v1/rules/{rule}/replay", **asked)
-    click.echo(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(replay_lines(found)))
+
+        def page(**more: str) -> dict[str, Any]:
+            if body is not None:
+                answer = it.post("/api/v1/rules/replay", asked | body | more)
+            else:
+                answer = it.get(f"/api/v1/rules/{rule}/replay", **asked, **more)
+            found: dict[str, Any] = answer
+            return found
+
+        first = page()
+        for piece in replay_json(first, page) if as_json else replay_lines(first, page):
+            click.echo(piece, nl=not as_json)
 
 
 @click.command()
@@ -88,25 +96,50 @@ def explain(
     click.echo(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(lines))
 
 
-def replay_lines(found: dict[str, Any]) -> Iterator[str]:
-    yield f"{wall(found['from'])} to {wall(found['to'])}: {found['readings']} readings 读数"
+Page = Callable[..., dict[str, Any]]
+"""Asks for a replay's page; ``cursor`` says which, if not the first."""
+
+
+def pages(first: dict[str, Any], page: Page) -> Iterator[dict[str, Any]]:
+    """``first`` and those after it."""
+    found = first
+    yield found
+    while found["next"] is not None:
+        found = page(cursor=found["next"])
+        yield found
+
+
+def replay_json(first: dict[str, Any], page: Page) -> Iterator[str]:
+    """One document of the whole in pieces, as its pages come."""
+    head = {name: value for name, value in first.items() if name not in ("items", "missed", "more", "next")}
+    missed: list[str] = []
+    yield f"{json.dumps(head, ensure_ascii=False)[:-1]}, "
+    before = '"items": [\n'
+    for found in pages(first, page):
+        missed += found["missed"]
+        for one in found["items"]:
+            yield f"{before}{json.dumps(one, ensure_ascii=False)}"
+            before = ",\n"
+    yield f'{"" if first["alerts"] else before}], "missed": {json.dumps(missed)}}}\n'
+
+
+def replay_lines(first: dict[str, Any], page: Page) -> Iterator[str]:
+    yield f"{wall(first['from'])} to {wall(first['to'])}: {first['readings']} readings 读数"
     yield (
-        f"{found['alerts']} alerts would have been raised 将产生告警 ({found['per_day']:g} a day 每日);"
-        f" {found['fired']} were 实际 ({found['both']} in both 相同)"
+        f"{first['alerts']} alerts would have been raised 将产生告警 ({first['per_day']:g} a day 每日);"
+        f" {first['fired']} were 实际 ({first['both']} in both 相同)"
     )
-    if found["flood_minutes"]:
-        yield f"{found['flood_minutes']} minutes with more than ten in ten minutes 告警风暴分钟"
-    for device, count in found["top"]:
+    if first["flood_minutes"]:
+        yield f"{first['flood_minutes']} minutes with more than ten in ten minutes 告警风暴分钟"
+    for device, count in first["top"]:
         yield f"{count:6} {device}"
-    for one in found["items"][:SHOWN]:
-        fired = "" if one["fired"] else " NEW 新增"
-        until = wall(one["cleared_at"]) if one["cleared_at"] else "..."
-        yield f"{wall(one['opened_at'])} to {until} {one['rule']} {one['gateway']}/{one['device']} x{one['count']}{fired}"
-    rest = len(found["items"]) - SHOWN + found["more"]
-    if rest > 0:
-        yield f"... and {rest} more; --json shows them 其余用 --json 查看"
-    for alert in found["missed"][:SHOWN]:
-        yield f"{alert} was raised and would not have been 实际告警,回放未产生"
+    for found in pages(first, page):
+        for one in found["items"]:
+            fired = "" if one["fired"] else " NEW 新增"
+            until = wall(one["cleared_at"]) if one["cleared_at"] else "..."
+            yield f"{wall(one['opened_at'])} to {until} {one['rule']} {one['gateway']}/{one['device']} x{one['count']}{fired}"
+        for alert in found["missed"]:
+            yield f"{alert} was raised and would not have been 实际告警,回放未产生"
 
 
 def alert_lines(found: dict[str, Any]) -> Iterator[str]:

@@ -72,6 +72,29 @@ async def test_a_draft_shows_what_it_would_add_and_what_it_would_miss(told: Cent
     assert (high.json()["alerts"], high.json()["missed"]) == (0, [(await fired(told))["id"]])
 
 
+async def test_a_replay_comes_a_page_at_a_time_and_its_figures_are_of_the_whole(told: Centre) -> None:
+    client = told.client("supervisor")
+    low = (SUMP % (0.55, 0.55)).replace("clear_at: 1.0", "clear_at: 0.5").replace("for_s: 90", "for_s: 0")
+    high = (SUMP % (2.0, 2.0)).replace("id: sump_high", "id: sump_low")
+    quick = SUMP.replace("for_s: 90", "for_s: 0") % (1.2, 1.2)
+    drafts = f"rules: [{quick}, {low.replace('sump_high,', 'low_one,', 1)}, {high}]"
+    asked = {**SPAN, "rules": drafts}
+    whole = (await client.post("/api/v1/rules/replay", json=asked)).json()
+    assert (len(whole["items"]), whole["more"], whole["next"]) == (3, 0, None)
+    found, cursor = [], None
+    while cursor is not None or not found:
+        page = (await client.post("/api/v1/rules/replay", json={**asked, "limit": 1, "cursor": cursor})).json()
+        assert [page[name] for name in ("alerts", "per_day", "flood_minutes", "days", "top")] == [
+            whole[name] for name in ("alerts", "per_day", "flood_minutes", "days", "top")
+        ]
+        found += page["items"]
+        assert page["more"] == 3 - len(found)
+        cursor = page["next"]
+    assert found == whole["items"]
+    forged = await client.post("/api/v1/rules/replay", json={**asked, "cursor": "forged"})
+    assert [one["where"] for one in assert_problem(forged, 400)["errors"]] == ["body.cursor"]
+
+
 async def test_a_draft_may_name_no_file_of_this_machine(told: Centre) -> None:
     text = f"rules: [{SUMP % (1.2, 1.2)}]\nlists: [{{id: mine, file: /etc/passwd}}]"
     answer = await told.client("supervisor").post("/api/v1/rules/replay", json={**SPAN, "rules": text})
@@ -150,11 +173,14 @@ async def test_the_commands_say_the_same_for_people(told: Centre, tmp_path: Path
         return answer.output
 
     said = json.loads(await run("replay", "--rule", "sump_high", *span, "--json"))
-    assert said["alerts"] == 1
+    assert (said["alerts"], len(said["items"]), said["missed"]) == (1, 1, [])
     assert "b3-pump-level x1" in await run("replay", "--rule", "sump_high", *span)
     file = tmp_path / "draft.yaml"
     file.write_text(f"rules: [{SUMP.replace('for_s: 90', 'for_s: 0') % (1.2, 1.2)}]", encoding="utf-8")
     assert "NEW 新增" in await run("replay", "--rules", str(file), *span)
+    file.write_text(f"rules: [{SUMP % (2.0, 2.0)}]", encoding="utf-8")
+    none = json.loads(await run("replay", "--rules", str(file), *span, "--json"))
+    assert (none["alerts"], none["items"], none["missed"]) == (0, [], [alert["id"]])
     assert "level=1.5 -> firing raise" in await run("explain", alert["id"])
     silent = await run("explain", "--rule", "sump_high", "--device", "b3-pump-level", "--at", "2026-11-23T15:01:30+08:00")
     assert "条件不满足" in silent

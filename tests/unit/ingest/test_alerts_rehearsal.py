@@ -1,12 +1,17 @@
-"""What a rule would have raised is summed up as people count it; how far back a review must begin."""
+"""What a rule would have raised is summed up as people count it, and shown by pages; how far back a review must begin."""
 
 from pathlib import Path
 
 import pytest
 from alerts_world import rules_of
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ingest.alerts.rehearsal import flood_minutes
+from ingest.alerts import Alert, Colour, Family
+from ingest.alerts.episode import Episode, Key, alert_id
+from ingest.alerts.rehearsal import flood_minutes, part, rehearsal
 from ingest.alerts.review import MARGIN_US, lookback_us
+from telemetry.presence import Words
 
 MINUTE = 60_000_000
 
@@ -24,6 +29,61 @@ MINUTE = 60_000_000
 )
 def test_a_flood_is_more_than_ten_alerts_within_ten_minutes(instants: list[int], minutes: int) -> None:
     assert flood_minutes(instants) == minutes
+
+
+def begun(minute: int, device: str, over: int | None = None) -> tuple[Key, Episode]:
+    key, at = Key("one_rule", "411202001001", f"gw-1/{device}"), 1_700_000_000_000_000 + minute * MINUTE
+    alert = Alert(
+        id=alert_id(key, at),
+        rule="one_rule",
+        kind="one",
+        family=Family.ENVIRONMENT,
+        colour=Colour.YELLOW,
+        title=Words(),
+        text=Words(),
+        device=device,
+        gateway="gw-1",
+        community=key.community,
+        place=Words(),
+        opened_at=at,
+    )
+    return key, Episode(alert, False, None if over is None else at + over * MINUTE)
+
+
+def test_each_alert_is_the_one_that_was_raised_for_the_same_or_none() -> None:
+    would = [begun(0, "a", 5), begun(3, "b", 5), begun(20, "a", 5)]
+    fired = [begun(1, "a", 2), begun(4, "c", 2)]
+    found = rehearsal(would, fired, 0, MINUTE, 9)
+    assert (found.alerts, found.fired, found.both) == (3, 2, 1)
+    page = part(found, None, 10)
+    assert [one.fired for one in page.alerts] == [fired[0][1].alert.id, "", ""]
+    assert (page.missed, page.more, page.after) == ([fired[1][1].alert.id], 0, None)
+
+
+@given(
+    would=st.lists(st.tuples(st.integers(0, 5), st.sampled_from("abc")), unique=True),
+    fired=st.lists(st.tuples(st.integers(0, 5), st.sampled_from("bcd")), unique=True),
+    limit=st.integers(1, 4),
+)
+def test_pages_of_any_size_hold_every_line_once_and_in_order(
+    would: list[tuple[int, str]], fired: list[tuple[int, str]], limit: int
+) -> None:
+    found = rehearsal((begun(*one, 0) for one in would), (begun(*one, 0) for one in fired), 0, MINUTE, 0)
+    alerts, missed, after, lines = [], [], None, 0
+    while True:
+        page = part(found, after, limit)
+        assert len(page.alerts) + len(page.missed) <= limit
+        alerts += page.alerts
+        missed += page.missed
+        lines += len(page.alerts) + len(page.missed)
+        assert page.more == len(found.lines) - lines
+        after = page.after
+        if after is None:
+            break
+    whole = part(found, None, 1_000)
+    assert (alerts, missed) == (whole.alerts, whole.missed)
+    assert len(alerts) == len(would)
+    assert len(missed) == len(fired) - found.both
 
 
 RULE = """
