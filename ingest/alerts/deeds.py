@@ -2,12 +2,11 @@
 
 1. Nothing outside the scope is changed or told.
 2. A deed that names the version it was decided on is not done when the alert has changed since.
-3. Of many at once each has its own answer; what was asked under an idempotency key is done once, and has the same answer for
-   24 hours.
+3. Of many at once each has its own answer; what was asked under an idempotency key is done once (``ingest.once``).
 4. The first acknowledgement stands; what changes nothing is not journalled.
+5. No shelf is longer than ``LONGEST_US``. A shelved alert is listed and counted as any other.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -15,25 +14,15 @@ import msgspec
 import sqlalchemy as sa
 
 from ingest.alerts import quiet
-from ingest.alerts.episode import Alert, Episode, acknowledged
-from ingest.alerts.shelf import ENDED, LONGEST_US
+from ingest.alerts.episode import Alert, AlertState, Episode, acknowledged
 from ingest.alerts.tables import Told, alert, alert_of, episode_of, record, untold
-from ingest.database import Database, metadata
+from ingest.database import Database
+from ingest.once import Once, done_once
 from telemetry.errors import LinliError
 from telemetry.identity import Scope
 
-DAY_US = 24 * 3600 * 1_000_000
-
-_once = sa.Table(
-    "alert_once",
-    metadata,
-    sa.Column("who", sa.String(64), primary_key=True),
-    sa.Column("key", sa.String(255), primary_key=True),
-    sa.Column("asked", sa.String(64), nullable=False),
-    sa.Column("answer", sa.LargeBinary, nullable=False),
-    sa.Column("at", sa.BigInteger, nullable=False, index=True),
-)
-"""What was asked under an idempotency key, and what came of it."""
+LONGEST_US = 24 * 3600 * 1_000_000
+ENDED = (AlertState.CLOSED, AlertState.WITHDRAWN)
 
 
 class AlertChanged(LinliError):
@@ -42,10 +31,6 @@ class AlertChanged(LinliError):
     def __init__(self, version: int) -> None:
         self.version = version
         super().__init__(f"the alert is at version {version}")
-
-
-class KeyReused(LinliError):
-    """The idempotency key was used for something else."""
 
 
 class Ended(LinliError):
@@ -62,20 +47,16 @@ class Deed(NamedTuple):
     always: bool = False
 
 
-class Key(NamedTuple):
-    """An idempotency key of ``who``, and all that was asked under it."""
-
-    who: str
-    key: str
-    asked: bytes
-
-
 class Outcome(msgspec.Struct, frozen=True):
     """What became of one of many; ``seq`` is the alert's now."""
 
     id: str
     result: Literal["done", "missing", "ended"]
     seq: int | None = None
+
+
+_alert: msgspec.json.Decoder[Alert | None] = msgspec.json.Decoder(Alert | None)
+_outcomes: msgspec.json.Decoder[list[Outcome]] = msgspec.json.Decoder(list[Outcome])
 
 
 def acked(by: str, note: str, at: int) -> Deed:
@@ -93,9 +74,14 @@ def commented(by: str, note: str) -> Deed:
 
 
 def shelved(until: int, until_normal: bool, by: str, reason: str, at: int) -> Deed:
-    """Until an instant after ``at``, at most ``LONGEST_US`` after it."""
+    """Until an instant after ``at``, at most ``LONGEST_US`` after it; a second time it is shelved anew."""
     end = min(until, at + LONGEST_US)
     return Deed("shelved", lambda episode: quiet.shelved(_live(episode), end, until_normal, by, reason), by, reason)
+
+
+def unshelved(by: str) -> Deed:
+    """People hear of it again, at once when its condition stands."""
+    return Deed("unshelved", quiet.unshelved, by, "")
 
 
 def _live(episode: Episode) -> Episode:
@@ -110,19 +96,25 @@ class Deeds:
         self._database = database
         self._told = told
 
-    async def do(self, scope: Scope, id: str, deed: Deed, at: int, version: int | None = None) -> Alert | None:
-        """The alert after it; ``None`` when it is not in the scope. Raises ``AlertChanged``, ``Ended``."""
-        return await self._database.write(lambda connection: self._do(connection, scope, id, deed, at, version))
+    async def do(
+        self, scope: Scope, id: str, deed: Deed, at: int, version: int | None = None, once: Once | None = None
+    ) -> Alert | None:
+        """The alert after it; ``None`` when it is not in the scope. Raises ``AlertChanged``, ``Ended``, ``KeyReused``."""
 
-    async def do_all(self, scope: Scope, ids: Sequence[str], deed: Deed, at: int, once: Key | None = None) -> list[Outcome]:
+        def change(connection: sa.Connection) -> Alert | None:
+            return done_once(connection, once, at, _alert, lambda: self._do(connection, scope, id, deed, at, version))
+
+        found = await self._database.write(change)
+        return found if found is not None and scope.covers(found.community) else None
+
+    async def do_all(self, scope: Scope, ids: Sequence[str], deed: Deed, at: int, once: Once | None = None) -> list[Outcome]:
         """What became of each, in order. Raises ``KeyReused``."""
 
         def change(connection: sa.Connection) -> list[Outcome]:
-            if (before := _answered(connection, once)) is not None:
-                return before
-            outcomes = [self._outcome(connection, scope, id, deed, at) for id in ids]
-            _remember(connection, once, outcomes, at)
-            return outcomes
+            def do() -> list[Outcome]:
+                return [self._outcome(connection, scope, id, deed, at) for id in ids]
+
+            return done_once(connection, once, at, _outcomes, do)
 
         return await self._database.write(change)
 
@@ -146,21 +138,3 @@ class Deeds:
             return episode.alert
         record(connection, key, changed, deed.transition, at, at, deed.by, deed.note, self._told)
         return alert_of(connection.execute(mine).mappings().one())
-
-
-def _answered(connection: sa.Connection, once: Key | None) -> list[Outcome] | None:
-    if once is None:
-        return None
-    row = connection.execute(sa.select(_once).where(_once.c.who == once.who, _once.c.key == once.key)).mappings().one_or_none()
-    if row is None:
-        return None
-    if row["asked"] != hashlib.sha256(once.asked).hexdigest():
-        raise KeyReused(once.key)
-    return msgspec.json.decode(row["answer"], type=list[Outcome])
-
-
-def _remember(connection: sa.Connection, once: Key | None, outcomes: list[Outcome], at: int) -> None:
-    connection.execute(_once.delete().where(_once.c.at < at - DAY_US))
-    if once is not None:
-        row = {"who": once.who, "key": once.key, "asked": hashlib.sha256(once.asked).hexdigest()}
-        connection.execute(_once.insert().values(**row, answer=msgspec.json.encode(outcomes), at=at))

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from ingest.alerts.episode import Alert
 from ingest.alerts.planned import Planned, Purpose, covers
 from ingest.database import Database, metadata
+from ingest.once import Once, done_once
 from telemetry.errors import LinliError
 from telemetry.identity import PREFIX_LENGTHS, Scope
 
@@ -37,6 +38,8 @@ planned_table = sa.Table(
     sa.Index("planned_place", "community", "ends_at"),
 )
 _kinds = msgspec.json.Decoder(tuple[str, ...])
+_answer: msgspec.json.Decoder[Planned | None] = msgspec.json.Decoder(Planned | None)
+_announced: msgspec.json.Decoder[Planned] = msgspec.json.Decoder(Planned)
 
 
 class TooMany(LinliError):
@@ -47,10 +50,10 @@ class Plans:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def announce(self, planned: Planned) -> Planned:
-        """Announced twice it is there once. Raises ``TooMany``."""
+    async def announce(self, planned: Planned, once: Once | None = None) -> Planned:
+        """Announced twice it is there once. Raises ``TooMany``, ``KeyReused``."""
 
-        def change(connection: sa.Connection) -> Planned:
+        def do(connection: sa.Connection) -> Planned:
             same = connection.execute(_select().where(planned_table.c.id == planned.id)).mappings().one_or_none()
             if same is not None:
                 return _planned(same)
@@ -60,12 +63,15 @@ class Plans:
             connection.execute(planned_table.insert().values(_row(planned)))
             return planned
 
+        def change(connection: sa.Connection) -> Planned:
+            return done_once(connection, once, planned.made_at, _announced, lambda: do(connection))
+
         return await self._database.write(change)
 
-    async def end(self, scope: Scope, purpose: Purpose, id: str, by: str, at: int) -> Planned | None:
-        """Over from now on; what is over already stays as it is."""
+    async def end(self, scope: Scope, purpose: Purpose, id: str, by: str, at: int, once: Once | None = None) -> Planned | None:
+        """Over from now on; what is over already stays as it is. Raises ``KeyReused``."""
 
-        def change(connection: sa.Connection) -> Planned | None:
+        def do(connection: sa.Connection) -> Planned | None:
             row = connection.execute(_select().where(*_mine(scope, purpose, id))).mappings().one_or_none()
             found = _planned(row) if row is not None else None
             if found is None or found.until <= at:
@@ -74,7 +80,11 @@ class Plans:
             connection.execute(planned_table.update().where(planned_table.c.id == id).values(ended))
             return msgspec.structs.replace(found, ended_at=at, ended_by=by)
 
-        return await self._database.write(change)
+        def change(connection: sa.Connection) -> Planned | None:
+            return done_once(connection, once, at, _answer, lambda: do(connection))
+
+        found = await self._database.write(change)
+        return found if found is not None and scope.covers(found.community) else None
 
     async def get(self, scope: Scope, purpose: Purpose, id: str) -> Planned | None:
         wanted = _select().where(_seen(scope), planned_table.c.purpose == purpose.value, planned_table.c.id == id)

@@ -5,18 +5,16 @@ from dataclasses import dataclass
 from ingest.alerts.chronicle import Chronicle
 from ingest.alerts.deeds import Deeds
 from ingest.alerts.plans import Plans
-from ingest.alerts.shelf import Shelf
 from ingest.alerts.tables import Told, untold
 from ingest.database import Database
 
 
 @dataclass(frozen=True)
 class Standing:
-    shelf: Shelf
     deeds: Deeds
     plans: Plans
     chronicle: Chronicle
 
 
 def standing_of(database: Database, told: Told = untold) -> Standing:
-    return Standing(Shelf(database, told), Deeds(database, told), Plans(database), Chronicle(database))
+    return Standing(Deeds(database, told), Plans(database), Chronicle(database))

@@ -1,6 +1,6 @@
 """``/api/v1/alerts``: read, acknowledge and follow alerts."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Body, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,9 +16,10 @@ from ingest.api import cursor as cursors
 from ingest.api.auth import Handler, Viewer
 from ingest.api.fields import NO_CONTROLS, Asked, Community, Instant, Name, Person, Said, WordsView, said
 from ingest.api.parts import Parts, Wired
-from ingest.api.preconditions import Seen, alert_stale, etag
+from ingest.api.preconditions import Key, Seen, alert_stale, etag
 from ingest.api.problems import RESPONSES, Refused
 from ingest.api.stream import AlertStream
+from ingest.once import Once
 from ingest.paging import Cursor
 from ingest.tokens import Grant
 from telemetry.metric import Value
@@ -247,6 +248,7 @@ async def acknowledge(
     grant: Handler,
     response: Response,
     seen: Seen,
+    once: Key,
     _asked: Annotated[Asked, Query()],
     body: Annotated[AckAsked | None, Body()] = None,
 ) -> AlertView:
@@ -255,13 +257,21 @@ async def acknowledge(
     `by` is the token's name unless given. An acknowledged alert is closed as soon as its condition is over.
     """
     asked, now = body or AckAsked(), parts.clock()
-    return await done(parts, grant, id, acked(asked.by or grant.name, asked.note, now), now, seen, response)
+    return await done(parts, grant, id, acked(asked.by or grant.name, asked.note, now), Checks(now, seen, once), response)
 
 
-async def done(parts: Parts, grant: Grant, id: str, deed: Deed, now: int, seen: int | None, response: Response) -> AlertView:
+class Checks(NamedTuple):
+    """What a deed is done on: the version that was ``seen``, and its idempotency key. ``now`` is UTC microseconds."""
+
+    now: int
+    seen: int | None
+    once: Once | None
+
+
+async def done(parts: Parts, grant: Grant, id: str, deed: Deed, checks: Checks, response: Response) -> AlertView:
     """The alert after what a person did with it."""
     try:
-        found = await parts.standing.deeds.do(grant.scope, id, deed, now, seen)
+        found = await parts.standing.deeds.do(grant.scope, id, deed, *checks)
     except AlertChanged as error:
         raise alert_stale(error.version) from error
     except Ended as error:

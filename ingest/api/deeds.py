@@ -3,18 +3,17 @@
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ingest.alerts import deeds
-from ingest.alerts.deeds import Deed, KeyReused
-from ingest.alerts.shelf import LONGEST_US
-from ingest.api.alerts import AlertsWanted, AlertView, done
+from ingest.alerts.deeds import LONGEST_US, Deed
+from ingest.api.alerts import AlertsWanted, AlertView, Checks, done
 from ingest.api.auth import Handler
 from ingest.api.fields import NO_CONTROLS, Asked, Person
 from ingest.api.parts import Wired
-from ingest.api.preconditions import REUSED, Seen
-from ingest.api.problems import RESPONSES, Refused
+from ingest.api.preconditions import Key, Seen
+from ingest.api.problems import RESPONSES
 from ingest.tokens import Grant
 
 router = APIRouter(tags=["alerts"], responses=RESPONSES)
@@ -109,33 +108,39 @@ class BulkView(BaseModel):
 
 @router.post("/api/v1/alerts/{id}/assign")
 async def assign(
-    id: str, parts: Wired, grant: Handler, response: Response, seen: Seen, body: AssignAsked, _asked: Annotated[Asked, Query()]
+    id: str,
+    parts: Wired,
+    grant: Handler,
+    response: Response,
+    seen: Seen,
+    once: Key,
+    body: AssignAsked,
+    _asked: Annotated[Asked, Query()],
 ) -> AlertView:
     """Says whose the alert is. The journal keeps who said so and to whom."""
     deed = deeds.assigned(body.to, body.by or grant.name, body.note)
-    return await done(parts, grant, id, deed, parts.clock(), seen, response)
+    return await done(parts, grant, id, deed, Checks(parts.clock(), seen, once), response)
 
 
 @router.post("/api/v1/alerts/{id}/comment")
 async def comment(
-    id: str, parts: Wired, grant: Handler, response: Response, seen: Seen, body: CommentAsked, _asked: Annotated[Asked, Query()]
+    id: str,
+    parts: Wired,
+    grant: Handler,
+    response: Response,
+    seen: Seen,
+    once: Key,
+    body: CommentAsked,
+    _asked: Annotated[Asked, Query()],
 ) -> AlertView:
     """Adds a remark to the alert's journal."""
     deed = deeds.commented(body.by or grant.name, body.text)
-    return await done(parts, grant, id, deed, parts.clock(), seen, response)
+    return await done(parts, grant, id, deed, Checks(parts.clock(), seen, once), response)
 
 
 @router.post("/api/v1/alerts/bulk")
 async def bulk(
-    request: Request,
-    parts: Wired,
-    grant: Handler,
-    body: Annotated[BulkAsked, Body()],
-    _asked: Annotated[Asked, Query()],
-    idempotency_key: Annotated[
-        str | None,
-        Header(pattern=r"^[\x21-\x7e]{1,255}$", description="Asked again with the same key within 24 h, it is done once."),
-    ] = None,
+    parts: Wired, grant: Handler, once: Key, body: Annotated[BulkAsked, Body()], _asked: Annotated[Asked, Query()]
 ) -> BulkView:
     """Acknowledges, assigns, comments or shelves many alerts at once: in one transaction, with an answer for each."""
     ids, more = list(dict.fromkeys(body.ids or ())), False
@@ -143,11 +148,7 @@ async def bulk(
         found, after = await parts.alerts.page(grant.scope, body.filter.filter(), None, MOST)
         ids, more = [alert.id for alert in found], after is not None
     now = parts.clock()
-    once = deeds.Key(grant.name, idempotency_key, await request.body()) if idempotency_key else None
-    try:
-        outcomes = await parts.standing.deeds.do_all(grant.scope, ids, _deed(body, grant, now), now, once)
-    except KeyReused as error:
-        raise Refused(422, "key-reused", REUSED) from error
+    outcomes = await parts.standing.deeds.do_all(grant.scope, ids, _deed(body, grant, now), now, once)
     parts.feed.beat()
     return BulkView(items=[BulkItem(id=one.id, result=one.result, seq=one.seq) for one in outcomes], more=more)
 

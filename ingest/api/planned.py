@@ -11,9 +11,11 @@ from ingest.alerts.plans import TooMany
 from ingest.api.auth import Supervisor, Viewer
 from ingest.api.fields import Asked, Instant, Name, Person, Prefix, Said, SignedBy, said
 from ingest.api.parts import Wired
+from ingest.api.preconditions import Key
 from ingest.api.problems import RESPONSES, Refused
 from ingest.api.standing import Reason
 from ingest.cases.drill import Exercised
+from ingest.once import Once
 from ingest.tokens import Grant
 from telemetry.presence import Words
 
@@ -143,18 +145,23 @@ async def works(parts: Wired, grant: Viewer, asked: Annotated[PlansAsked, Query(
 
 @router.post("/api/v1/works", status_code=201)
 async def announce_works(
-    parts: Wired, grant: Supervisor, _asked: Annotated[Asked, Query()], body: Annotated[PlanAsked, Body()]
+    parts: Wired, grant: Supervisor, once: Key, _asked: Annotated[Asked, Query()], body: Annotated[PlanAsked, Body()]
 ) -> PlanView:
     """Announces works, for 31 days at most. Those that name no `kinds` hold no red alert back. Asked again it is there once."""
-    return await _announce(parts, grant, Purpose.WORKS, body)
+    return await _announce(parts, grant, Purpose.WORKS, body, once)
 
 
 @router.post("/api/v1/works/{id}/end")
 async def end_works(
-    id: str, parts: Wired, grant: Supervisor, _asked: Annotated[Asked, Query()], body: Annotated[SignedBy | None, Body()] = None
+    id: str,
+    parts: Wired,
+    grant: Supervisor,
+    once: Key,
+    _asked: Annotated[Asked, Query()],
+    body: Annotated[SignedBy | None, Body()] = None,
 ) -> PlanView:
     """Over from now on; alerts that still stand are told."""
-    return await _end(parts, grant, Purpose.WORKS, id, body)
+    return await _end(parts, grant, Purpose.WORKS, id, body, once)
 
 
 @router.get("/api/v1/drills")
@@ -165,18 +172,23 @@ async def drills(parts: Wired, grant: Viewer, asked: Annotated[PlansAsked, Query
 
 @router.post("/api/v1/drills", status_code=201)
 async def announce_drill(
-    parts: Wired, grant: Supervisor, _asked: Annotated[Asked, Query()], body: Annotated[PlanAsked, Body()]
+    parts: Wired, grant: Supervisor, once: Key, _asked: Annotated[Asked, Query()], body: Annotated[PlanAsked, Body()]
 ) -> PlanView:
     """Announces a drill, for 24 hours at most. Asked again it is there once."""
-    return await _announce(parts, grant, Purpose.DRILL, body)
+    return await _announce(parts, grant, Purpose.DRILL, body, once)
 
 
 @router.post("/api/v1/drills/{id}/end")
 async def end_drill(
-    id: str, parts: Wired, grant: Supervisor, _asked: Annotated[Asked, Query()], body: Annotated[SignedBy | None, Body()] = None
+    id: str,
+    parts: Wired,
+    grant: Supervisor,
+    once: Key,
+    _asked: Annotated[Asked, Query()],
+    body: Annotated[SignedBy | None, Body()] = None,
 ) -> PlanView:
     """Over from now on: what is raised afterwards is real."""
-    return await _end(parts, grant, Purpose.DRILL, id, body)
+    return await _end(parts, grant, Purpose.DRILL, id, body, once)
 
 
 @router.get("/api/v1/drills/{id}/report")
@@ -212,7 +224,7 @@ async def _all(parts: Wired, grant: Grant, purpose: Purpose, asked: PlansAsked) 
     return PlansView(items=[plan_view(one) for one in found])
 
 
-async def _announce(parts: Wired, grant: Grant, purpose: Purpose, body: PlanAsked) -> PlanView:
+async def _announce(parts: Wired, grant: Grant, purpose: Purpose, body: PlanAsked, once: Once | None) -> PlanView:
     if not grant.scope.covers(body.community):
         raise HTTPException(404, NOT_HERE)
     if body.to - body.start > LONGEST_US[purpose]:
@@ -235,14 +247,14 @@ async def _announce(parts: Wired, grant: Grant, purpose: Purpose, body: PlanAske
         made_at=parts.clock(),
     )
     try:
-        return plan_view(await parts.standing.plans.announce(planned))
+        return plan_view(await parts.standing.plans.announce(planned, once))
     except TooMany as error:
         raise Refused(409, "too-many-plans", MANY) from error
 
 
-async def _end(parts: Wired, grant: Grant, purpose: Purpose, id: str, body: SignedBy | None) -> PlanView:
+async def _end(parts: Wired, grant: Grant, purpose: Purpose, id: str, body: SignedBy | None, once: Once | None) -> PlanView:
     by = (body.by if body else None) or grant.name
-    found = await parts.standing.plans.end(grant.scope, purpose, id, by, parts.clock())
+    found = await parts.standing.plans.end(grant.scope, purpose, id, by, parts.clock(), once)
     if found is None:
         raise HTTPException(404, NOT_HERE)
     return plan_view(found)

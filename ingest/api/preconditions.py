@@ -8,7 +8,7 @@ from fastapi import Depends, Header, Request
 
 from ingest.api.auth import Viewer
 from ingest.api.problems import Refused
-from ingest.cases import Once
+from ingest.once import Once
 from telemetry.presence import Words
 
 _ETAG = re.compile(r'"([1-9][0-9]{0,17})"\Z')
@@ -16,7 +16,6 @@ _ETAG = re.compile(r'"([1-9][0-9]{0,17})"\Z')
 MISSING = Words("请在 If-Match 中给出您所见版本的 ETag。", "Give the ETag of the version you have seen as If-Match.")
 STALE = Words("案件在此期间已有变化，请重新读取后再试。", "The work order has changed meanwhile: read it again, then decide.")
 ALERT_STALE = Words("告警在此期间已有变化，请重新读取后再试。", "The alert has changed meanwhile: read it again, then decide.")
-REUSED = Words("该 Idempotency-Key 已用于其他请求。", "This Idempotency-Key was used for another request.")
 
 
 def etag(version: int) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from ingest.api.language import prefers_chinese
+from ingest.once import KeyReused
 from telemetry.errors import StoreUnavailable
 from telemetry.presence import Words
 
@@ -76,6 +77,9 @@ TITLES = {
 }
 
 
+REUSED = Words("该 Idempotency-Key 已用于其他请求。", "This Idempotency-Key was used for another request.")
+
+
 class Refused(Exception):
     """A refusal in the language of who asks. ``kind`` makes a ``type`` that programs may rely on."""
 
@@ -100,6 +104,7 @@ def install(app: FastAPI) -> None:
     """Makes every error that leaves ``app`` a problem."""
     app.exception_handler(HTTPException)(_refused)
     app.exception_handler(Refused)(_told)
+    app.exception_handler(KeyReused)(_reused)
     app.exception_handler(RequestValidationError)(_malformed)
     app.exception_handler(StoreUnavailable)(_unavailable)
     app.exception_handler(Exception)(_broken)
@@ -120,6 +125,10 @@ async def _told(request: Request, error: Refused) -> JSONResponse:
     }
     headers = {**error.headers, "Content-Language": "zh-CN" if chinese else "en", "Vary": "Accept-Language"}
     return JSONResponse(body, error.status, headers, media_type="application/problem+json")
+
+
+async def _reused(request: Request, _error: KeyReused) -> JSONResponse:
+    return await _told(request, Refused(422, "key-reused", REUSED))
 
 
 async def _malformed(request: Request, error: RequestValidationError) -> JSONResponse:

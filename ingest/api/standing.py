@@ -3,19 +3,20 @@
 import json
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 
-from ingest.alerts import Alert
+from ingest.alerts import deeds
+from ingest.alerts.deeds import LONGEST_US
 from ingest.alerts.evidence import Evidence, Word
 from ingest.alerts.evidence_keeper import Kept
 from ingest.alerts.journal import Line
-from ingest.alerts.shelf import LONGEST_US, HasEnded
-from ingest.api.alerts import NOT_HERE, AlertView, view
+from ingest.api.alerts import NOT_HERE, AlertView, Checks, done
 from ingest.api.auth import Admin, Handler, Viewer
 from ingest.api.fields import NO_CONTROLS, Asked, Instant, Person, Said, SignedBy, said
 from ingest.api.parts import Wired
+from ingest.api.preconditions import Key, Seen
 from ingest.api.problems import RESPONSES, Refused
 from telemetry.metric import Value
 from telemetry.presence import Words
@@ -24,7 +25,6 @@ router = APIRouter(tags=["alerts"], responses=RESPONSES)
 
 Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=NO_CONTROLS)]
 
-OVER = Words("告警已结束，无法搁置。", "The alert is closed or withdrawn: there is nothing to shelve.")
 PAST = Words("搁置的截止时间已过。", "`until` is not after now.")
 
 
@@ -194,7 +194,14 @@ async def evidence(id: str, parts: Wired, grant: Viewer, _asked: Annotated[Asked
 
 @router.post("/api/v1/alerts/{id}/shelve")
 async def shelve(
-    id: str, parts: Wired, grant: Handler, _asked: Annotated[Asked, Query()], body: Annotated[ShelveAsked, Body()]
+    id: str,
+    parts: Wired,
+    grant: Handler,
+    response: Response,
+    seen: Seen,
+    once: Key,
+    _asked: Annotated[Asked, Query()],
+    body: Annotated[ShelveAsked, Body()],
 ) -> AlertView:
     """Keeps an alert from people for a while. It stays in every list; when the time is over and it still stands, it is told.
 
@@ -204,22 +211,24 @@ async def shelve(
     until = now + LONGEST_US if body.until is None else body.until
     if until <= now:
         raise Refused(409, "shelf-past", PAST)
-    try:
-        found = await parts.standing.shelf.shelve(
-            grant.scope, id, until, body.by or grant.name, body.reason, now, until_normal=body.until_normal
-        )
-    except HasEnded as error:
-        raise Refused(409, "alert-ended", OVER) from error
-    return _changed(parts, found)
+    deed = deeds.shelved(until, body.until_normal, body.by or grant.name, body.reason, now)
+    return await done(parts, grant, id, deed, Checks(now, seen, once), response)
 
 
 @router.post("/api/v1/alerts/{id}/unshelve")
 async def unshelve(
-    id: str, parts: Wired, grant: Handler, _asked: Annotated[Asked, Query()], body: Annotated[SignedBy | None, Body()] = None
+    id: str,
+    parts: Wired,
+    grant: Handler,
+    response: Response,
+    seen: Seen,
+    once: Key,
+    _asked: Annotated[Asked, Query()],
+    body: Annotated[SignedBy | None, Body()] = None,
 ) -> AlertView:
     """Ends a shelf before its time. An alert that still stands is told again."""
-    by = (body.by if body else None) or grant.name
-    return _changed(parts, await parts.standing.shelf.unshelve(grant.scope, id, by, parts.clock()))
+    deed = deeds.unshelved((body.by if body else None) or grant.name)
+    return await done(parts, grant, id, deed, Checks(parts.clock(), seen, once), response)
 
 
 def _evidence(kept: Kept) -> EvidenceView:
@@ -245,13 +254,6 @@ def _evidence(kept: Kept) -> EvidenceView:
 
 def _word(word: Word) -> WordView:
     return WordView(at=said(word.at) or "", metric=word.metric, value=word.value, quality=word.quality, reason=word.reason)
-
-
-def _changed(parts: Wired, found: Alert | None) -> AlertView:
-    if found is None:
-        raise HTTPException(404, NOT_HERE)
-    parts.feed.beat()
-    return view(found)
 
 
 def _line(line: Line) -> LineView:

@@ -14,7 +14,7 @@ from ingest.api import cursor as cursors
 from ingest.api.auth import Admin, Handler, Viewer
 from ingest.api.fields import Asked, Community, Instant
 from ingest.api.parts import Parts, Wired
-from ingest.api.preconditions import REUSED, Key, Version, etag, stale
+from ingest.api.preconditions import Key, Version, etag, stale
 from ingest.api.problems import RESPONSES, Refused
 from ingest.api.work_order_moves import MOVE, Moved, malformed
 from ingest.api.work_order_views import ChangesView, JournalView, WorkOrdersPage, WorkOrderView, change_view, line_view, view
@@ -23,10 +23,8 @@ from ingest.cases import (
     Case,
     CaseFilter,
     Changed,
-    KeyReused,
     MoveRefused,
     NotThere,
-    Once,
     Person,
     Source,
     Stage,
@@ -34,6 +32,7 @@ from ingest.cases import (
     export,
     from_report,
 )
+from ingest.once import Once
 from ingest.paging import Cursor
 from ingest.tokens import Grant
 from telemetry.presence import Words
@@ -217,8 +216,6 @@ async def move(
         raise Refused(404, "not-there", NOT_HERE) from error
     except Changed as error:
         raise stale(error.version) from error
-    except KeyReused as error:
-        raise Refused(422, "key-reused", REUSED) from error
     except MoveRefused as error:
         status = 403 if error.why in (Why.WRONG_ROLE, Why.NOT_YOUR_UNIT) else 409
         raise Refused(status, error.why.value, error.words) from error
@@ -242,8 +239,6 @@ async def _reported(parts: Parts, grant: Grant, body: ReportAsked, by: Person, o
         return await parts.work_orders.open(case, by, opened_at, now, once)
     except NotThere as error:
         raise Refused(404, "not-there", NOT_HERE) from error
-    except KeyReused as error:
-        raise Refused(422, "key-reused", REUSED) from error
 
 
 async def _pages(parts: Parts, grant: Grant, filter: CaseFilter) -> AsyncIterator[list[Case]]:

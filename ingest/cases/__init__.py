@@ -16,7 +16,7 @@ from ingest.cases.reminder import Pressed, Reminder
 from ingest.cases.spec import WorkOrdersSpec, terms_of, work_order_problems
 from ingest.cases.tables import case_then
 from ingest.cases.terms import Terms
-from ingest.cases.work_orders import Answer, CaseFilter, Changed, KeyReused, NotThere, Once, WorkOrders
+from ingest.cases.work_orders import Answer, CaseFilter, Changed, NotThere, WorkOrders
 
 __all__ = [
     "Answer",
@@ -27,12 +27,10 @@ __all__ = [
     "CloseKind",
     "Court",
     "Hours",
-    "KeyReused",
     "Line",
     "Move",
     "MoveRefused",
     "NotThere",
-    "Once",
     "Part",
     "PartState",
     "Person",

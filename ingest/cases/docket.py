@@ -104,11 +104,6 @@ def lines(connection: sa.Connection, case: str) -> list[Line]:
     return [line_of(row) for row in connection.execute(wanted).mappings()]
 
 
-def as_it_was(connection: sa.Connection, id: str, version: int) -> Case:
-    mine = work_order_journal.c.case == id, work_order_journal.c.version == version
-    return case_of(connection.execute(sa.select(work_order_journal.c.body).where(*mine)).scalar_one())
-
-
 def changed_alerts(connection: sa.Connection, after: int, until: int, limit: int) -> Sequence[sa.RowMapping]:
     """Alerts changed after one ``seq`` up to another that belong to a work order, or to a rule and subject with an open one."""
     linked = sa.exists().where(work_order_alert.c.alert == alerts.c.id)

@@ -80,18 +80,6 @@ work_order_journal = sa.Table(
     sqlite_autoincrement=True,
 )
 
-work_order_once = sa.Table(
-    "work_order_once",
-    metadata,
-    sa.Column("who", sa.String(64), primary_key=True),
-    sa.Column("key", sa.String(255), primary_key=True),
-    sa.Column("asked", sa.String(64), nullable=False),
-    sa.Column("work_order", sa.String(20), nullable=False),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("at", sa.BigInteger, nullable=False, index=True),
-)
-"""What was asked under an idempotency key, and the version that came of it."""
-
 work_order_cursor = sa.Table(
     "work_order_cursor",
     metadata,

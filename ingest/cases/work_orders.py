@@ -2,7 +2,7 @@
 
 1. Nothing outside the scope is told or changed.
 2. A change names the version it was decided on: of two at once, the second is refused, and so is what the lifecycle refuses.
-3. What was asked under an idempotency key is done once; asked again within 24 hours it has the same answer.
+3. What was asked under an idempotency key is done once (``ingest.once``).
 4. An alert has one intake: while its case is open no other is made of it, and a new alert of the same rule at the same subject
    joins it.
 """
@@ -10,6 +10,7 @@
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 
 from ingest.alerts import Colour
@@ -22,15 +23,15 @@ from ingest.cases.follower import Follower
 from ingest.cases.journal import Line
 from ingest.cases.move import Move
 from ingest.cases.reminder import Reminded, nobody
-from ingest.cases.tables import case_of, line_of, work_order, work_order_journal, work_order_once
+from ingest.cases.tables import case_of, line_of, work_order, work_order_journal
 from ingest.cases.terms import Terms
 from ingest.chain import Broken, Checked, checked
 from ingest.database import Database
+from ingest.once import Once, done_once
 from ingest.paging import Cursor, Listing, Span, inside, narrowed, newest, widest
 from telemetry.errors import LinliError
 from telemetry.identity import Scope
 
-DAY_US = 24 * 3600 * 1_000_000
 CHECKED = 1_000
 MAX_GRADE = 3
 STRIDE = 5_000
@@ -56,10 +57,6 @@ class Changed(LinliError):
         super().__init__(f"the work order is at version {version}")
 
 
-class KeyReused(LinliError):
-    """The idempotency key was used for something else."""
-
-
 class CaseFilter(NamedTuple):
     """``None`` is no restriction. ``since`` and ``until`` bound when it was reported, UTC microseconds: since <= it < until."""
 
@@ -74,19 +71,14 @@ class CaseFilter(NamedTuple):
     until: int | None = None
 
 
-class Once(NamedTuple):
-    """An idempotency key of ``who``, and a hash of all that was asked under it."""
-
-    who: str
-    key: str
-    asked: str
-
-
 class Answer(NamedTuple):
     """The case; ``made`` when it is new, or was when it was first asked for."""
 
     case: Case
     made: bool = False
+
+
+_answer: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 
 
 class Changes(NamedTuple):
@@ -158,11 +150,10 @@ class WorkOrders:
         """A new work order that no alert has raised. Raises ``KeyReused``."""
 
         def change(connection: sa.Connection) -> Answer:
-            if (before := _answered(connection, once)) is not None:
-                return Answer(before, True)
-            made = docket.opened(connection, case, by, event_at, now, self.terms)
-            _remember(connection, once, made, now)
-            return Answer(made, True)
+            def do() -> Answer:
+                return Answer(docket.opened(connection, case, by, event_at, now, self.terms), True)
+
+            return done_once(connection, once, now, _answer, do)
 
         return await self._database.write(change)
 
@@ -172,49 +163,42 @@ class WorkOrders:
         """The work order of an alert: the open one that it has, else a new one, reported. Raises ``NotThere``, ``KeyReused``."""
 
         def change(connection: sa.Connection) -> Answer:
-            if (before := _answered(connection, once)) is not None:
-                return Answer(before, True)
-            row = connection.execute(sa.select(alerts).where(alerts.c.id == alert)).mappings().one_or_none()
-            if row is None or not scope.covers(row["community"]):
-                raise NotThere(alert)
-            known = docket.case_of_alert(connection, alert)
-            if known is not None and not known.ended:
-                return Answer(known)
-            made = self._follower.take_in(connection, row, Stage.REPORTED, by, now, reason)
-            _remember(connection, once, made, now)
-            return Answer(made, True)
+            def do() -> Answer:
+                row = connection.execute(sa.select(alerts).where(alerts.c.id == alert)).mappings().one_or_none()
+                if row is None or not scope.covers(row["community"]):
+                    raise NotThere(alert)
+                known = docket.case_of_alert(connection, alert)
+                if known is not None and not known.ended:
+                    return Answer(known)
+                return Answer(self._follower.take_in(connection, row, Stage.REPORTED, by, now, reason), True)
 
-        return await self._database.write(change)
+            return done_once(connection, once, now, _answer, do)
+
+        return _within_reach(await self._database.write(change), scope)
 
     async def move(
         self, scope: Scope, id: str, version: int, move: Move, by: Person, event_at: int, now: int, once: Once | None = None
     ) -> Case:
         """The work order after the move. Raises ``NotThere``, ``Changed``, ``KeyReused`` and ``MoveRefused``."""
 
-        def change(connection: sa.Connection) -> Case:
-            if (before := _answered(connection, once)) is not None:
-                return before
-            case = docket.load(connection, id)
-            if case is None or not scope.covers(case.community):
-                raise NotThere(id)
-            if case.version != version:
-                raise Changed(case.version)
-            after = self._follower.move(connection, case, move, by, event_at, now)
-            _remember(connection, once, after, now)
-            return after
+        def change(connection: sa.Connection) -> Answer:
+            def do() -> Answer:
+                case = docket.load(connection, id)
+                if case is None or not scope.covers(case.community):
+                    raise NotThere(id)
+                if case.version != version:
+                    raise Changed(case.version)
+                return Answer(self._follower.move(connection, case, move, by, event_at, now))
 
-        return await self._database.write(change)
+            return done_once(connection, once, now, _answer, do)
+
+        return _within_reach(await self._database.write(change), scope).case
 
     async def follow(self, now: int) -> int:
         """Brings the work orders up to what alerts and time have made of them; how many changes that were. Call it often."""
         if not await self._database.read(lambda connection: self._follower.anything(connection, now)):
             return 0
-
-        def change(connection: sa.Connection) -> int:
-            connection.execute(work_order_once.delete().where(work_order_once.c.at < now - DAY_US))
-            return self._follower.follow(connection, now)
-
-        return await self._database.write(change)
+        return await self._database.write(lambda connection: self._follower.follow(connection, now))
 
     async def exercised(self, drill: Planned) -> list[Exercised]:
         """How a drill went, alert by alert."""
@@ -225,23 +209,11 @@ class WorkOrders:
         return await checked(self._database, _run_after, _first_stray)
 
 
-def _answered(connection: sa.Connection, once: Once | None) -> Case | None:
-    """What was answered under this key; ``None`` when it is new. Raises ``KeyReused``."""
-    if once is None:
-        return None
-    mine = work_order_once.c.who == once.who, work_order_once.c.key == once.key
-    row = connection.execute(sa.select(work_order_once).where(*mine)).mappings().one_or_none()
-    if row is None:
-        return None
-    if row["asked"] != once.asked:
-        raise KeyReused(once.key)
-    return docket.as_it_was(connection, row["work_order"], row["version"])
-
-
-def _remember(connection: sa.Connection, once: Once | None, case: Case, now: int) -> None:
-    if once is not None:
-        row = {**once._asdict(), "work_order": case.id, "version": case.version, "at": now}
-        connection.execute(work_order_once.insert().values(row))
+def _within_reach(answer: Answer, scope: Scope) -> Answer:
+    """An answer kept under a key may be of what the token no longer sees."""
+    if not scope.covers(answer.case.community):
+        raise NotThere("its community is not in the scope any more")
+    return answer
 
 
 def _run_after(seq: int) -> Callable[[sa.Connection], list[Line]]:

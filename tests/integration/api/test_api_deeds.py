@@ -4,9 +4,11 @@ from typing import Any
 
 import httpx
 import pytest
-from api_centre import ELSEWHERE, NOW, Centre, assert_problem
+from api_centre import ELSEWHERE, HERE, NOW, Centre, assert_problem
 
+from ingest import tokens
 from ingest.alerts import Colour
+from ingest.tokens import Role
 
 
 async def post(centre: Centre, path: str, body: object, whose: str = "handler", **headers: str) -> httpx.Response:
@@ -43,12 +45,24 @@ async def test_what_is_over_is_given_to_nobody(centre: Centre) -> None:
     assert (await post(centre, f"{alert.id}/comment", {"text": "事后补记"})).status_code == 200
 
 
-@pytest.mark.parametrize(("deed", "body"), [("ack", {}), ("assign", {"to": "李"}), ("comment", {"text": "x"})])
+DEEDS: list[tuple[str, dict[str, Any]]] = [
+    ("ack", {}),
+    ("assign", {"to": "李"}),
+    ("comment", {"text": "x"}),
+    ("shelve", {"until_normal": True, "reason": "x"}),
+    ("unshelve", {}),
+]
+
+
+@pytest.mark.parametrize(("deed", "body"), DEEDS)
 async def test_a_deed_on_what_has_changed_meanwhile_is_not_done(centre: Centre, deed: str, body: dict[str, str]) -> None:
     alert = await centre.raise_alert()
     seen = (await centre.get(f"/api/v1/alerts/{alert.id}")).headers["etag"]
     assert seen == '"1"'
-    await post(centre, f"{alert.id}/comment", {"text": "faster"})
+    if deed == "unshelve":
+        await post(centre, f"{alert.id}/shelve", {"until_normal": True, "reason": "faster"})
+    else:
+        await post(centre, f"{alert.id}/comment", {"text": "faster"})
     refused = await post(centre, f"{alert.id}/{deed}", body, **{"If-Match": seen})
     assert_problem(refused, 412)
     assert refused.headers["etag"] == '"2"'
@@ -108,6 +122,44 @@ async def test_asked_again_under_its_key_it_is_done_once_with_the_same_answer(ce
     await post(centre, "bulk", body, **{"Idempotency-Key": "k-2"})
     await post(centre, "bulk", body, **{"Idempotency-Key": "k-1"})
     assert len(await journal(centre, alert.id)) == 4
+
+
+@pytest.mark.parametrize(("deed", "body"), DEEDS)
+async def test_a_deed_asked_again_under_its_key_is_done_once_with_the_same_answer(
+    centre: Centre, deed: str, body: dict[str, Any]
+) -> None:
+    alert = await centre.raise_alert()
+    if deed == "unshelve":
+        await post(centre, f"{alert.id}/shelve", {"until_normal": True, "reason": "x"})
+    seen = (await centre.get(f"/api/v1/alerts/{alert.id}")).headers["etag"]
+    first = await post(centre, f"{alert.id}/{deed}", body, **{"Idempotency-Key": "k", "If-Match": seen})
+    lines = await journal(centre, alert.id)
+    await post(centre, f"{alert.id}/comment", {"text": "meanwhile"})
+    again = await post(centre, f"{alert.id}/{deed}", body, **{"Idempotency-Key": "k", "If-Match": seen})
+    assert first.status_code == 200
+    assert (again.status_code, again.json(), again.headers["etag"]) == (200, first.json(), first.headers["etag"])
+    assert (await journal(centre, alert.id))[:-1] == lines
+
+
+async def test_a_key_of_one_thing_is_of_no_other_and_of_nobody_else(centre: Centre) -> None:
+    alert = await centre.raise_alert()
+    key = {"Idempotency-Key": "k"}
+    await post(centre, f"{alert.id}/comment", {"text": "x"}, **key)
+    for path, body in (("comment", {"text": "y"}), ("ack", {}), ("assign", {"to": "x"})):
+        refused = assert_problem(await post(centre, f"{alert.id}/{path}", body, **key), 422)
+        assert refused["type"] == "urn:linli:problem:key-reused"
+    report = {"community": HERE, "title": "x", "by": "y"}
+    assert_problem(await centre.client("handler").post("/api/v1/work-orders", json=report, headers=key), 422)
+    await post(centre, f"{alert.id}/comment", {"text": "y"}, "admin", **key)
+    assert [note for _, _, note in (await journal(centre, alert.id))[1:]] == ["x", "y"]
+
+
+async def test_what_is_answered_again_is_within_the_scope_of_now(centre: Centre) -> None:
+    alert, key = await centre.raise_alert(), {"Idempotency-Key": "k"}
+    assert (await post(centre, f"{alert.id}/comment", {"text": "x"}, **key)).status_code == 200
+    tokens.remove(centre.tokens_file, "wuye")
+    centre.made["handler"] = tokens.add(centre.tokens_file, "wuye", ["42"], Role.HANDLER)
+    assert_problem(await post(centre, f"{alert.id}/comment", {"text": "x"}, **key), 404)
 
 
 @pytest.mark.parametrize(

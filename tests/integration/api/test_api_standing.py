@@ -94,6 +94,16 @@ async def test_works_are_announced_once_listed_and_ended_by_a_supervisor(centre:
     assert_problem(await post(centre, boss, f"/api/v1/drills/{first.json()['id']}/end"), 404)
 
 
+async def test_an_announcement_under_a_key_is_made_once_and_no_other_under_it(centre: Centre, boss: str) -> None:
+    key = {"Idempotency-Key": "k"}
+    first = await centre.client(boss).post("/api/v1/works", json=WORKS, headers=key)
+    end = f"/api/v1/works/{first.json()['id']}/end"
+    ended = await centre.client(boss).post(end, headers={"Idempotency-Key": "e"})
+    assert (await centre.client(boss).post("/api/v1/works", json=WORKS, headers=key)).json() == first.json()
+    assert (await centre.client(boss).post(end, headers={"Idempotency-Key": "e"})).json() == ended.json()
+    assert_problem(await centre.client(boss).post("/api/v1/works", json=WORKS | {"reason": "y"}, headers=key), 422)
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [

@@ -9,12 +9,12 @@ from alerts_world import COMMUNITY, GATEWAY, Feed, Inventory, device, instant, r
 from sqlalchemy.dialects import sqlite
 
 from ingest.alerts import Alert, AlertEngine, AlertFilter, Alerts, Changed
+from ingest.alerts.deeds import LONGEST_US, Ended, shelved
 from ingest.alerts.flood import FloodWatch
 from ingest.alerts.gate import Gate
 from ingest.alerts.marks import Mark, uncommon
 from ingest.alerts.planned import Planned, Purpose
 from ingest.alerts.releases import Releases
-from ingest.alerts.shelf import LONGEST_US, HasEnded
 from ingest.alerts.standing import standing_of
 from ingest.alerts.tables import alert
 from ingest.database import Database
@@ -158,14 +158,15 @@ async def test_a_shelved_alert_stays_listed_is_quiet_and_is_told_at_the_end_if_i
     await desk.say(0, 2, tamper=True)
     for number in (1, 2):
         one = await desk.of(number)
-        await desk.standing.shelf.shelve(EVERYONE, one.id, instant(100), "王师傅", "闭门器待修", instant(10))
+        deed = shelved(instant(100), False, "王师傅", "闭门器待修", instant(10))
+        await desk.standing.deeds.do(EVERYONE, one.id, deed, instant(10))
     await desk.say(20, 1, tamper=False)
     await desk.say(30, 1, tamper=True)
     await desk.say(40, 2, tamper=False)
     await desk.look(99)
     assert desk.heard == [("door-1", "opened"), ("door-2", "opened")]
-    shelved = [one for one in await desk.all() if one.device == "door-1"]
-    assert [one.shelf_reason for one in shelved] == ["闭门器待修", "闭门器待修"], "a new episode inherits the shelf"
+    both = [one for one in await desk.all() if one.device == "door-1"]
+    assert [one.shelf_reason for one in both] == ["闭门器待修", "闭门器待修"], "a new episode inherits the shelf"
     await desk.look(101)
     assert sorted(set(desk.heard[2:])) == [("door-1", "unshelved"), ("door-2", "unshelved")]
     assert all(one.shelved_until is None for one in await desk.all())
@@ -174,9 +175,10 @@ async def test_a_shelved_alert_stays_listed_is_quiet_and_is_told_at_the_end_if_i
 async def test_a_shelf_until_normal_ends_when_the_condition_does_and_the_end_is_told(desk: Desk) -> None:
     await desk.say(0, 1, tamper=True)
     one = await desk.of(1)
-    shelved = await desk.standing.shelf.shelve(EVERYONE, one.id, instant(10**6), "a", "b", instant(1), until_normal=True)
-    assert shelved is not None
-    assert shelved.shelved_until == instant(1) + LONGEST_US, "no shelf is longer than a day"
+    deed = shelved(instant(10**6), True, "a", "b", instant(1))
+    found = await desk.standing.deeds.do(EVERYONE, one.id, deed, instant(1))
+    assert found is not None
+    assert found.shelved_until == instant(1) + LONGEST_US, "no shelf is longer than a day"
     await desk.say(20, 1, tamper=False)
     await desk.say(30, 1, tamper=True)
     assert desk.heard == [("door-1", "opened"), ("door-1", "cleared"), ("door-1", "opened")]
@@ -185,11 +187,12 @@ async def test_a_shelf_until_normal_ends_when_the_condition_does_and_the_end_is_
 async def test_shelving_is_within_the_scope_and_not_of_what_is_closed(desk: Desk) -> None:
     await desk.say(0, 1, tamper=True)
     one = await desk.of(1)
-    assert await desk.standing.shelf.shelve(Scope(["42"]), one.id, instant(100), "a", "b", instant(1)) is None
+    deed = shelved(instant(100), False, "a", "b", instant(1))
+    assert await desk.standing.deeds.do(Scope(["42"]), one.id, deed, instant(1)) is None
     await desk.alerts.ack(EVERYONE, one.id, "a", "", instant(2))
     await desk.say(20, 1, tamper=False)
-    with pytest.raises(HasEnded):
-        await desk.standing.shelf.shelve(EVERYONE, one.id, instant(100), "a", "b", instant(30))
+    with pytest.raises(Ended):
+        await desk.standing.deeds.do(EVERYONE, one.id, deed, instant(30))
 
 
 async def test_an_alert_that_comes_and_goes_is_one_that_flaps_and_is_told_once(desk: Desk) -> None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from ingest.alerts import Alert, Colour, Family
 from ingest.alerts.episode import Episode, Key, Said, acknowledged, alert_id, over, raised_again
 from ingest.alerts.tables import record
-from ingest.cases import CaseFilter, Changed, KeyReused, NotThere, Once, Practice, Stage, WorkOrders
+from ingest.cases import CaseFilter, Changed, NotThere, Practice, Stage, WorkOrders
 from ingest.cases import move as moves
 from ingest.cases.case import Case, CloseKind, Person, Times
 from ingest.cases.move import Move
@@ -22,6 +22,7 @@ from ingest.cases.tables import work_order, work_order_alert, work_order_journal
 from ingest.cases.terms import HOUR, MINUTE
 from ingest.chain import Broken
 from ingest.database import Database
+from ingest.once import KeyReused, Once
 from telemetry.identity import Scope
 from telemetry.presence import Words
 
@@ -308,10 +309,10 @@ async def test_what_is_asked_twice_under_one_key_is_done_once_and_answered_the_s
         await desk.orders.move(ALL, case.id, 1, dispatched(), DESK, NOON, NOON, once._replace(asked="other"))
     with pytest.raises(Changed):
         await desk.orders.move(ALL, case.id, 1, dispatched(), DESK, NOON, NOON, once._replace(who="other"))
-    await desk.raise_alert(Colour.BLUE, NOON + 25 * HOUR)
-    await desk.orders.follow(NOON + 25 * HOUR)
+    with pytest.raises(NotThere):
+        await desk.orders.move(Scope(["42"]), case.id, 1, dispatched(), DESK, NOON, NOON, once)
     with pytest.raises(Changed):
-        await desk.orders.move(ALL, case.id, 1, dispatched(), DESK, NOON, NOON, once)
+        await desk.orders.move(ALL, case.id, 1, dispatched(), DESK, NOON, NOON + 25 * HOUR, once)
 
 
 async def test_time_alone_brings_a_case_under_supervision(desk: Desk) -> None:
