@@ -1,9 +1,11 @@
 """The centre's database on a PostgreSQL server.
 
-1. One centre at a time: the writing connection holds a lock while it lives; another centre is refused.
+1. One centre at a time: the writing connection holds a lock while it lives; another centre is refused. The lock of one that lost
+   its power is given back when the server misses it, so a refusal may pass.
 2. A write is durable when it returns: ``synchronous_commit`` is on, and a server that does not flush to its disk is refused.
 3. When a connection breaks while a transaction commits, the server is asked what became of it: a write happened, or it did not.
-   ``StoreDiverged`` when that cannot be learned within ``SETTLE_S``, or when another centre wrote meanwhile.
+   Each leaves its number in the transaction itself: the server's own numbers are given anew after a crash. ``StoreDiverged`` when
+   that cannot be learned within ``SETTLE_S``, or when another centre wrote meanwhile.
 4. Every wait has its limit: a server that says nothing for ``ANSWER_S`` is as one that is away.
 5. Text compares byte by byte, as in SQLite; a database that compares otherwise is refused. NUL, which PostgreSQL has not, is
    kept as ``␀``.
@@ -22,7 +24,7 @@ from ingest import migrations
 from ingest.database import tenure
 from ingest.database.place import Server
 from ingest.secret_file import read_secret
-from telemetry.errors import ConfigInvalid, Problem, StoreDiverged
+from telemetry.errors import ConfigInvalid, Problem, StoreDiverged, StoreUnavailable
 
 _T = TypeVar("_T")
 
@@ -86,6 +88,7 @@ class PostgresqlServer:
     def __init__(self, server: Server, readers: int) -> None:
         self._server = server
         self._term: int | None = None
+        self._writes = 0
         self._diverged = ""
         self._changes = _engine(self._hold, 1)
         self._looks = _engine(self._look, readers, isolation_level="REPEATABLE READ")
@@ -105,19 +108,21 @@ class PostgresqlServer:
     def transact(self, change: Callable[[sa.Connection], _T]) -> _T:
         if self._diverged:
             raise StoreDiverged(self._diverged)
-        own = None
+        self._writes += 1
+        changed = False
         with self._changes.connect() as connection:
             try:
                 with connection.begin():
+                    tenure.note(connection, self._writes)
                     result = change(connection)
-                    own = connection.exec_driver_sql("SELECT pg_current_xact_id_if_assigned()::text").scalar_one()
+                    changed = True
             except sa.exc.DBAPIError as error:
-                if own is None or not error.connection_invalidated:
+                if not (changed and error.connection_invalidated):
                     raise
                 broken = error
             else:
                 return result
-        if not self._has_committed(own):
+        if not self._has_happened():
             raise broken
         return result
 
@@ -129,20 +134,15 @@ class PostgresqlServer:
         self._looks.dispose()
         self._changes.dispose()
 
-    def _has_committed(self, transaction: str) -> bool:
-        """What became of a transaction whose end was not heard."""
+    def _has_happened(self) -> bool:
+        """What became of the last write, whose end was not heard. Who holds the lock again knows that it has ended."""
         give_up = time.monotonic() + SETTLE_S
         while time.monotonic() < give_up:
             try:
                 with self._changes.connect() as connection:
-                    said = connection.exec_driver_sql("SELECT pg_xact_status(%s::xid8)", (transaction,)).scalar_one()
-            except sa.exc.DBAPIError as error:
-                if isinstance(error.orig, psycopg.errors.InvalidParameterValue):
-                    return False  # after a crash a number of which nothing reached the disk is of the future
-                said = None  # the server is still away
-            if said in ("committed", "aborted"):
-                return bool(said == "committed")
-            time.sleep(_AGAIN_S)
+                    return tenure.last(connection) == self._writes
+            except sa.exc.DBAPIError:
+                time.sleep(_AGAIN_S)  # the server is still away
         raise self._end(f"{self}: went away while it was writing; nobody knows whether it did")
 
     def _end(self, why: str) -> StoreDiverged:
@@ -170,7 +170,7 @@ class PostgresqlServer:
         while connection.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone() != (True,):
             if time.monotonic() > give_up:
                 if self._term is None:
-                    raise ConfigInvalid([Problem(str(self), "", "another centre works on this database", "stop it first")])
+                    raise StoreUnavailable(f"{self}: another centre works on this database; stop it, or wait until it is missed")
                 raise psycopg.OperationalError("another connection has the centre's place")
             time.sleep(_AGAIN_S)
         if self._term is not None and connection.execute("SELECT term FROM centre_tenure").fetchone() != (self._term,):
