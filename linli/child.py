@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from linli.report import BAD_CONFIGURATION
 from telemetry.errors import LinliError
 
 _PR_SET_PDEATHSIG = 1
@@ -20,7 +21,6 @@ RESTART_S = 0.5
 RESTART_MAX_S = 30.0
 SETTLED_S = 20.0
 """Running so long, it is taken to have started well."""
-BAD_CONFIGURATION = 2
 
 
 class ChildFailed(LinliError):

@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 
 import linli.lean  # noqa: F401  # before anything that logs
-from linli.report import failure
+from linli.report import failure, failures
 from telemetry import __version__
 from telemetry.errors import LinliError
 
@@ -58,11 +58,17 @@ def command_line() -> None:
 
 def main() -> None:
     """The entry point: an error of ours is said in plain lines, never as a traceback; its exit status is 2 for bad
-    configuration and 1 for anything else that did not work."""
+    configuration, 3 when a program must start again from what is stored, and 1 for anything else that did not work."""
     try:
         command_line()
     except LinliError as error:
         sys.exit(failure(error))
+    except BaseExceptionGroup as group:  # of a program whose parts end as one
+        ours, others = group.split(LinliError)
+        status = failure(*failures(ours)) if ours is not None else 1
+        if others is not None:
+            raise others from None
+        sys.exit(status)
     except ModuleNotFoundError as error:  # a gateway has no database of the centre, a centre no serial ports
         click.echo(f"error: {error.name} is not installed (pip install 'linli[edge]', 'linli[ingest]' or 'linli[all]')", err=True)
         sys.exit(1)

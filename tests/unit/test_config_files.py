@@ -11,6 +11,7 @@ import pytest
 from ingest import config as centre
 from ingest.alerts import load_rules
 from linli.paths import config_dir
+from linli.report import BAD_CONFIGURATION
 from telemetry.document import parse
 from telemetry.identity import GatewayRef
 from telemetry.topic import DEFAULT_ROOT, Leaf, build
@@ -53,7 +54,8 @@ def test_a_unit_file_starts_a_verb_that_exists_and_is_confined(file: Path) -> No
     service = unit["Service"]
     verb = service["ExecStart"].split()[1:3]
     assert verb in (["edge", "run"], ["ingest", "run"])
-    assert service["Restart"] == "always"
+    assert (service["Restart"], unit["Unit"]["StartLimitIntervalSec"]) == ("always", "0")
+    assert service["RestartPreventExitStatus"] == str(BAD_CONFIGURATION)
     assert (service["NoNewPrivileges"], service["ProtectSystem"], service["UMask"]) == ("yes", "strict", "0077")
 
 

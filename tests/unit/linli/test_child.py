@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from linli import child as module
-from linli.child import BAD_CONFIGURATION, Child, ChildFailed
+from linli.child import Child, ChildFailed
+from linli.report import BAD_CONFIGURATION
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
 
