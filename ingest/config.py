@@ -15,6 +15,7 @@ from ingest.database import Place, place_of
 from ingest.history import Retention, retention_problems
 from ingest.notify import Notify, notify_problems
 from ingest.secret_file import read_secret
+from ingest.store import Compression
 from telemetry.broker import Broker, broker_problems, is_loopback, public_files, secret_files
 from telemetry.document import read
 from telemetry.errors import ConfigInvalid, Problem
@@ -38,7 +39,8 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``centre.yaml``. ``store`` is ``duckdb`` or a server as ``influx:URL``, whose token stands in ``store_token_file``;
+    """``centre.yaml``. ``store`` is ``duckdb`` or a server as ``influx:URL``, whose token stands in ``store_token_file``, and
+    to which lines go by ``store_compression``;
     ``database`` is ``sqlite``, a file in ``data``, or a server as ``postgresql://user@host/name``; ``rules`` are files or folders
     of rules.
     ``regions`` are files of division codes."""
@@ -51,6 +53,7 @@ class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: str = "data"
     store: str = "duckdb"
     store_token_file: str = ""
+    store_compression: Compression = "auto"
     database: str = "sqlite"
     database_password_file: str = ""
     database_ca_file: str = ""

@@ -114,7 +114,10 @@ async def run(config_file: Path, stop: asyncio.Event) -> None:
     with claimed(config):
         listener = listen(config.centre.api.host, config.centre.api.port)
         database = Database(config.database)
-        store = open_store(config.centre.store, config.data_dir, database, token_file=config.store_token_file)
+        compression = config.centre.store_compression
+        store = open_store(
+            config.centre.store, config.data_dir, database, token_file=config.store_token_file, compression=compression
+        )
         try:
             await store.open()
             await Service(config, database, store).run(listener, stop)

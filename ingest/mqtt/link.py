@@ -28,8 +28,6 @@ ON_THEIR_WAY = 100
 RECEIVE_MAXIMUM = 1_000
 _LOOK_S = 0.01
 _REST_S = 0.02
-_FEW_A_SECOND = 500
-"""Brokers stop at 20 messages on their way or more (mosquitto 20, nats-server 100): a rest at every 20 would hold them up."""
 
 _REASONS = {
     1: "it does not speak this version of MQTT",
@@ -129,7 +127,7 @@ class Link(asyncio.Protocol):
         if came and not self._paused and not self._answers:
             if self._crowded():
                 self._rest(_LOOK_S)
-            elif self._pace.a_second(came, self._heard_at) < _FEW_A_SECOND:
+            elif self._pace.is_slow(came, len(data), self._heard_at):
                 self._rest(_REST_S)
 
     def pause_writing(self) -> None:

@@ -4,7 +4,7 @@ from ingest.store.embedded import EmbeddedStore
 from ingest.store.influx import InfluxStore
 from ingest.store.profile import Address, Profile
 from ingest.store.protocol import HOUR_US, MAX_ROWS, WHOLE, Aside, Hour, Limits, PointStore, Query, Refusal, Row, nowhere
-from ingest.store.spec import check_spec, open_store
+from ingest.store.spec import Compression, check_spec, open_store
 from ingest.store.summary import Level, Summary
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "WHOLE",
     "Address",
     "Aside",
+    "Compression",
     "EmbeddedStore",
     "Hour",
     "InfluxStore",

@@ -110,7 +110,8 @@ class InfluxStore:
     async def restore(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
         profile = await self._prepared()
         refusals: list[Refusal] = []
-        encoding = blocks(arrivals, profile is Profile.VICTORIA, lambda: self._writer.max_bytes, refusals)
+        numbers_only = profile is Profile.VICTORIA
+        encoding = blocks(arrivals, numbers_only, lambda: self._writer.max_bytes, self._server.pack, refusals)
         block = await asyncio.to_thread(next, encoding, None)
         while block:
             following = asyncio.get_running_loop().run_in_executor(None, next, encoding, None)
@@ -151,7 +152,7 @@ class InfluxStore:
             log.warning("summaries refused", store=repr(self._address), count=len(refused), reason=refused[0].reason)
 
     async def _post(self, lines: Sequence[Line]) -> Verdict:
-        body = lines.body if isinstance(lines, Block) else await asyncio.to_thread(body_of_lines, lines)
+        body = lines.body if isinstance(lines, Block) else await asyncio.to_thread(body_of_lines, lines, self._server.pack)
         found = await self._server.post(body)
         if found.meaning not in (Meaning.STORED, Meaning.BAD, Meaning.LARGE):
             self._ready = False  # it may come back as another server, or without its database

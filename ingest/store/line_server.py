@@ -59,12 +59,17 @@ class LineServer:
         """What it is, as the address says or as it answers."""
         return self._address.profile or await self._probed(authorization(self._address, None, self._token()))
 
-    async def post(self, lines: bytes) -> Verdict:
+    def pack(self, lines: bytes) -> bytes:
+        """Lines as ``post`` takes them; in whatever thread."""
+        return deflated(lines) if self._address.gzip else lines
+
+    async def post(self, packed: bytes) -> Verdict:
         """Writes lines, and says what the answer means for them."""
         path, parameters = writing(self._address, self._profile)
-        headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8", **self._identity}
+        encoding = {"Content-Encoding": "gzip"} if self._address.gzip else {}
+        headers = {"Content-Type": "text/plain; charset=utf-8", **encoding, **self._identity}
         try:
-            answer = await self._http.post(path, params=parameters, content=lines, headers=headers)
+            answer = await self._http.post(path, params=parameters, content=packed, headers=headers)
         except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
             return Verdict(Meaning.CUT, str(error) or type(error).__name__)
         except httpx.HTTPError as error:

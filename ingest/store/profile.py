@@ -22,7 +22,7 @@ class Address(NamedTuple):
     """``url`` is scheme, host and port; ``db`` the database, on 2.x the bucket. Secrets are never part of a message.
 
     Without a ``profile`` the server is asked what it is. ``org`` makes 2.x take the native endpoint, which wants a token;
-    ``token_file`` is read again whenever the server has refused us.
+    ``token_file`` is read again whenever the server has refused us. ``gzip``: lines go deflated.
     """
 
     url: str
@@ -32,6 +32,7 @@ class Address(NamedTuple):
     org: str = ""
     token: str = ""
     token_file: Path | None = None
+    gzip: bool = True
 
     def __repr__(self) -> str:
         return f"{self.url}/{self.db}"

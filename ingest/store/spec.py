@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from ingest.database import Database
@@ -25,12 +26,20 @@ EXAMPLE = "duckdb, influx:http://127.0.0.1:8086/linli, or influx2:http://127.0.0
 SERVERS: dict[str, Profile | None] = {"influx": None, **{profile.value: profile for profile in Profile}}
 MAX_ORG = 128
 
+Compression = Literal["auto", "gzip", "none"]
+"""Of the lines that go to a server: ``auto`` deflates them unless it is on this machine, where the wire is faster than gzip."""
+
 _DB = re.compile("[A-Za-z0-9_-]{1,64}")
 _PORTS = {Profile.V3: 8181, Profile.VICTORIA: 8428}
 
 
 def open_store(
-    spec: str, data_dir: Path, database: Database, environ: Mapping[str, str] = os.environ, token_file: Path | None = None
+    spec: str,
+    data_dir: Path,
+    database: Database,
+    environ: Mapping[str, str] = os.environ,
+    token_file: Path | None = None,
+    compression: Compression = "auto",
 ) -> PointStore:
     """The store that ``spec`` names, not yet opened. Raises ``ConfigInvalid``.
 
@@ -39,7 +48,7 @@ def open_store(
     """
     if spec == "duckdb":
         return EmbeddedStore(data_dir / FILE)
-    return InfluxStore(address_of(spec, environ, token_file), database)
+    return InfluxStore(compressed(address_of(spec, environ, token_file), compression), database)
 
 
 def check_spec(spec: str, environ: Mapping[str, str] = os.environ, token_file: Path | None = None) -> None:
@@ -54,6 +63,11 @@ def address_of(spec: str, environ: Mapping[str, str], token_file: Path | None = 
     if address.org and not (address.token or token_file):
         raise _refusal("influx2: with an organization wants a token", f"set store_token_file, or {TOKEN} in the environment")
     return address
+
+
+def compressed(address: Address, compression: Compression) -> Address:
+    """The address with what ``compression`` means for it."""
+    return address._replace(gzip=compression == "gzip" or (compression == "auto" and not _is_here(address.url)))
 
 
 def place_of(spec: str) -> Address:
@@ -78,12 +92,15 @@ def with_secret(address: Address, user: str | None, password: str | None, token:
         raise _refusal("a token and a password are two ways to say the same", f"keep {TOKEN} or a token file, not {USER} too")
     if not (token or token_file or user or password):
         return address
-    url = urlsplit(address.url)
-    if url.scheme == "http" and not is_loopback(url.hostname or ""):
+    if address.url.startswith("http:") and not _is_here(address.url):
         raise _refusal("a password would travel in clear text", "use https, or a server on this machine")
     if token or token_file:
         return address._replace(token=token, token_file=token_file)
     return address._replace(login=(user or "", password or ""))
+
+
+def _is_here(url: str) -> bool:
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def _url(text: str) -> tuple[SplitResult, int | None]:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from ingest.arrival import Arrival
 from ingest.store.line_blocks import MAX_LINES, Block, blocks, body_of_lines
 from ingest.store.line_protocol import line
-from ingest.store.line_writer import MAX_BYTES
+from ingest.store.line_server import deflated
+from ingest.store.line_writer import MAX_BYTES, Origin
 from ingest.store.protocol import Refusal
 from telemetry.identity import GatewayRef, Stream
 from telemetry.metric import Kind, Value
@@ -29,7 +30,7 @@ def reading(n: int, **values: Value) -> Reading:
 
 def made(arrivals: list[Arrival], max_bytes: int = MAX_BYTES) -> tuple[list[Block], list[Refusal]]:
     refusals: list[Refusal] = []
-    return list(blocks(arrivals, False, lambda: max_bytes, refusals)), refusals
+    return list(blocks(arrivals, False, lambda: max_bytes, deflated, refusals)), refusals
 
 
 def test_a_block_has_at_most_so_many_lines_and_the_next_goes_on() -> None:
@@ -37,13 +38,16 @@ def test_a_block_has_at_most_so_many_lines_and_the_next_goes_on() -> None:
     found, _ = made([arrival(1, *readings[:7]), arrival(2, *readings[7:])])
     assert [len(block) for block in found] == [MAX_LINES, 3]
     assert [one.text for block in found for one in block] == [line(REF, one) for one in readings]
-    assert {one.origin.seq for one in found[1] if one.origin} == {2}
+    assert [one.origin for block in found for one in block] == [
+        Origin(STREAM, 1 + (n >= 7), one) for n, one in enumerate(readings)
+    ]
 
 
 def test_a_block_of_long_lines_is_cut_until_it_fits_and_a_line_that_never_does_goes_alone() -> None:
     long = reading(0, event="x" * 200)
     found, _ = made([arrival(1, *[long] * 10)], max_bytes=2 * len(line(REF, long)) + 1)
     assert [len(block) for block in found] == [2, 1, 2] * 2
+    assert [len(gzip.decompress(block.body).splitlines()) for block in found] == [2, 1, 2] * 2
     assert [len(block) for block in made([arrival(1, *[long] * 3)], max_bytes=10)[0]] == [1, 1, 1]
 
 
@@ -56,7 +60,7 @@ def test_a_block_is_measured_in_bytes_not_letters() -> None:
 
 def test_the_body_of_a_block_is_its_lines() -> None:
     (block,), _ = made([arrival(1, reading(0), reading(1, level=2.5))])
-    assert block.body == body_of_lines(block)
+    assert block.body == body_of_lines(block, deflated)
     assert gzip.decompress(block.body).decode().split("\n") == [line(REF, reading(0)), line(REF, reading(1, level=2.5))]
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ingest.database import Database
-from ingest.store import Address, EmbeddedStore, InfluxStore, Profile, open_store
-from ingest.store.spec import address_of, check_spec
+from ingest.store import Address, Compression, EmbeddedStore, InfluxStore, Profile, open_store
+from ingest.store.spec import address_of, check_spec, compressed
 from telemetry.errors import ConfigInvalid
 
 LOGIN = {"LINLI_INFLUX_USER": "centre", "LINLI_INFLUX_PASSWORD": "open sesame"}
@@ -39,6 +39,21 @@ async def test_the_two_kinds_of_store(tmp_path: Path) -> None:
 )
 def test_an_address_is_a_server_and_a_database(spec: str, expected: Address) -> None:
     assert address_of(spec, {}) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "compression", "gzip"),
+    [
+        ("http://127.0.0.1:8428", "auto", False),
+        ("http://[::1]:8428", "auto", False),
+        ("http://10.0.0.9:8428", "auto", True),
+        ("https://localhost.example:8428", "auto", True),
+        ("http://127.0.0.1:8428", "gzip", True),
+        ("https://tsdb.example:8086", "none", False),
+    ],
+)
+def test_lines_are_deflated_unless_they_stay_on_this_machine(url: str, compression: Compression, gzip: bool) -> None:
+    assert compressed(Address(url, "linli"), compression).gzip is gzip
 
 
 @pytest.mark.parametrize(
