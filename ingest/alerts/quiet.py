@@ -13,6 +13,8 @@ from ingest.alerts.episode import Alert, Episode
 BEGINNINGS = frozenset(("opened", "raised again", "graded"))
 RELEASES = frozenset(("unsuppressed", "unshelved", "unfolded", "steady", "drill over"))
 HOLDS = frozenset(("shelved", "collapsed"))
+PAST = "past"
+"""To people alone, of what opened and was over before anybody knew: they hear of many such in one digest."""
 
 
 def is_held(alert: Alert) -> bool:
