@@ -18,7 +18,7 @@ from ingest.database import Database
 from ingest.gaps import Gaps
 from ingest.registry import Registry
 from ingest.store import HOUR_US, Hour, PointStore, Query
-from ingest.tally import Taken
+from ingest.tally import Certificate, Taken
 from telemetry.identity import GatewayRef, Scope, Stream
 
 SETTLE_S = 3.0
@@ -82,7 +82,24 @@ class Auditor:
             self._kept_from(),
         )
         audit = compare(evidence) if countable else count_only(evidence)
-        return Audit(audit.accepted, audit.stored, audit.findings, tuple(await self._pending(asked)))
+        return Audit(audit.accepted, audit.stored, audit.findings, tuple(await self.pending(asked.scope, asked.gateway)))
+
+    async def pending(self, scope: Scope, gateway: str | None) -> Sequence[Pending]:
+        """What gateways had by their last word that is not durable here. Raises ``StoreUnavailable``."""
+        marks = (await self._judged(), await self._store.watermarks())
+        found = []
+        for ref, (said_at, state) in self._registry.states(scope).items():
+            batches = 0
+            for span in state.hello:
+                durable = min(each.get(Stream(*ref, span.epoch, span.lane), 0) for each in marks)
+                batches += max(0, span.last - max(span.first - 1, durable))
+            if batches and gateway in (None, ref.gateway):
+                found.append(Pending(ref, batches, said_at))
+        return found
+
+    async def losses(self, ref: GatewayRef, device: str | None, most: int) -> list[Certificate]:
+        """The latest that a gateway certified as lost, of one device or of all."""
+        return await self._database.read(lambda connection: tally.newest_certificates(connection, ref, device, most))
 
     async def knows(self, asked: Asked) -> bool:
         """Whether the gateway that is asked for is of the scope."""
@@ -117,18 +134,6 @@ class Auditor:
         known = self._registry.states(asked.scope)
         firsts = {Stream(*ref, span.epoch, span.lane): span.first for ref, (_, state) in known.items() for span in state.hello}
         return lambda stream, seq: firsts.get(stream, seq + 1) <= seq if stream.ref in known else True
-
-    async def _pending(self, asked: Asked) -> Sequence[Pending]:
-        marks = (await self._judged(), await self._store.watermarks())
-        found = []
-        for ref, (said_at, state) in self._registry.states(asked.scope).items():
-            batches = 0
-            for span in state.hello:
-                durable = min(each.get(Stream(*ref, span.epoch, span.lane), 0) for each in marks)
-                batches += max(0, span.last - max(span.first - 1, durable))
-            if batches and asked.gateway in (None, ref.gateway):
-                found.append(Pending(ref, batches, said_at))
-        return found
 
 
 _FOREVER = (1 << 63) - 1

@@ -177,6 +177,10 @@ class Registry:
         found = self.find(ref, name)
         return self._device_seen(ref, found) if found else None
 
+    def gateway(self, ref: GatewayRef) -> GatewaySeen | None:
+        """``None`` when nothing was ever heard of it."""
+        return self._gateway_seen(ref) if ref in self._states or ref in self._devices or ref in self._heard else None
+
     def inventory(self, community: str) -> list[tuple[GatewayRef, Device]]:
         """Every device of a community, with its gateway."""
         refs = sorted(ref for ref in self._devices if ref.community == community)

@@ -141,10 +141,20 @@ def certificates(connection: sa.Connection, scope: Scope, gateway: str | None, s
     """Those that speak of anything in [start, end), in the order of their ends."""
     inside = (*_within(_certificate, scope, gateway), _certificate.c.last >= start, _certificate.c.first < end)
     rows = connection.execute(sa.select(_certificate).where(*inside).order_by(_certificate.c.last)).all()
-    return [
-        Certificate(GatewayRef(row.community, row.gateway), row.at, row.device, row.first, row.last, row.readings, row.reason)
-        for row in rows
-    ]
+    return [_certificate_of(row) for row in rows]
+
+
+def newest_certificates(connection: sa.Connection, ref: GatewayRef, device: str | None, most: int) -> list[Certificate]:
+    """Those that speak of a device, or of any behind its gateway, the latest losses first."""
+    mine = [_certificate.c.community == ref.community, _certificate.c.gateway == ref.gateway]
+    if device is not None:
+        mine.append(_certificate.c.device.in_((device, "*")))
+    wanted = sa.select(_certificate).where(*mine).order_by(_certificate.c.last.desc(), _certificate.c.at.desc()).limit(most)
+    return [_certificate_of(row) for row in connection.execute(wanted)]
+
+
+def _certificate_of(row: "sa.Row[Any]") -> Certificate:
+    return Certificate(GatewayRef(row.community, row.gateway), row.at, row.device, row.first, row.last, row.readings, row.reason)
 
 
 def _within(table: sa.Table, scope: Scope, gateway: str | None) -> tuple[sa.ColumnElement[bool], ...]:

@@ -20,7 +20,7 @@ from ingest.alerts.statistics import By, Rolled, Statistics
 from ingest.alerts.tables import Told, alert, alert_of, journal, untold
 from ingest.database import Database
 from ingest.paging import Cursor, Listing, Span, inside, narrowed, newest, widest
-from telemetry.identity import Scope
+from telemetry.identity import GatewayRef, Scope
 
 
 class AlertFilter(NamedTuple):
@@ -86,6 +86,13 @@ class Alerts:
     async def get(self, scope: Scope, id: str) -> Alert | None:
         found = await self._select(sa.select(alert).where(_within(scope), alert.c.id == id))
         return found[0] if found else None
+
+    async def standing(self, ref: GatewayRef, device: str | None, most: int) -> list[Alert]:
+        """Of a device, or of a gateway and what is behind it, those whose condition holds; newest first."""
+        mine = [alert.c.community == ref.community, alert.c.over_at.is_(None), alert.c.gateway == ref.gateway]
+        if device is not None:
+            mine.append(alert.c.device == device)
+        return await self._select(sa.select(alert).where(*mine).order_by(alert.c.opened_at.desc(), alert.c.id).limit(most))
 
     async def ack(self, scope: Scope, id: str, by: str, note: str, at: int) -> Alert | None:
         """Notes that a person has seen it; the alert as it then is. One whose condition is over is closed by it."""

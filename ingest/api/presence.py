@@ -114,7 +114,7 @@ async def devices(parts: Wired, grant: Viewer, asked: Annotated[DevicesAsked, Qu
     """The devices of the token's communities, by community, gateway and id."""
     return Devices(
         items=[
-            _device(seen)
+            device_view(seen)
             for seen in parts.registry.devices(grant.scope)
             if asked.community in (None, seen.ref.community)
             and asked.gateway in (None, seen.ref.gateway)
@@ -129,14 +129,14 @@ async def gateways(parts: Wired, grant: Viewer, asked: Annotated[GatewaysAsked, 
     """The gateways of the token's communities."""
     return Gateways(
         items=[
-            _gateway(seen)
+            gateway_view(seen)
             for seen in parts.registry.gateways(grant.scope)
             if asked.community in (None, seen.ref.community) and asked.online in (None, seen.online)
         ]
     )
 
 
-def _device(seen: DeviceSeen) -> DeviceView:
+def device_view(seen: DeviceSeen) -> DeviceView:
     device = seen.device
     return DeviceView(
         id=device.id,
@@ -154,7 +154,7 @@ def _device(seen: DeviceSeen) -> DeviceView:
     )
 
 
-def _gateway(seen: GatewaySeen) -> GatewayView:
+def gateway_view(seen: GatewaySeen) -> GatewayView:
     return GatewayView(
         id=seen.ref.gateway,
         community=seen.ref.community,

@@ -18,6 +18,8 @@ GUARDED = [
     "/api/v1/readings",
     "/api/v1/devices",
     "/api/v1/gateways",
+    f"/api/v1/devices/{HERE}/gw-1/b3-pump-level",
+    f"/api/v1/gateways/{HERE}/gw-1",
 ]
 
 

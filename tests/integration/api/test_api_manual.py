@@ -33,7 +33,7 @@ async def test_every_address_of_the_page_is_answered(centre: Centre) -> None:
 
 async def test_the_page_names_every_route_and_every_filter_of_alerts(centre: Centre) -> None:
     described = (await centre.get("/openapi.json")).json()
-    told = {urlsplit(address).path.replace("$ID", "{id}") for address in ADDRESSES}
+    told = {re.sub(r"\$([A-Z]+)", lambda name: f"{{{name[1].lower()}}}", urlsplit(address).path) for address in ADDRESSES}
     operators = {path for path in described["paths"] if path.startswith(OF_OPERATORS)}
     assert {path for path in described["paths"] if path.startswith("/api/")} - told - operators == {"/api/v1/alerts/{id}"}
     assert all(path in OPERATORS_PAGE for path in operators)
