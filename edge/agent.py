@@ -2,7 +2,8 @@
 
 1. One agent a data folder.
 2. A bus, a broker or the centre that cannot be reached stops none of the others.
-3. At a stop the sources end first, what they said is committed, then the outbox closes: within five seconds.
+3. At a stop the sources and the uplink end first, what was said is committed, then the outbox closes: within five seconds,
+   whatever hangs.
 4. The devices may be replaced while it runs; those that stay the same notice nothing.
 """
 
@@ -42,8 +43,11 @@ from telemetry.presence import Device
 REFUSALS = "refusals.json"
 DAY_US = 86_400_000_000
 COUNTERS = "counters.json"
-PATIENCE_S = 1.5
+PATIENCE_S = 1.0
 """How long a part may take to end before it is told again, at a stop."""
+TELLINGS = 4
+COMMIT_S = 3.0
+"""The same for the last commit, which a slow card may need."""
 
 log = structlog.get_logger()
 
@@ -137,16 +141,15 @@ class Agent:
             accept = group.create_task(self._accept.run(), name="accept")
             uplink = group.create_task(self._uplink.run(), name="uplink")
             try:
-                await self._listen(stop)
+                await self._listen(stop, uplink)
             finally:
-                await _end([accept])
-                await _end([uplink])
+                await _end([accept], COMMIT_S)
                 for bus in self._buses.values():
                     await bus.close()
         log.info("gateway ended")
 
-    async def _listen(self, stop: asyncio.Event) -> None:
-        """Everything that brings readings in, until ``stop``."""
+    async def _listen(self, stop: asyncio.Event, uplink: asyncio.Task[None]) -> None:
+        """Everything that brings readings in, until ``stop``, which ends ``uplink`` as well."""
         interval_s = self._config.gateway.health_interval_s
         sources: dict[str, Coroutine[Any, Any, None]] = {
             "health": self._health.run(interval_s),
@@ -158,7 +161,7 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(source, name=name) for name, source in sources.items()]
             await stop.wait()
-            await _end(tasks)
+            await _end([*tasks, uplink])
 
     def _take_up(self, config: GatewayConfig) -> None:
         wanted = {device.id: device for device in config.devices}
@@ -217,12 +220,14 @@ def inventory_entry(device: DeviceConfig, library: Library) -> Device:
     )
 
 
-async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
-    """Cancels tasks and waits until they have ended; what lingers over its farewell is told again."""
-    for _ in range(2):
+async def _end(tasks: Collection[asyncio.Task[None]], patience_s: float = PATIENCE_S) -> None:
+    """Cancels tasks and waits until they have ended; what lingers over its farewell, or has lost the word, is told again."""
+    for _ in range(TELLINGS):
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks, timeout=PATIENCE_S)
+        _, lingering = await asyncio.wait(tasks, timeout=patience_s)
+        if not lingering:
+            return
 
 
 def _hash_of(config: GatewayConfig) -> str:

@@ -36,6 +36,8 @@ log = structlog.get_logger()
 
 RECONNECT_S = (0.3, 1.8)
 LEAVE_S = 10.0
+FAREWELL_S = 1.0
+"""How long the broker may take, at a stop, to confirm that it was told and that the connection is over, each."""
 RIVAL_RECONNECT_S = (2.0, 5.0)
 RIVAL_FORGOTTEN_S = 600.0
 SHORT_SESSION_S = 20.0
@@ -135,6 +137,7 @@ class Uplink:
                 end_if_cancelled()
                 await self._exchange(link)
             except asyncio.CancelledError:
+                link.timeout = FAREWELL_S
                 await link.publish(self._topic(topic.Leaf.STATE), presence.encode(self._state(False, [])), qos=1, retain=True)
                 raise
 

@@ -131,6 +131,30 @@ async def stop_with_a_hung_broker(config: Path, broker: Server) -> None:
         broker.resume()
 
 
+NO_NAMES = """
+import socket, threading
+socket.getaddrinfo = lambda *_, **__: threading.Event().wait()
+from linli.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+async def test_a_stop_waits_for_no_name_server(tmp_path: Path) -> None:
+    config = configure(tmp_path)
+    with (tmp_path / "agent.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-c", NO_NAMES, "edge", "run", "--config", config], stdout=log, stderr=log)
+    try:
+        await logged(config, "gateway runs", 30)
+        await logged(config, "bus unavailable", 30)  # the brokers' names are being looked up by then
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 30) == 0
+    finally:
+        process.kill()
+        process.wait(10)
+    assert "Traceback" not in (tmp_path / "agent.log").read_text()
+
+
 @pytest.mark.slow
 async def test_a_second_agent_on_the_same_data_is_refused_in_one_line(tmp_path: Path) -> None:
     config = configure(tmp_path)
