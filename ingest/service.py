@@ -176,7 +176,7 @@ class Service:
         self._letterbox = Letterbox(database, store, intake.wall_clock)
         auto = [name for name, watcher in rules.watchers.items() if watcher.rule.case == "auto"]
         terms = terms_of(config.centre.work_orders, config.path)
-        self._work_orders = WorkOrders(database, terms, auto, catalogue_of(rules.kinds), notifier.reminded)
+        self._work_orders = WorkOrders(database, terms, auto, catalogue_of(rules.kinds), notifier.moved)
         self._letter_watch = LetterWatch(database, self._engine.observe)
         self._notify_watch = NotifyWatch(database, self._engine.observe)
         self._gateway_watch = GatewayWatch(self._registry, self._engine.observe)

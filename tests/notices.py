@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ingest.alerts import Alert, Changed, Colour, Family
-from ingest.cases import Case, Pressed, Reminder, Source, Stage, Step
+from ingest.cases import Case, CaseChange, Moved, Source, Stage, Step
 from ingest.cases.case import Times
 from ingest.notify import Notify
 from ingest.notify.news import News, name_of
@@ -46,7 +46,7 @@ def numbered(seq: int, colour: Colour = Colour.YELLOW, known_at: int = AT) -> Ch
     return changed(known_at=known_at, id=f"{seq:020x}", seq=seq, colour=colour)
 
 
-def reminder() -> Reminder:
+def reminder() -> Moved:
     """Of a work order that a unit is late with."""
     case = Case(
         id="1c9b2e7a3d4c6b8e905f",
@@ -64,7 +64,7 @@ def reminder() -> Reminder:
         times=Times(AT),
         supervision=1,
     )
-    return Reminder(case, Pressed.URGED, Step.HANDLE, "wuye-jianye", AT, AT, AT)
+    return Moved(case, CaseChange.URGED, Step.HANDLE, ("wuye-jianye",), AT, AT, AT)
 
 
 def notice(news: News | None = None, tries: int = 0) -> Notice:

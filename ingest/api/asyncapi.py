@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ingest.alerts import Alert
+from ingest.alerts import Alert, Colour
 from ingest.api.alerts import AlertView
 from ingest.cases import Case, Court, Step
 from ingest.notify.envelope import CASE_FULL, CASE_THIN, CONTENT_TYPE, INSTANTS, THIN
@@ -36,6 +36,7 @@ def described() -> dict[str, Any]:
     """The document."""
     _, schemas = msgspec.json.schema_components([kind for _, kind, _ in _TOPICS.values()], ref_template=_REF)
     schemas |= {"AlertChange": _change(), "CloudEvent": _alert_event(), "WorkOrderEvent": _work_order_event()}
+    schemas |= {"DigestEvent": _digest_event()}
     channels = {str(leaf): _topic(leaf, kind, said) for leaf, (_, kind, said) in _TOPICS.items()}
     operations = {f"{action}_{leaf}": _operation(action, str(leaf)) for leaf, (action, _, _) in _TOPICS.items()}
     return {
@@ -86,15 +87,16 @@ def _stream() -> dict[str, Any]:
 def _events() -> dict[str, Any]:
     return {
         "address": "{topic}/{community}/{kind}",
-        "description": "Changes of alerts, and reminders of work orders, for platforms that would rather have MQTT, at QoS 1.",
+        "description": "Changes of alerts, reminders of work orders and digests, for platforms that prefer MQTT, at QoS 1.",
         "parameters": {
             "topic": {"description": "As `notify.targets` says."},
             "community": {"description": f"A division code: {COMMUNITY_PATTERN}"},
-            "kind": {"description": "The alert's kind, or the work order's."},
+            "kind": {"description": "The alert's kind, or the work order's; `digest`."},
         },
         "messages": {
             "change": {"contentType": CONTENT_TYPE, "payload": {"$ref": _REF.format(name="CloudEvent")}},
-            "reminder": {"contentType": CONTENT_TYPE, "payload": {"$ref": _REF.format(name="WorkOrderEvent")}},
+            "work_order": {"contentType": CONTENT_TYPE, "payload": {"$ref": _REF.format(name="WorkOrderEvent")}},
+            "digest": {"contentType": CONTENT_TYPE, "payload": {"$ref": _REF.format(name="DigestEvent")}},
         },
         "bindings": {"mqtt": {"bindingVersion": "0.2.0"}},
     }
@@ -108,7 +110,7 @@ def _webhook() -> dict[str, Any]:
         "description": "POST to the receiver's address, signed as Standard Webhooks has it; 2xx takes it, 410 ends it.",
         "messages": {
             name: {"contentType": CONTENT_TYPE, "headers": headers, "payload": {"$ref": _REF.format(name=schema)}}
-            for name, schema in (("change", "CloudEvent"), ("reminder", "WorkOrderEvent"))
+            for name, schema in (("change", "CloudEvent"), ("work_order", "WorkOrderEvent"), ("digest", "DigestEvent"))
         },
         "bindings": {"http": {"bindingVersion": "0.3.0"}},
     }
@@ -134,9 +136,21 @@ def _work_order_event() -> dict[str, Any]:
     (_,), schemas = msgspec.json.schema_components([Case])
     known = _inlined(schemas["Case"]["properties"], schemas)
     properties = {name: known[name] for name in (*CASE_THIN, *CASE_FULL)}
-    properties |= {"unit": {"type": "string"}, "court": {"enum": list(Court)}, "step": {"enum": [*Step, None]}}
+    properties["units"] = {"type": "array", "items": {"type": "string"}}
+    properties |= {"court": {"enum": list(Court)}, "step": {"enum": [*Step, None]}}
     properties |= {"due_at": _INSTANT, "href": {"type": "string"}}
-    return _cloud_event("work_order", (*CASE_THIN, "unit", "court", "step", "due_at", "href"), properties)
+    return _cloud_event("work_order", (*CASE_THIN, "units", "court", "step", "due_at", "href"), properties)
+
+
+def _digest_event() -> dict[str, Any]:
+    """How many alerts were over before anybody knew of them."""
+    words = {"type": "object", "properties": {"zh": {"type": "string"}, "en": {"type": "string"}}}
+    counted = {"kind": {"type": "string"}, "colour": {"enum": list(Colour)}, "title": words, "alerts": {"type": "integer"}}
+    counts = {"type": "array", "items": {"type": "object", "required": list(counted), "properties": counted}}
+    text, instant = {"type": "string"}, {"type": "string", "format": "date-time"}
+    properties = {"community": text, "total": {"type": "integer"}, "counts": counts, "first_at": instant, "last_at": instant}
+    properties["href"] = text
+    return _cloud_event("alerts", tuple(properties), properties)
 
 
 def _cloud_event(about: str, required: Sequence[str], properties: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,8 @@ class NotificationsAsked(Asked):
 
 
 class NotificationView(BaseModel):
-    """One change of an alert, or reminder of a work order, for one target; `alert` or `work_order` is empty.
+    """One change of an alert or of a work order, or digest of what was over before anybody knew, for one target.
+    `alert` or `work_order` is empty, of a digest both.
 
     `message` is the CloudEvent's `id` and `webhook-id`, the same at every try.
 

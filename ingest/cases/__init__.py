@@ -12,15 +12,16 @@ from ingest.cases.journal import Line
 from ingest.cases.move import Move
 from ingest.cases.opening import Practice, catalogue_of, from_report
 from ingest.cases.refusal import MoveRefused, Why
-from ingest.cases.reminder import Pressed, Reminder
 from ingest.cases.spec import WorkOrdersSpec, terms_of, work_order_problems
 from ingest.cases.tables import case_then
+from ingest.cases.telling import CaseChange, Moved
 from ingest.cases.terms import Terms
 from ingest.cases.work_orders import Answer, CaseFilter, Changed, NotThere, WorkOrders
 
 __all__ = [
     "Answer",
     "Case",
+    "CaseChange",
     "CaseFilter",
     "Changed",
     "Clock",
@@ -30,13 +31,12 @@ __all__ = [
     "Line",
     "Move",
     "MoveRefused",
+    "Moved",
     "NotThere",
     "Part",
     "PartState",
     "Person",
     "Practice",
-    "Pressed",
-    "Reminder",
     "Source",
     "Stage",
     "Step",

@@ -17,8 +17,8 @@ from ingest.cases import docket, following, opening
 from ingest.cases.case import MACHINE, Case, Person, Stage
 from ingest.cases.move import MachineMove, Move
 from ingest.cases.refusal import MoveRefused
-from ingest.cases.reminder import Reminded, nobody, reminder_of
 from ingest.cases.tables import work_order, work_order_cursor
+from ingest.cases.telling import Told, nobody, told_of
 from ingest.cases.terms import Terms
 
 log = structlog.get_logger()
@@ -30,12 +30,12 @@ MAX_MOVES = 10
 
 
 class Follower:
-    """``auto`` are the rules whose alerts become work orders by themselves; ``catalogue`` says what a kind asks for; ``reminded``
-    hears of each step of supervision, within its transaction."""
+    """``auto`` are the rules whose alerts become work orders by themselves; ``catalogue`` says what a kind asks for; ``told``
+    hears of what people are to hear of, within its transaction."""
 
-    def __init__(self, terms: Terms, auto: Collection[str], catalogue: opening.Catalogue, reminded: Reminded = nobody) -> None:
+    def __init__(self, terms: Terms, auto: Collection[str], catalogue: opening.Catalogue, told: Told = nobody) -> None:
         self._terms = terms
-        self._reminded = reminded
+        self._told = told
         self._auto = sorted(auto)
         self._catalogue = catalogue
 
@@ -71,10 +71,10 @@ class Follower:
         return docket.opened(connection, fresh, by, alert.opened_at, now, self._terms, reason)
 
     def move(self, connection: sa.Connection, case: Case, move: Move | MachineMove, by: Person, event_at: int, now: int) -> Case:
-        """The case after the move, written; who is to be reminded hears of it. Raises ``MoveRefused``."""
+        """The case after the move, written; whom it concerns hears of it. Raises ``MoveRefused``."""
         after = docket.moved(connection, case, move, by, event_at, now, self._terms)
-        if (reminder := reminder_of(case, after, event_at, now, self._terms)) is not None:
-            self._reminded(connection, reminder)
+        if (moved := told_of(case, after, move, event_at, now, self._terms)) is not None:
+            self._told(connection, moved)
         return after
 
     def _heed(self, connection: sa.Connection, row: sa.RowMapping, now: int) -> int:

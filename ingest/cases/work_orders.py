@@ -22,8 +22,8 @@ from ingest.cases.drill import Exercised, exercised
 from ingest.cases.follower import Follower
 from ingest.cases.journal import Line
 from ingest.cases.move import Move
-from ingest.cases.reminder import Reminded, nobody
 from ingest.cases.tables import case_of, line_of, work_order, work_order_journal
+from ingest.cases.telling import Told, nobody
 from ingest.cases.terms import Terms
 from ingest.chain import Broken, Checked, checked
 from ingest.database import Database
@@ -89,8 +89,8 @@ class Changes(NamedTuple):
 
 
 class WorkOrders:
-    """``auto`` are the rules whose alerts become work orders by themselves; ``catalogue`` says what a kind asks for; ``reminded``
-    hears of each step of supervision, within its transaction."""
+    """``auto`` are the rules whose alerts become work orders by themselves; ``catalogue`` says what a kind asks for; ``told``
+    hears of what people are to hear of, within its transaction."""
 
     def __init__(
         self,
@@ -98,10 +98,10 @@ class WorkOrders:
         terms: Terms,
         auto: Collection[str] = (),
         catalogue: opening.Catalogue = opening.unsaid,
-        reminded: Reminded = nobody,
+        told: Told = nobody,
     ) -> None:
         self._database = database
-        self._follower = Follower(terms, auto, catalogue, reminded)
+        self._follower = Follower(terms, auto, catalogue, told)
         self.terms = terms
 
     async def page(self, scope: Scope, filter: CaseFilter, after: Cursor | None, limit: int) -> tuple[list[Case], Cursor | None]:

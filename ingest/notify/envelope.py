@@ -11,8 +11,9 @@ import msgspec
 
 from ingest import instant
 from ingest.alerts import Alert, Changed, Colour
-from ingest.cases import Reminder
-from ingest.notify.news import change_of, matter
+from ingest.cases import Moved
+from ingest.notify.digest import Digest
+from ingest.notify.news import News, change_of, matter, number_of
 from ingest.notify.outbox import Notice
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -23,7 +24,7 @@ THIN = ("id", "seq", "kind", "family", "colour", "state", "community", "gateway"
 
 
 CASE_THIN = ("id", "no", "version", "kind", "colour", "stage", "community", "supervision", "report_due", "drill")
-CASE_FULL = ("title", "place", "source", "device", "zone", "alerts", "counts")
+CASE_FULL = ("title", "place", "source", "device", "zone", "alerts", "counts", "result")
 
 
 def cloud_event(notice: Notice, source: str, *, full: bool) -> bytes:
@@ -35,18 +36,45 @@ def cloud_event(notice: Notice, source: str, *, full: bool) -> bytes:
             "specversion": "1.0",
             "id": notice.message,
             "source": source,
-            "type": f"linli.{'alert' if isinstance(news, Changed) else 'work_order'}.{change_of(news).replace(' ', '_')}",
+            "type": f"linli.{_about(news)}.{change_of(news).replace(' ', '_')}",
             "subject": about.id,
             "time": instant.text(news.event_at),
             "recordedtime": instant.text(news.known_at),
-            "sequence": f"{news.alert.seq if isinstance(news, Changed) else news.case.version:019d}",
+            "sequence": f"{number_of(news):019d}",
             "severitytext": about.colour,
             "severitynumber": _SEVERITY[about.colour],
             "drill": about.drill,
             "datacontenttype": "application/json",
-            "data": _said(news.alert, full) if isinstance(news, Changed) else _reminded(news, full),
+            "data": _data(news, full),
         }
     )
+
+
+def _about(news: News) -> str:
+    match news:
+        case Changed():
+            return "alert"
+        case Moved():
+            return "work_order"
+        case Digest():
+            return "alerts"
+
+
+def _data(news: News, full: bool) -> dict[str, Any]:
+    match news:
+        case Changed():
+            return _said(news.alert, full)
+        case Moved():
+            return _moved(news, full)
+        case Digest():
+            return _summed(news)
+
+
+def _summed(digest: Digest) -> dict[str, Any]:
+    """What was over before anybody knew, thin and full alike."""
+    span = {"first_at": instant.text(digest.first_at), "last_at": instant.text(digest.last_at)}
+    counts = [one._asdict() for one in digest.counts]
+    return {"community": digest.community, "total": digest.total, "counts": counts, **span, "href": digest.href}
 
 
 def _said(alert: Alert, full: bool) -> dict[str, Any]:
@@ -58,10 +86,10 @@ def _said(alert: Alert, full: bool) -> dict[str, Any]:
     return said | {"href": f"/api/v1/alerts/{alert.id}"}
 
 
-def _reminded(reminder: Reminder, full: bool) -> dict[str, Any]:
-    """``unit`` is whose time for ``step`` ends at ``due_at``; an empty one is the desk."""
-    case = reminder.case
+def _moved(moved: Moved, full: bool) -> dict[str, Any]:
+    """``units`` are those whom it concerns, whose time for ``step`` ends at ``due_at``; none is the desk."""
+    case = moved.case
     said = {name: getattr(case, name) for name in (*CASE_THIN, *(CASE_FULL if full else ()))}
-    said |= {"court": reminder.court, "unit": reminder.unit, "step": reminder.step}
-    due_at = None if reminder.due_at is None else instant.text(reminder.due_at)
+    said |= {"court": moved.court, "units": moved.units, "step": moved.step}
+    due_at = None if moved.due_at is None else instant.text(moved.due_at)
     return said | {"due_at": due_at, "href": f"/api/v1/work-orders/{case.id}"}

@@ -20,7 +20,7 @@ MAX_REPLAYED = 10_000
 
 
 class Notification(NamedTuple):
-    """A row without what it says; ``alert`` or ``work_order`` is ``""``.
+    """A row without what it says; ``alert`` or ``work_order`` is ``""``, of a digest both.
 
     ``next_at`` is of one that waits, ``settled_at`` of one that does not."""
 

@@ -1,6 +1,6 @@
 """Notifications: every part of them meets here.
 
-``told`` and ``reminded`` write who is to hear of something into the transaction that makes it so; ``run`` sees to it that they
+``told`` and ``moved`` write who is to hear of something into the transaction that makes it so; ``run`` sees to it that they
 do.
 """
 
@@ -15,10 +15,11 @@ import sqlalchemy as sa
 import structlog
 
 from ingest.alerts import Changed
+from ingest.alerts.quiet import PAST
 from ingest.alerts.tables import alert as alerts
-from ingest.cases import Reminder
+from ingest.cases import Moved
 from ingest.database import Database
-from ingest.notify import long_tail, signature
+from ingest.notify import gathering, long_tail, signature
 from ingest.notify.allowance import Allowance, Limit
 from ingest.notify.bots import BotSender, Dialect, DingTalkDialect, FeishuDialect, WeComDialect
 from ingest.notify.courier import Courier
@@ -67,14 +68,18 @@ class Notifier:
         self._couriers: list[Courier] = []
 
     def told(self, connection: sa.Connection, changed: Changed) -> None:
-        """Writes what is to be sent; for the transaction that changes the alert."""
-        enqueue(connection, changed, targets_of(self.notify, changed))
+        """Writes what is to be sent; for the transaction that changes the alert. What is past is gathered for whoever asks for
+        what opens."""
+        if changed.transition == PAST:
+            gathering.gather(connection, changed, targets_of(self.notify, changed._replace(transition="opened")))
+        else:
+            enqueue(connection, changed, targets_of(self.notify, changed))
 
-    def reminded(self, connection: sa.Connection, reminder: Reminder) -> None:
-        """Writes who is to be told of a work order's time; for the transaction that changes the work order."""
-        if targets := targets_of(self.notify, reminder):
-            newest = sa.select(alerts.c.gateway).where(alerts.c.id.in_(reminder.case.alerts[-1:]))
-            enqueue(connection, reminder, targets, connection.scalar(newest) or "")
+    def moved(self, connection: sa.Connection, moved: Moved) -> None:
+        """Writes who is to be told of a work order; for the transaction that changes the work order."""
+        if targets := targets_of(self.notify, moved):
+            newest = sa.select(alerts.c.gateway).where(alerts.c.id.in_(moved.case.alerts[-1:]))
+            enqueue(connection, moved, targets, connection.scalar(newest) or "")
 
     def wake(self) -> None:
         """There may be something new."""
@@ -99,6 +104,8 @@ class Notifier:
 
     async def _sweep(self) -> None:
         try:
+            if await self._database.write(lambda connection: gathering.seal(connection, self._clock())):
+                self.wake()
             await sweep(self._database, tuple(self.notify.targets), self._clock())
         except StoreUnavailable as error:
             log.warning("notifications not swept", error=str(error))

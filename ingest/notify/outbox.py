@@ -1,5 +1,5 @@
-"""Notifications on their way: one row for each change of an alert, or reminder of a work order, and each target
-that is to hear of it.
+"""Notifications on their way: one row for each change of an alert or of a work order, or digest, and each
+target that is to hear of it.
 
 1. A row is written in the transaction that makes its news: there is never one without the other.
 2. A row leaves ``waiting`` by being sent or given up, and comes back by being replayed; its ``message`` stays the same, so a
@@ -16,8 +16,10 @@ import msgspec
 import sqlalchemy as sa
 
 from ingest.alerts import Alert, Changed, Colour
-from ingest.cases import Case, Pressed, Reminder, Step
+from ingest.cases import Case, CaseChange, Moved, Step
 from ingest.database import Database, metadata
+from ingest.notify.digest import KIND as DIGEST
+from ingest.notify.digest import Digest
 from ingest.notify.news import News, change_of, matter, name_of
 
 DAY_US = 86_400_000_000
@@ -89,20 +91,21 @@ class _Body(msgspec.Struct, frozen=True):
     known_at: int
 
 
-class _ReminderBody(msgspec.Struct, frozen=True):
-    """A reminder as a row keeps it."""
+class _MovedBody(msgspec.Struct, frozen=True, rename={"change": "how"}):
+    """A change of a work order as a row keeps it."""
 
     case: Case
-    how: Pressed
+    change: CaseChange
     step: Step | None
-    unit: str
+    units: tuple[str, ...]
     due_at: int | None
     event_at: int
     known_at: int
 
 
 _decoder = msgspec.json.Decoder(_Body)
-_reminder_decoder = msgspec.json.Decoder(_ReminderBody)
+_moved_decoder = msgspec.json.Decoder(_MovedBody)
+_digest_decoder = msgspec.json.Decoder(Digest)
 _encoder = msgspec.json.Encoder()
 
 
@@ -196,7 +199,9 @@ def _row(news: News, gateway: str) -> dict[str, Any]:
     row |= {"state": State.WAITING, "tries": 0, "reason": ""}
     if isinstance(news, Changed):
         return {**row, "gateway": news.alert.gateway, "alert": about.id, "work_order": "", "body": _encoder.encode(_Body(*news))}
-    return {**row, "gateway": gateway, "alert": "", "work_order": about.id, "body": _encoder.encode(_ReminderBody(*news))}
+    if isinstance(news, Digest):
+        return {**row, "gateway": news.gateway, "alert": "", "work_order": "", "body": _encoder.encode(news)}
+    return {**row, "gateway": gateway, "alert": "", "work_order": about.id, "body": _encoder.encode(_MovedBody(*news))}
 
 
 def _notice(row: sa.RowMapping) -> Notice | None:
@@ -208,7 +213,8 @@ def _notice(row: sa.RowMapping) -> Notice | None:
 
 def _news(row: sa.RowMapping) -> News:
     if row["work_order"]:
-        said = _reminder_decoder.decode(row["body"])
-        return Reminder(said.case, said.how, said.step, said.unit, said.due_at, said.event_at, said.known_at)
+        return Moved(*msgspec.structs.astuple(_moved_decoder.decode(row["body"])))
+    if row["transition"] == DIGEST:
+        return _digest_decoder.decode(row["body"])
     body = _decoder.decode(row["body"])
     return Changed(body.alert, body.transition, body.event_at, body.known_at)

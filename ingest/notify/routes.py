@@ -4,20 +4,20 @@ from collections.abc import Mapping
 
 from ingest.alerts import AlertState, Changed
 from ingest.alerts.quiet import RELEASES
-from ingest.cases import Reminder
+from ingest.cases import Moved
 from ingest.notify.hours import is_open
-from ingest.notify.news import News, change_of, matter
+from ingest.notify.news import change_of, matter
 from ingest.notify.privacy import is_personal
 from ingest.notify.targets import Group, Notify, Route, Target
 
 
-def targets_of(notify: Notify, news: News) -> list[str]:
+def targets_of(notify: Notify, news: Changed | Moved) -> list[str]:
     """The names of the targets, each once. What is about persons goes to no group, whatever a route says."""
     named = dict.fromkeys(name for route in notify.routes if leads(route, news) for name in route.to)
     return [name for name in named if not (is_personal(matter(news).kind) and is_group(notify.targets, name))]
 
 
-def leads(route: Route, news: News) -> bool:
+def leads(route: Route, news: Changed | Moved) -> bool:
     about = matter(news)
     return (
         (not route.colours or about.colour in route.colours)
@@ -37,13 +37,13 @@ def _of_alert(route: Route, changed: Changed) -> bool:
     )
 
 
-def _of_work_order(route: Route, reminder: Reminder) -> bool:
+def _of_work_order(route: Route, moved: Moved) -> bool:
     return (
         route.about == "work_orders"
-        and (not route.changes or change_of(reminder) in route.changes)
-        and (not route.units or reminder.unit in route.units)
-        and (not route.courts or reminder.court in route.courts)
-        and (not route.grades or reminder.case.supervision in route.grades)
+        and (not route.changes or change_of(moved) in route.changes)
+        and (not route.units or not set(route.units).isdisjoint(moved.units))
+        and (not route.courts or moved.court in route.courts)
+        and (not route.grades or moved.case.supervision in route.grades)
     )
 
 

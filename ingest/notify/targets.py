@@ -112,15 +112,14 @@ Change = Literal[
 """``graded``: the colour rose or fell. ``unsuppressed``, ``unshelved``, ``unfolded``, ``drill over``: what held it back, or
 made it a drill, is over; ``steady`` says so of ``flapping``."""
 
-Press = Literal["reminded", "urged", "supervised"]
-"""Of a work order: 提醒, 催办, 督办."""
+CaseWord = Literal["dispatched", "recalled", "returned", "handed_in", "rework", "reopened", "reminded", "urged", "supervised"]
+"""Of a work order: 派单, 收回, 退回, 反馈, 返工, 重开, 提醒, 催办, 督办."""
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """News that goes to ``to``: of alerts, or reminders of work orders; what satisfies every condition given. An empty one is no
-    condition.
+    """News that goes to ``to``, of alerts or of work orders: what satisfies every condition given. An empty one is no condition.
 
-    Of work orders alone: ``units`` whose time it is, ``courts`` whose move it is, ``grades`` of supervision that it is under now.
+    Of work orders alone: ``units`` whom it concerns, ``courts`` whose move it is, ``grades`` of supervision that it is under now.
     """
 
     to: tuple[str, ...]
@@ -130,7 +129,7 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kinds: tuple[str, ...] = ()
     not_kinds: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
-    changes: tuple[Change | Press, ...] = ()
+    changes: tuple[Change | CaseWord, ...] = ()
     units: tuple[str, ...] = ()
     courts: tuple[Court, ...] = ()
     grades: tuple[Annotated[int, msgspec.Meta(ge=0, le=3)], ...] = ()
@@ -323,7 +322,7 @@ def _misplaced(route: Route, file: str, where: str) -> Iterator[Problem]:
         if getattr(route, key):
             cure = "write about: work_orders" if of_alerts else "name kinds"
             yield Problem(file, f"{where}.{key}", f"{route.about} have none", cure)
-    known = get_args(Change if of_alerts else Press)
+    known = get_args(Change if of_alerts else CaseWord)
     for change in route.changes:
         if change not in known:
             yield Problem(file, f"{where}.changes", f"{route.about} are never {change!r}", nearest(change, known))

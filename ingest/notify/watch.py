@@ -3,7 +3,7 @@
 1. ``notify_late``: red alerts that no target has taken ``LATE_US`` after they became known.
 2. ``notify_failed``: what was given up within ``LATELY_US``.
 3. What tells of such an alert is never counted itself: a failure does not feed on itself. Nor is what has no gateway:
-   reminders of work orders that no sensor has seen.
+   work orders that no sensor has seen.
 4. Only a change is told; after a restart, also that those of which an alert is still open are well.
 """
 

@@ -1,4 +1,4 @@
-"""News in words for people, Chinese first: alerts here, work orders in ``reminder_words``. Pure.
+"""News in words for people, Chinese first: alerts here, work orders in ``case_words``, digests in ``digest_words``. Pure.
 
 ``for_group`` is all that a group may read; ``for_persons`` is for those whom an operator named one by one.
 """
@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 
 from ingest.alerts import AlertState, Changed, Colour
 from ingest.alerts.quiet import RELEASES
-from ingest.notify import reminder_words
+from ingest.cases import Moved
+from ingest.notify import case_words, digest_words
+from ingest.notify.digest import Digest
 from ingest.notify.news import News, matter
 from ingest.notify.phrases import DRILL, both, either, flat, local
 from ingest.notify.privacy import masked, number
@@ -39,8 +41,10 @@ Line = Callable[[News], str]
 
 def for_group(news: News) -> str:
     """Kind and place, a number at most."""
-    if not isinstance(news, Changed):
-        return reminder_words.for_group(news)
+    if isinstance(news, Digest):
+        return digest_words.sentence(news)
+    if isinstance(news, Moved):
+        return case_words.for_group(news)
     alert = news.alert
     where = masked(either(alert.place)) or alert.device
     value = number(alert.value)
@@ -50,8 +54,10 @@ def for_group(news: News) -> str:
 
 def for_persons(news: News) -> str:
     """With the alert's own sentence."""
-    if not isinstance(news, Changed):
-        return reminder_words.for_persons(news)
+    if isinstance(news, Digest):
+        return digest_words.sentence(news)
+    if isinstance(news, Moved):
+        return case_words.for_persons(news)
     alert = news.alert
     return f"{_head(news)} {both(alert.title)}\n{flat(alert.text.zh)}\n{flat(alert.text.en)}".rstrip()
 
@@ -62,8 +68,10 @@ def subject(news: Sequence[News]) -> str:
         worst = min((matter(one).colour for one in news), key=list(Colour).index)
         return f"{_drill(news)}[{COLOURS[worst]}] {_count(news)}"
     (one,) = news
-    if not isinstance(one, Changed):
-        return f"{_drill(news)}{reminder_words.headline(one)}"
+    if isinstance(one, Digest):
+        return f"{_drill(news)}{digest_words.headline(one)}"
+    if isinstance(one, Moved):
+        return f"{_drill(news)}{case_words.headline(one)}"
     return f"{_drill(news)}[{COLOURS[one.alert.colour]}] {both(one.alert.title)} {_change(one)}"
 
 
