@@ -14,9 +14,9 @@ import structlog
 from ingest.alerts import evidence
 from ingest.alerts.episode import Alert
 from ingest.alerts.evidence import AROUND_US, MOST, Evidence, Word
+from ingest.alerts.review import Places
 from ingest.alerts.tables import alert, alert_of
 from ingest.database import Database
-from ingest.registry import Registry
 from ingest.store import PointStore, Query, Row
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef, Scope
@@ -40,10 +40,10 @@ class Kept(NamedTuple):
 class EvidenceKeeper:
     """``clock`` is UTC microseconds, the wall's."""
 
-    def __init__(self, database: Database, store: PointStore, registry: Registry, clock: Callable[[], int]) -> None:
+    def __init__(self, database: Database, store: PointStore, places: Places, clock: Callable[[], int]) -> None:
         self._database = database
         self._store = store
-        self._registry = registry
+        self._places = places
         self._clock = clock
 
     async def run(self) -> None:
@@ -87,7 +87,7 @@ class EvidenceKeeper:
         before = await self._store.read(_between(mine, start, one.opened_at + 1, newest_first=True))
         after = await self._store.read(_between(mine, one.opened_at + 1, end, newest_first=False))
         rows = [*reversed(before[:MOST]), *after[:MOST]]
-        device = self._registry.find(GatewayRef(one.community, one.gateway), one.device)
+        device = self._places.find(GatewayRef(one.community, one.gateway), one.device)
         return Evidence(
             gathered_at=now,
             start=start,

@@ -21,10 +21,10 @@ from ingest.alerts.episode import Alert, AlertState, Episode, Key, alert_id, ove
 from ingest.alerts.gate import Gate
 from ingest.alerts.late import LIVE_US
 from ingest.alerts.ledger import MACHINE
-from ingest.alerts.quiet import normal
+from ingest.alerts.quiet import PAST, normal, speaks
 from ingest.alerts.review import Course, Places, episodes
 from ingest.alerts.rule import LatenessSpec
-from ingest.alerts.tables import Told, alert, episode_of, record, untold
+from ingest.alerts.tables import Changed, Told, alert, episode_of, record, untold
 from ingest.alerts.when import micros
 
 BACKFILL = "backfill"
@@ -52,13 +52,14 @@ class Reviewed(NamedTuple):
 
 class Revision(NamedTuple):
     """An episode as it is from now on. ``event_at`` is when that was which changed; ``loud`` is ``False``
-    where people do not hear of it, whatever the transition."""
+    where people do not hear of it, whatever the transition; ``summed`` where they hear of it with others alike."""
 
     episode: Episode
     transition: str
     event_at: int
     note: str = ""
     loud: bool | None = None
+    summed: bool = False
 
 
 def zone_of(spec: LatenessSpec, event_at: int, known_at: int) -> Zone:
@@ -89,7 +90,9 @@ def amend(
     for one in found:
         is_new = one.transition == "opened"
         episode = gate.opened(connection, _with_free_id(connection, reviewed, one.episode)) if is_new else one.episode
-        record(connection, course.key, episode, one.transition, one.event_at, known_at, MACHINE, one.note, told, one.loud)
+        seq = record(connection, course.key, episode, one.transition, one.event_at, known_at, MACHINE, one.note, told, one.loud)
+        if one.summed and speaks(episode, one.transition):
+            told(connection, Changed(replace(episode.alert, seq=seq), PAST, one.event_at, known_at))
     return len(found)
 
 
@@ -213,7 +216,8 @@ def _opened(reviewed: Reviewed, new: Episode) -> Iterator[Revision]:
             yield Revision(new, "opened", it.opened_at, _how_late(it, reviewed))
     elif zone is Zone.HISTORICAL:
         past = _born_closed(new, new.over_at)
-        yield Revision(past, "opened", it.opened_at, _how_late(it, reviewed), None if reviewed.life_safety else False)
+        of_life = reviewed.life_safety
+        yield Revision(past, "opened", it.opened_at, _how_late(it, reviewed), None if of_life else False, summed=not of_life)
     elif zone is not Zone.ARCHIVE:
         is_loud = reviewed.life_safety or it.state is AlertState.OPEN
         yield Revision(new, "opened", it.opened_at, _how_late(it, reviewed), None if is_loud else False)

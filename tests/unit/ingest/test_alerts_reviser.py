@@ -14,13 +14,15 @@ from msgspec.structs import replace
 from ingest.alerts import AlertEngine, Changed, Rules, Told, load_rules
 from ingest.alerts import late as lateness
 from ingest.alerts.episode import Key, alert_id
+from ingest.alerts.evidence import AROUND_US, SETTLED_US
+from ingest.alerts.evidence_keeper import EvidenceKeeper
 from ingest.alerts.past import Past
 from ingest.alerts.reviser import Reviser
 from ingest.alerts.tables import alert, journal, untold
 from ingest.arrival import Arrival
 from ingest.database import Database
 from ingest.store import EmbeddedStore
-from telemetry.identity import GatewayRef
+from telemetry.identity import GatewayRef, Scope
 from telemetry.metric import Kind
 from telemetry.presence import Device
 from telemetry.reading import Micros, Reading
@@ -261,8 +263,8 @@ def warm(at: float, value: float) -> Reading:
     return reading(at, "cellar", Kind.ENVIRONMENT, {"temperature": value})
 
 
-def plain_rules(folder: Path, more: str = "", kind: str = "test") -> Rules:
-    rule = "when: {type: threshold, metric: temperature, unit: degC, raise_at: 30, for_s: 60}"
+def plain_rules(folder: Path, more: str = "", kind: str = "test", limit: str = "raise_at: 30") -> Rules:
+    rule = f"when: {{type: threshold, metric: temperature, unit: degC, {limit}, for_s: 60}}"
     text_ = "rules:" + "".join(text([("warm", f"{rule}\n    {more}")], "environment")).replace("kind: test", f"kind: {kind}")
     return rules_of(folder, text_)
 
@@ -313,10 +315,36 @@ async def test_what_is_over_when_it_becomes_known_late_is_cleared_and_told_to_no
     assert told == []
 
 
-async def test_what_is_historical_is_born_closed_and_told_to_nobody(tmp_path: Path) -> None:
+async def test_what_is_historical_is_born_closed_and_told_with_others_alike(tmp_path: Path) -> None:
     told, [row] = await lived(tmp_path, 3_900, HOT, COOL)
     assert (row["state"], row["origin"], row["told"]) == ("closed", "backfill", False)
-    assert told == []
+    assert told == [Heard("past", "closed", "backfill")]
+
+
+async def test_what_a_review_opens_has_its_evidence_like_any_other(tmp_path: Path) -> None:
+    """Readings around its beginning, whatever came since; the rule's text, the clause, and how device and gateway were then."""
+    store = EmbeddedStore(tmp_path / "telemetry.duckdb")
+    await store.open()
+    dated = "raise_at: 30, dated: [{raise_at: 30, clause: GB 1-2020 4.8, valid_from: 2020-01-01}]"
+    database = Database(tmp_path / "centre.db")
+    world = World(COMMUNITY, plain_rules(tmp_path, limit=dated), database, store)
+    feed = Feed()
+    await world.engine.open()
+    await world.hear([feed.batch(reading(940, REF.gateway, Kind.GATEWAY, {"uptime": 77.0}))], instant(941))
+    await heard_late(world, 3_900, HOT, COOL)
+    keeper = EvidenceKeeper(database, store, world, lambda: world.now)
+    assert await keeper.gather(world.now + AROUND_US + SETTLED_US) == 1
+    [id] = await database.read(lambda connection: list(connection.scalars(sa.select(alert.c.id))))
+    kept = await keeper.of(Scope([COMMUNITY]), id)
+    assert kept is not None
+    assert kept.evidence is not None
+    assert [(seconds(one.at), one.value) for one in kept.evidence.readings] == [(at, value) for at, value in HOT]
+    assert [(one.metric, one.value) for one in kept.evidence.gateway] == [("uptime", 77.0)]
+    assert kept.evidence.qualities == {"good": 3}
+    assert kept.alert.clause == "GB 1-2020 4.8"
+    assert '"id":"rule_warm"' in kept.rule_text
+    await store.close()
+    database.close()
 
 
 async def test_of_life_and_death_people_hear_once_however_late(tmp_path: Path) -> None:
