@@ -15,13 +15,17 @@ HOTTEST_C = 150.0
 
 
 class BoardState(NamedTuple):
-    """``written_bytes``: given to storage by this process since its start. ``temperature``: of the hottest sensor, degC."""
+    """``written_bytes``: given to storage by this process since its start. ``temperature``: of the hottest sensor, degC.
+
+    ``on_battery``: the kernel knows a battery or UPS of the board, and no supply from the mains feeds it.
+    """
 
     memory_bytes: int | None
     written_bytes: int | None
     temperature: float | None
     undervoltage: bool | None
     clock_synchronised: bool | None
+    on_battery: bool | None = None
 
 
 def board_state(root: Path = Path("/")) -> BoardState:
@@ -31,6 +35,7 @@ def board_state(root: Path = Path("/")) -> BoardState:
         temperature=_temperature(root / "sys/class/thermal"),
         undervoltage=_undervoltage(root / "sys/class/hwmon"),
         clock_synchronised=clock_synchronised(),
+        on_battery=_on_battery(root / "sys/class/power_supply"),
     )
 
 
@@ -66,6 +71,16 @@ def _undervoltage(hwmon: Path) -> bool | None:
         if _text(sensor / "name").strip() == "rpi_volt" and (alarm := _text(sensor / "in0_lcrit_alarm").strip()):
             return alarm == "1"
     return None
+
+
+def _on_battery(supplies: Path) -> bool | None:
+    """A charging or full battery is fed, and so is a board whose mains says that it is there."""
+    kinds = {supply: _text(supply / "type").strip() for supply in supplies.glob("*")}
+    states = [_text(supply / "status").strip() for supply, kind in kinds.items() if kind in ("Battery", "UPS")]
+    if not any(states):
+        return None
+    is_fed = any(_text(supply / "online").strip() == "1" for supply, kind in kinds.items() if kind.startswith(("Mains", "USB")))
+    return "Discharging" in states and not is_fed
 
 
 def _text(file: Path) -> str:

@@ -79,6 +79,7 @@ def gateway_values(tally: Tally, measured: Measured) -> dict[str, Value]:
         "written_per_reading": _rounded(measured.written_per_reading, 1),
         "device_temperature": board.temperature,
         "undervoltage": board.undervoltage,
+        "on_battery": board.on_battery,
         "clock_synchronised": board.clock_synchronised,
         "clock_offset": _rounded(measured.offset_s, 6),
         "wire_bus": bus,

@@ -42,6 +42,7 @@ from ingest.gaps import Gaps
 from ingest.gateway_watch import GatewayWatch
 from ingest.gateways import Gateways
 from ingest.history import History
+from ingest.late_watch import LateWatch
 from ingest.letter_watch import LetterWatch
 from ingest.letterbox import Letterbox
 from ingest.metrics import Stats
@@ -178,6 +179,7 @@ class Service:
         terms = terms_of(config.centre.work_orders, config.path)
         self._work_orders = WorkOrders(database, terms, auto, catalogue_of(rules.kinds), notifier.moved)
         self._letter_watch = LetterWatch(database, self._engine.observe)
+        self._late_watch = LateWatch(database, self._engine.observe)
         self._notify_watch = NotifyWatch(database, self._engine.observe)
         self._gateway_watch = GatewayWatch(self._registry, self._engine.observe)
         self._flood_watch = FloodWatch(database, self._engine.observe)
@@ -276,6 +278,7 @@ class Service:
 
     async def _judge(self, arrivals: Sequence[Arrival]) -> None:
         await self._engine.take(arrivals, intake.wall_clock())
+        self._late_watch.note(arrivals)
 
     async def _keep_time(self, sinks: Sequence[Sink], connected: Callable[[], bool]) -> None:
         """Fires the rules' timers and gathers the counters, once a second."""
@@ -286,6 +289,7 @@ class Service:
                 await self._flood_watch.look(intake.wall_clock())
                 await self._releases.look(intake.wall_clock())
                 await self._letter_watch.look(intake.wall_clock())
+                await self._late_watch.look(intake.wall_clock())
                 await self._work_orders.follow(intake.wall_clock())
                 await self._notify_watch.look(intake.wall_clock())
                 await self._gateway_watch.look(intake.wall_clock(), connected())

@@ -63,6 +63,7 @@ _COMMON: dict[str, Metric] = {
     "battery": _float("%", "battery charge"),
     "battery_low": _bool("the device asks for a new battery"),
     "supply": _float("V", "supply or battery voltage"),
+    "on_battery": _bool("it runs on its battery, or on the one of the supply before it: the mains is gone"),
     "tamper": _bool("the case or the mounting was opened"),
     "fault": _bool("the device reports a fault of its own"),
     "fault_code": _int("", "the device's own fault number"),
@@ -202,6 +203,7 @@ _OWN: dict[Kind, dict[str, Metric]] = {
     Kind.ENERGY: {
         **_ELECTRICAL,
         **{f"voltage_{a}": _float("V", f"voltage between the phases {a[1]} and {a[2]}") for a in ("l12", "l23", "l31")},
+        "voltage_unbalance": _float("%", "largest deviation of a phase's voltage from the mean of the three, of that mean"),
         "frequency": _float("Hz", "mains frequency"),
         "energy_import": _float("kWh", "energy drawn"),
         "energy_export": _float("kWh", "energy fed in"),
@@ -277,6 +279,7 @@ _OWN: dict[Kind, dict[str, Metric]] = {
         "damaged_rate": _float("%", "share of its requests that it answered with damage"),
         "clock_offset": _float("s", "centre's clock minus ours, at the last acknowledgement"),
         "safety_devices": _int("count", "devices behind it that protect life, said while the centre misses it"),
+        "late_share": _float("%", "share of its readings of the last hour that came more than 15 minutes late, by the centre"),
         "dead_letters": _int("count", "messages and readings of it that the centre set aside within the last minute"),
         "notify_late": _int("count", "red alerts of it that nobody could be told of within a minute"),
         "notify_failed": _int("count", "notifications of its alerts that were given up within the last hour"),

@@ -42,3 +42,24 @@ def test_this_machine_says_what_every_linux_says() -> None:
     state = board_state()
     assert state.memory_bytes is not None and state.memory_bytes > 1_000_000
     assert isinstance(clock_synchronised(), bool)
+
+
+@pytest.mark.parametrize(
+    ("supplies", "on_battery"),
+    [
+        ({}, None),
+        ({"ac": {"type": "Mains", "online": "1"}}, None),
+        ({"ac": {"type": "Mains", "online": "1"}, "bat": {"type": "Battery", "status": "Charging"}}, False),
+        ({"ac": {"type": "Mains", "online": "0"}, "bat": {"type": "Battery", "status": "Discharging"}}, True),
+        ({"usb": {"type": "USB_C", "online": "1"}, "bat": {"type": "Battery", "status": "Discharging"}}, False),
+        ({"ups": {"type": "UPS", "status": "Discharging"}}, True),
+        ({"bat": {"type": "Battery", "status": "Full"}}, False),
+    ],
+)
+def test_a_board_that_knows_its_battery_says_when_it_runs_on_it(
+    tmp_path: Path, supplies: dict[str, dict[str, str]], on_battery: bool | None
+) -> None:
+    for supply, files in supplies.items():
+        for name, text in files.items():
+            write(tmp_path, f"sys/class/power_supply/{supply}/{name}", f"{text}\n")
+    assert board_state(tmp_path).on_battery is on_battery
