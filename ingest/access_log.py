@@ -1,6 +1,8 @@
 """Who did what through the API, and who read what says who was where; when each token was used last.
 
-1. An entry is durable before its answer leaves. There is no way to change one, and none to delete one before its time.
+1. An entry is durable before its answer leaves. There is no way to change one, and none to delete one before its time; that
+   somebody did, in the database itself, shows by the chain (``ingest.chain``), whose two ends are kept beside it: the oldest
+   entries go when their time is over, and the newest must be there.
 2. ``page`` tells of a token only to who sees all that the token saw.
 3. Uses live in memory and are written once a minute: asking costs no write. Bounded: a row for each token.
 """
@@ -12,8 +14,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 import structlog
 
-from ingest.database import Database, metadata
-from ingest.database.portable import upsert
+from ingest.chain import START, Broken, Checked, digest, followed
+from ingest.database import Database, metadata, upsert
 from ingest.tokens import Grant
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import Scope
@@ -39,8 +41,19 @@ _entry = sa.Table(
     sa.Column("query", sa.Text, nullable=False),
     sa.Column("status", sa.Integer, nullable=False),
     sa.Column("address", sa.String(64), nullable=False),
+    sa.Column("before", sa.String(64), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
     sqlite_autoincrement=True,
 )
+_ends = sa.Table(
+    "access_log_ends",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("first", sa.String(64), nullable=False),
+    sa.Column("last", sa.String(64), nullable=False),
+)
+"""What stands before the oldest entry that is kept, and the digest of the newest; one row."""
+
 _use = sa.Table(
     "token_use",
     metadata,
@@ -63,6 +76,13 @@ class Entry(NamedTuple):
     query: str
     status: int
     address: str
+    before: str
+    digest: str
+
+
+class Ends(NamedTuple):
+    first: str = START
+    last: str = START
 
 
 class Use(NamedTuple):
@@ -92,9 +112,21 @@ class AccessLog:
 
     async def append(self, grant: Grant, method: str, path: str, query: str, status: int, address: str) -> None:
         """Durable on return. Raises ``StoreUnavailable``."""
-        row = {"at": self._clock(), "token": grant.name, "role": grant.role.value, "scope": " ".join(grant.scope.prefixes)}
-        row |= {"method": method, "path": path[:512], "query": query[:2_000], "status": status, "address": address[:64]}
-        await self._database.write(lambda connection: connection.execute(_entry.insert().values(row)))
+        entry = Entry(
+            seq=0,
+            at=self._clock(),
+            token=grant.name,
+            role=grant.role.value,
+            scope=" ".join(grant.scope.prefixes),
+            method=method,
+            path=path[:512],
+            query=query[:2_000],
+            status=status,
+            address=address[:64],
+            before="",
+            digest="",
+        )
+        await self._database.write(lambda connection: _append(connection, entry))
 
     async def page(self, scope: Scope, wanted: Wanted, limit: int) -> tuple[list[Entry], int | None]:
         """Newest first, at most ``limit``; the ``before`` of the next page, ``None`` after the last."""
@@ -104,6 +136,10 @@ class AccessLog:
         if len(mine) > limit:
             return mine[:limit], mine[limit - 1].seq
         return mine, found[-1].seq if len(found) == STRIDE else None
+
+    async def check(self) -> Checked:
+        """Whether the log is what was written, from the oldest entry that is kept to the newest."""
+        return await self._database.read(_check)
 
     async def uses(self) -> dict[str, Use]:
         """When each token was used last, by its name."""
@@ -126,11 +162,11 @@ class AccessLog:
     async def tidy(self) -> None:
         """Raises ``StoreUnavailable``."""
         uses = [{"token": token, **use._asdict()} for token, use in self._uses.items()]
-        past = sa.select(_entry.c.seq).where(_entry.c.at < self._clock() - self._kept_us).limit(DELETED)
+        cut = self._clock() - self._kept_us
 
         def change(connection: sa.Connection) -> None:
             upsert(connection, _use, uses)
-            connection.execute(_entry.delete().where(_entry.c.seq.in_(past)))
+            _shorten(connection, cut)
 
         await self._database.write(change)
 
@@ -146,3 +182,39 @@ def _asked(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     if wanted.before is not None:
         bounds.append(_entry.c.seq < wanted.before)
     return bounds
+
+
+def _append(connection: sa.Connection, entry: Entry) -> None:
+    ends = _known_ends(connection)
+    entry = entry._replace(before=ends.last)
+    row = entry._replace(digest=digest(entry))._asdict()
+    del row["seq"]
+    connection.execute(_entry.insert().values(row))
+    upsert(connection, _ends, [{"id": 1, "first": ends.first, "last": row["digest"]}])
+
+
+def _shorten(connection: sa.Connection, cut: int) -> None:
+    """Deletes the oldest entries, up to the first that is not before ``cut``: a clock that went back takes none out of a row."""
+    kept = sa.select(_entry.c.seq).where(_entry.c.at >= cut).order_by(_entry.c.seq).limit(1)
+    first = connection.scalar(kept)
+    past = sa.select(_entry.c.seq, _entry.c.digest).order_by(_entry.c.seq).limit(DELETED)
+    rows = connection.execute(past if first is None else past.where(_entry.c.seq < first)).all()
+    if rows:
+        connection.execute(_entry.delete().where(_entry.c.seq <= rows[-1].seq))
+        connection.execute(_ends.update().values(first=rows[-1].digest))
+
+
+def _known_ends(connection: sa.Connection) -> Ends:
+    row = connection.execute(sa.select(_ends.c.first, _ends.c.last)).one_or_none()
+    return Ends() if row is None else Ends(*row)
+
+
+def _check(connection: sa.Connection) -> Checked:
+    """All of it in one reading: what goes meanwhile is still there."""
+    ends = _known_ends(connection)
+    rows = connection.execute(sa.select(_entry).order_by(_entry.c.seq).execution_options(yield_per=STRIDE))
+    found = followed((Entry(*row) for row in rows), ends.first)
+    if found.broken is None and found.head != ends.last:
+        newest = connection.scalar(sa.select(sa.func.max(_entry.c.seq))) or 0
+        return found._replace(broken=Broken(newest, "what came after it is missing"))
+    return found

@@ -38,8 +38,8 @@ class Broken(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What a check of a journal found. ``head`` is the digest of the last line: noted elsewhere, it shows later whether
-    everything up to it still stands."""
+    """What a check of a journal found: so many ``lines`` as they were written, up to ``head``, the digest of the last of them.
+    Noted elsewhere, it shows later whether everything up to it still stands."""
 
     lines: int
     head: str
@@ -51,15 +51,16 @@ def digest(line: Chained) -> str:
     return hashlib.sha256(msgspec.json.encode(line[1:-1])).hexdigest()
 
 
-def first_break(lines: Iterable[Chained], before: str) -> Broken | None:
-    """Where a run of lines, the first after the digest ``before``, is not what was written."""
+def followed(lines: Iterable[Chained], before: str) -> Checked:
+    """How far a run of lines, the first after the digest ``before``, is what was written."""
+    count = 0
     for line in lines:
         if line.before != before:
-            return Broken(line.seq, "a line before it is missing, or it was put in")
+            return Checked(count, before, Broken(line.seq, "a line before it is missing, or it was put in"))
         if line.digest != digest(line):
-            return Broken(line.seq, "it was changed")
-        before = line.digest
-    return None
+            return Checked(count, before, Broken(line.seq, "it was changed"))
+        before, count = line.digest, count + 1
+    return Checked(count, before, None)
 
 
 async def checked(
@@ -74,8 +75,10 @@ async def checked(
     lines, head, after = 0, START, 0
     while True:
         run = await database.read(run_after(after))
-        if (broken := first_break(run, head)) is not None:
+        more, head, broken = followed(run, head)
+        lines += more
+        if broken is not None:
             return Checked(lines, head, broken)
         if not run:
             return Checked(lines, head, await database.read(stray))
-        lines, head, after = lines + len(run), run[-1].digest, run[-1].seq
+        after = run[-1].seq

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ingest.access_log import Wanted
 from ingest.api.auth import Admin
+from ingest.api.checks import CheckView, check_view
 from ingest.api.fields import Asked, Instant, Said, said
 from ingest.api.parts import Wired
 from ingest.api.problems import RESPONSES
@@ -40,6 +41,7 @@ class AccessView(BaseModel):
                     "query": "kind=access&from=2026-11-23T08:00:00Z",
                     "status": 200,
                     "address": "10.2.0.17",
+                    "digest": "9f86d081…",
                 }
             ]
         }
@@ -55,6 +57,7 @@ class AccessView(BaseModel):
     query: str
     status: int
     address: str
+    digest: str
 
 
 class AccessPage(BaseModel):
@@ -106,6 +109,12 @@ async def access_log(parts: Wired, grant: Admin, asked: Annotated[AccessLogAsked
     found, following = await parts.access_log.page(grant.scope, wanted, asked.limit)
     items = [AccessView(**{**entry._asdict(), "at": said(entry.at) or "", "scope": entry.scope.split()}) for entry in found]
     return AccessPage(items=items, next=following)
+
+
+@router.get("/api/v1/access-log/check")
+async def check(parts: Wired, _grant: Admin, _asked: Annotated[Asked, Query()]) -> CheckView:
+    """Whether the access log is what was written: nothing changed, put in, taken out before its time. It reads all of it."""
+    return check_view(await parts.access_log.check())
 
 
 @router.get("/api/v1/tokens")

@@ -14,6 +14,7 @@ from ingest.alerts.evidence_keeper import Kept
 from ingest.alerts.journal import Line
 from ingest.api.alerts import NOT_HERE, AlertView, Checks, done
 from ingest.api.auth import Admin, Handler, Viewer
+from ingest.api.checks import CheckView, check_view
 from ingest.api.fields import NO_CONTROLS, Asked, Instant, Person, Said, SignedBy, said
 from ingest.api.parts import Wired
 from ingest.api.preconditions import Key, Seen
@@ -91,20 +92,6 @@ class JournalView(BaseModel):
     items: list[LineView]
 
 
-class CheckedView(BaseModel):
-    """`whole` when the journal is what was written. `head` is the digest of its last line: note it elsewhere, and a later check
-    shows whether everything up to it is still the same."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"whole": True, "lines": 8120, "head": "9f86d081…", "broken": None}]}
-    )
-
-    whole: bool
-    lines: int
-    head: str
-    broken: str | None
-
-
 class WordView(BaseModel):
     at: Said
     metric: str
@@ -164,11 +151,9 @@ class EvidenceView(BaseModel):
 
 
 @router.get("/api/v1/alerts/check")
-async def check(parts: Wired, _grant: Admin, _asked: Annotated[Asked, Query()]) -> CheckedView:
+async def check(parts: Wired, _grant: Admin, _asked: Annotated[Asked, Query()]) -> CheckView:
     """Whether the journal of all alerts is what was written: nothing changed, put in, taken out. It reads all of it."""
-    found = await parts.standing.chronicle.check()
-    broken = f"line {found.broken.seq}: {found.broken.reason}" if found.broken else None
-    return CheckedView(whole=broken is None, lines=found.lines, head=found.head, broken=broken)
+    return check_view(await parts.standing.chronicle.check())
 
 
 @router.get("/api/v1/alerts/{id}/journal")

@@ -6,12 +6,13 @@ from typing import Annotated, Literal, Self
 from fastapi import APIRouter, Query, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from ingest import instant
 from ingest.alerts import Colour
 from ingest.api import cursor as cursors
 from ingest.api.auth import Admin, Handler, Viewer
+from ingest.api.checks import CheckView, check_view
 from ingest.api.fields import Asked, Community, Instant
 from ingest.api.parts import Parts, Wired
 from ingest.api.preconditions import Key, Version, etag, stale
@@ -112,20 +113,6 @@ class ReportAsked(Asked):
         return self
 
 
-class CheckView(BaseModel):
-    """`whole` when the journal is what was written. `head` is the digest of its last line: note it elsewhere, and a later check
-    shows whether everything up to it is still the same."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"whole": True, "lines": 8120, "head": "9f86d081…", "broken": None}]}
-    )
-
-    whole: bool
-    lines: int
-    head: str
-    broken: str | None
-
-
 @router.get("/api/v1/work-orders")
 async def work_orders(parts: Wired, grant: Viewer, asked: Annotated[WorkOrdersPageAsked, Query()]) -> WorkOrdersPage:
     """Work orders, newest first, those of the token's communities alone."""
@@ -166,9 +153,7 @@ async def changes(parts: Wired, grant: Viewer, asked: Annotated[ChangesAsked, Qu
 @router.get("/api/v1/work-orders/check")
 async def check(parts: Wired, _grant: Admin, _asked: Annotated[Asked, Query()]) -> CheckView:
     """Whether the journal of all work orders is what was written: nothing changed, put in, taken out. It reads all of it."""
-    found = await parts.work_orders.check()
-    broken = f"line {found.broken.seq}: {found.broken.reason}" if found.broken else None
-    return CheckView(whole=broken is None, lines=found.lines, head=found.head, broken=broken)
+    return check_view(await parts.work_orders.check())
 
 
 @router.get("/api/v1/work-orders/{id}")
