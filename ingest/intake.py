@@ -18,7 +18,7 @@ from typing import Protocol
 import structlog
 
 from ingest.acknowledger import Acknowledger
-from ingest.arrival import Arrival
+from ingest.arrival import Arrival, span_of
 from ingest.deadletter import DeadLetter
 from ingest.metrics import Stats
 from ingest.registry import Registry
@@ -117,7 +117,14 @@ class Intake:
             return
         sealed = decoded.batch
         arrival = Arrival(
-            sealed.stream(ref), sealed.seq, sealed.readings, self._clock(), decoded.poison, decoded.size, checked=True
+            sealed.stream(ref),
+            sealed.seq,
+            sealed.readings,
+            self._clock(),
+            decoded.poison,
+            decoded.size,
+            checked=True,
+            span=span_of(sealed.readings),
         )
         if sealed.replay:
             self._restore(ref, sealed.replay, arrival)

@@ -93,7 +93,7 @@ def count(arrivals: Iterable[Arrival]) -> Counted:
     certificates: list[Certificate] = []
     for arrival in arrivals:
         ref = arrival.stream.ref
-        for hour, readings in _by_hour([reading.at for reading in arrival.readings]).items():
+        for hour, readings in _by_hour(arrival).items():
             sound[Hour(*ref, hour * HOUR_US)] += readings
         for poison in arrival.poison:
             aside[Hour(*ref, _said_at(poison.body, arrival.received_at) // HOUR_US * HOUR_US)] += 1
@@ -102,12 +102,13 @@ def count(arrivals: Iterable[Arrival]) -> Counted:
     return Counted({hour: Taken(sound[hour], aside[hour]) for hour in sorted(sound | aside)}, certificates)
 
 
-def _by_hour(instants: Sequence[int]) -> Mapping[int, int]:
-    """How many of each hour since 1970; most batches lie in one."""
-    if not instants:
+def _by_hour(arrival: Arrival) -> Mapping[int, int]:
+    """How many readings are of each hour since 1970; those of most batches lie in one."""
+    reach = arrival.reach
+    if reach is None:
         return {}
-    first, last = min(instants) // HOUR_US, max(instants) // HOUR_US
-    return {first: len(instants)} if first == last else Counter(at // HOUR_US for at in instants)
+    first, last = (at // HOUR_US for at in reach)
+    return {first: len(arrival.readings)} if first == last else Counter(reading.at // HOUR_US for reading in arrival.readings)
 
 
 def add(connection: sa.Connection, counted: Counted) -> None:

@@ -79,7 +79,8 @@ class AlertEngine:
                 return
             self._stale = True
             work = Work([], set())
-            self._judge.take(fresh, work)
+            if len(self._rules):  # else nobody will ask what was heard
+                self._judge.take(fresh, work)
             await self._commit(work, _Taken(marks, tally.count(fresh)), now)
             for arrival in fresh:
                 self._note(arrival)
@@ -201,9 +202,8 @@ class AlertEngine:
         return fresh, marks
 
     def _note(self, arrival: Arrival) -> None:
-        if arrival.readings:
-            newest = max([reading.at for reading in arrival.readings])
-            self._progress.note(arrival.stream.ref, arrival.stream.lane, newest, arrival.received_at)
+        if reach := arrival.reach:
+            self._progress.note(arrival.stream.ref, arrival.stream.lane, reach[1], arrival.received_at)
 
     async def _commit(self, work: Work, taken: "_Taken", now: int) -> None:
         """Makes what was judged durable; until it is, memory is not to be believed."""

@@ -196,10 +196,10 @@ class StaleWindows:
 
 def _window_of_all(arrival: Arrival, width: int, start: int, end: int) -> set[int] | None:
     """The number of the one window of all readings, as of most batches; ``None`` when it takes a closer look."""
-    instants = [reading.at for reading in arrival.readings]
-    if not instants or min(instants) < start or max(instants) >= end:
+    reach = arrival.reach
+    if reach is None or reach[0] < start or reach[1] >= end:
         return None
-    first, last = min(instants) // width, max(instants) // width
+    first, last = (at // width for at in reach)
     return {first} if first == last else None
 
 
