@@ -33,9 +33,11 @@ from telemetry.presence import Words
 from telemetry.reading import Name
 from telemetry.topic import DEFAULT_ROOT, is_root
 
+DEVICES_FILE = "devices.yaml"
+
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Period = Annotated[float, msgspec.Meta(ge=0.05, le=86_400)]
-Pattern = Annotated[str, msgspec.Meta(pattern=COMMUNITY_PATTERN)]
+Pattern = Annotated[str, msgspec.Meta(pattern=COMMUNITY_PATTERN, description="12 digits in quotes, or 15 with the grid")]
 
 
 class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +74,7 @@ class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     centre: Centre
     privacy: Privacy
     data: str = "data"
-    devices_file: str = "devices.yaml"
+    devices_file: str = DEVICES_FILE
     profiles: tuple[str, ...] = ()
     buses: tuple[BusConfig, ...] = ()
     brokers: tuple[DeviceBroker, ...] = ()
@@ -160,14 +162,16 @@ class GatewayConfig(msgspec.Struct, frozen=True):
 
 def profile_dirs(file: Path) -> tuple[Path, ...]:
     """The extra profile folders that ``gateway.yaml`` names; needed to load the library before the rest is checked."""
-    data = parse(read_text(file), str(file))
-    names = data.get("profiles", []) if isinstance(data, dict) else []
+    names = _said(file, "profiles", [])
     return tuple(file.parent / name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 
 
 def load(file: Path, library: Library) -> GatewayConfig:
     """The configuration in ``file`` and its devices file. Raises ``ConfigInvalid`` with every problem of both."""
-    gateway = read(read_text(file), str(file), Gateway)
+    try:
+        gateway = read(read_text(file), str(file), Gateway)
+    except ConfigInvalid as error:
+        raise ConfigInvalid([*error.problems, *_devices_file_problems(file)]) from error
     config = GatewayConfig(file.resolve(), gateway, ())
     problems = list(_gateway_problems(config))
     devices: tuple[DeviceConfig, ...] = ()
@@ -180,6 +184,25 @@ def load(file: Path, library: Library) -> GatewayConfig:
     if problems:
         raise ConfigInvalid(problems)
     return config
+
+
+def _said(file: Path, key: str, default: object) -> object:
+    """What ``gateway.yaml`` says under ``key``, whether the rest of it is good or not."""
+    try:
+        data = parse(read_text(file), str(file))
+    except ConfigInvalid:
+        return default
+    return data.get(key, default) if isinstance(data, dict) else default
+
+
+def _devices_file_problems(file: Path) -> tuple[Problem, ...]:
+    """What is wrong with the devices file in itself, told together with a ``gateway.yaml`` that it cannot be held against."""
+    devices_file = file.resolve().parent / str(_said(file, "devices_file", DEVICES_FILE))
+    try:
+        read(read_text(devices_file, absent=""), str(devices_file), Devices)
+    except ConfigInvalid as error:
+        return error.problems
+    return ()
 
 
 def device_problems(config: GatewayConfig, library: Library) -> list[Problem]:
@@ -289,7 +312,9 @@ def _gateway_problems(config: GatewayConfig) -> Iterator[Problem]:
             )
 
 
-_HOST = re.compile(r"[^\s/@\[\]]{1,253}")
+_HOST = re.compile(r"(?![^:]*:[^:]*\Z)[^\s/@\[\]]{1,253}")
+"""One colon would be a port's; an IPv6 address has more."""
+
 _LINE_UNITS = frozenset(range(1, 248))
 _PORT_UNITS = _LINE_UNITS | {0, 255}
 """What speaks Modbus TCP itself is often reached by unit 0 or 255; on a line 0 is everybody and 248 to 255 are reserved."""

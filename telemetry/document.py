@@ -1,70 +1,25 @@
 """The text of a YAML document to a typed, frozen value, or to every problem in it at once.
 
-Strict: unknown and duplicate keys, wrong types, missing keys, YAML tags and anchors are all refused, each with its path
-and a cure. Reading the file is the caller's; this module only sees text.
+Strict: unknown keys, wrong types and missing keys are all refused, each with its path and a cure. Reading the file is the
+caller's; this module only sees text.
 """
 
 import difflib
 import math
-import re
 import types
 import typing
 from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
-import yaml
 
+from telemetry.cure import wanted
 from telemetry.errors import ConfigInvalid, Problem
+from telemetry.yaml_text import MAX_DEPTH, MAX_TEXT, parse
 
-MAX_TEXT = 4 << 20
-MAX_DEPTH = 40
+__all__ = ["MAX_TEXT", "convert", "nearest", "parse", "read"]
 
 _T = TypeVar("_T")
-_Node = Any
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML without aliases and with duplicate keys refused; dates and YAML 1.1 on/off stay text."""
-
-    def compose_node(self, parent: _Node, index: _Node) -> _Node:
-        if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
-            raise yaml.MarkedYAMLError(problem="aliases are not used here", problem_mark=event.start_mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: _Node, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str | int | float | bool):
-                raise yaml.MarkedYAMLError(problem=f"{key!r} cannot be a key", problem_mark=key_node.start_mark)
-            if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:bool")]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
-
-
-def parse(text: str, file: str) -> Any:
-    """Plain data of a YAML text. Raises ``ConfigInvalid`` with the line of the first syntax error."""
-    if len(text) > MAX_TEXT:
-        raise ConfigInvalid([Problem(file, "", f"{len(text)} characters", f"at most {MAX_TEXT} are read")])
-    try:
-        return yaml.load(text.removeprefix("\ufeff"), _Loader)  # noqa: S506 - a SafeLoader with less
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        cure = "indent with spaces" if "\\t" in str(error.problem) else ""
-        raise ConfigInvalid([Problem(file, line, error.problem or "not YAML", cure)]) from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigInvalid([Problem(file, "", f"not YAML: {error}")]) from error
 
 
 def read(text: str, file: str, type_: type[_T]) -> _T:
@@ -131,7 +86,7 @@ def _struct_problems(data: dict[Any, Any], type_: type[msgspec.Struct], path: st
             yield Problem(file, here, f"unknown key {key!r}", nearest(key, fields))
     missing = [name for name, field in fields.items() if field.required and name not in data]
     for name in missing:
-        yield Problem(file, f"{path}.{name}".lstrip("."), "is missing", _wanted(fields[name].type))
+        yield Problem(file, f"{path}.{name}".lstrip("."), "is missing", wanted(fields[name].type))
 
 
 def _leaf_problems(data: Any, type_: Any, path: str, file: str) -> Iterator[Problem]:
@@ -143,7 +98,7 @@ def _leaf_problems(data: Any, type_: Any, path: str, file: str) -> Iterator[Prob
     except msgspec.ValidationError as error:
         reason = str(error).partition(" - at `")[0]
         shown = f"{data!r}"[:60]
-        yield Problem(file, path, f"{reason}; it says {shown}", _wanted(type_))
+        yield Problem(file, path, f"{reason}; it says {shown}", wanted(type_, data))
 
 
 def _unusable(data: Any) -> str:
@@ -188,14 +143,3 @@ def _tags(union: Any) -> tuple[str, list[str]] | None:
     configs = [branch.__struct_config__ for branch in get_args(union) if hasattr(branch, "__struct_config__")]
     key = next((config.tag_field for config in configs if config.tag_field), None)
     return (key, [str(config.tag) for config in configs]) if key else None
-
-
-def _wanted(type_: Any) -> str:
-    """What would be right, in words."""
-    bare = get_args(type_)[0] if get_origin(type_) is Annotated else type_
-    if get_origin(bare) is typing.Literal:
-        return "one of " + ", ".join(str(choice) for choice in get_args(bare))
-    if isinstance(bare, type) and hasattr(bare, "__members__"):
-        return "one of " + ", ".join(member.value for member in bare)  # type: ignore[attr-defined]  # an Enum
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    return f"give {names[bare]}" if bare in names else ""

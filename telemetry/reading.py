@@ -16,7 +16,7 @@ EARLIEST = 1_000_000_000_000_000
 LATEST = 9_999_999_999_999_999
 MAX_VALUES = 256
 
-Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN, description="3 to 64 of a to z, 0 to 9 and -")]
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

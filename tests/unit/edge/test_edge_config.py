@@ -106,6 +106,24 @@ def test_mistakes_of_both_files_are_said_at_once(site: Callable[..., GatewayConf
     ]
 
 
+def test_a_gateway_file_that_cannot_be_read_hides_no_mistake_of_the_devices_file(site: Callable[..., GatewayConfig]) -> None:
+    nameless = {key: value for key, value in METER.items() if key != "profile"}
+    for broken, reason in (("type: modbus-tcp", "type: modbus"), ("modbus-tcp, id", "modbus-tcp id")):
+        found = refused(site, nameless, gateway=GATEWAY.replace(broken, reason))
+        assert [problem.partition(":")[0] for problem in found] == ["gateway.yaml", "devices.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("host", "good"), [("10.0.0.5:502", False), ("plc:502", False), ("fe80::1%eth0", True), ("plc.local", True)]
+)
+def test_a_host_is_given_without_its_port(site: Callable[..., GatewayConfig], host: str, good: bool) -> None:
+    gateway = GATEWAY.replace("10.0.0.5", f"'{host}'")
+    if good:
+        assert site(gateway=gateway).gateway.buses[0].id == "meters"
+    else:
+        assert refused(site, gateway=gateway) == [f"gateway.yaml: buses[0].host: {host!r} is not a host"]
+
+
 def test_a_file_of_devices_that_cannot_be_read_is_a_problem_and_no_empty_site(
     tmp_path: Path, site: Callable[..., GatewayConfig]
 ) -> None:
