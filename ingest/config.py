@@ -15,7 +15,7 @@ from ingest.database import Place, place_of
 from ingest.history import Retention, retention_problems
 from ingest.notify import Notify, notify_problems
 from ingest.secret_file import read_secret
-from ingest.store import Compression
+from ingest.store import Compression, Tls
 from telemetry.broker import Broker, broker_problems, is_loopback, public_files, secret_files
 from telemetry.document import read
 from telemetry.errors import ConfigInvalid, Problem
@@ -39,8 +39,8 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``centre.yaml``. ``store`` is ``duckdb`` or a server as ``influx:URL``, whose token stands in ``store_token_file``, and
-    to which lines go by ``store_compression``;
+    """``centre.yaml``. ``store`` is ``duckdb`` or a server as ``influx:URL``, whose token stands in ``store_token_file``,
+    which is known by ``store_ca_file`` and knows us by ``store_certificate_file``; lines go there by ``store_compression``.
     ``database`` is ``sqlite``, a file in ``data``, or a server as ``postgresql://user@host/name``; ``rules`` are files or folders
     of rules.
     ``regions`` are files of division codes."""
@@ -53,6 +53,9 @@ class Centre(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: str = "data"
     store: str = "duckdb"
     store_token_file: str = ""
+    store_ca_file: str = ""
+    store_certificate_file: str = ""
+    store_certificate_key_file: str = ""
     store_compression: Compression = "auto"
     database: str = "sqlite"
     database_password_file: str = ""
@@ -80,6 +83,12 @@ class CentreConfig(msgspec.Struct, frozen=True):
     @property
     def store_token_file(self) -> Path | None:
         return self.path(self.centre.store_token_file) if self.centre.store_token_file else None
+
+    @property
+    def store_tls(self) -> Tls:
+        centre = self.centre
+        files = (centre.store_ca_file, centre.store_certificate_file, centre.store_certificate_key_file)
+        return Tls(*(self.path(name) if name else None for name in files))
 
     @property
     def database(self) -> Place:

@@ -81,7 +81,7 @@ def check(config_file: Path) -> CentreConfig:
     except ConfigInvalid as error:
         problems += error.problems
     for look in (
-        lambda: check_spec(config.centre.store, token_file=config.store_token_file),
+        lambda: check_spec(config.centre.store, token_file=config.store_token_file, tls=config.store_tls),
         lambda: Tokens(config.path(config.centre.tokens_file)),
         lambda: _regions(config),
         lambda: _check_rules(config, site_keys),
@@ -115,9 +115,13 @@ async def run(config_file: Path, stop: asyncio.Event) -> None:
     with claimed(config):
         listener = listen(config.centre.api.host, config.centre.api.port)
         database = Database(config.database)
-        compression = config.centre.store_compression
         store = open_store(
-            config.centre.store, config.data_dir, database, token_file=config.store_token_file, compression=compression
+            config.centre.store,
+            config.data_dir,
+            database,
+            token_file=config.store_token_file,
+            compression=config.centre.store_compression,
+            tls=config.store_tls,
         )
         try:
             await store.open()

@@ -9,6 +9,7 @@ import asyncio
 import gzip
 import itertools
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -26,7 +27,8 @@ class Request(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        return gzip.decompress(self.body).decode().split("\n")
+        body = gzip.decompress(self.body) if self.headers.get("content-encoding") == "gzip" else self.body
+        return body.decode().split("\n")
 
     @property
     def said(self) -> dict[str, Any]:
@@ -55,7 +57,9 @@ class Scripted(NamedTuple):
 
 
 @asynccontextmanager
-async def scripted(answer: Callable[[Request], Reply], *, hangs_up_beyond: int | None = None) -> AsyncIterator[Scripted]:
+async def scripted(
+    answer: Callable[[Request], Reply], *, hangs_up_beyond: int | None = None, secure: ssl.SSLContext | None = None
+) -> AsyncIterator[Scripted]:
     """A server on loopback that answers what ``answer`` says; it breaks the connection of a longer body without reading it."""
     asked: list[Request] = []
 
@@ -76,12 +80,14 @@ async def scripted(answer: Callable[[Request], Reply], *, hangs_up_beyond: int |
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
+        except asyncio.CancelledError:
+            pass  # the test has ended
         finally:
             writer.close()
 
-    server = await asyncio.start_server(talk, HOST, 0)
+    server = await asyncio.start_server(talk, HOST, 0, ssl=secure)
     async with server:
-        yield Scripted(f"http://{HOST}:{server.sockets[0].getsockname()[1]}", asked)
+        yield Scripted(f"http{'s' if secure else ''}://{HOST}:{server.sockets[0].getsockname()[1]}", asked)
 
 
 def _head(head: bytes) -> Request:

@@ -6,6 +6,7 @@ from ingest.store.profile import Address, Profile
 from ingest.store.protocol import HOUR_US, MAX_ROWS, WHOLE, Aside, Hour, Limits, PointStore, Query, Refusal, Row, nowhere
 from ingest.store.spec import Compression, check_spec, open_store
 from ingest.store.summary import Level, Summary
+from ingest.store.tls import Tls
 
 __all__ = [
     "HOUR_US",
@@ -25,6 +26,7 @@ __all__ = [
     "Refusal",
     "Row",
     "Summary",
+    "Tls",
     "check_spec",
     "nowhere",
     "open_store",

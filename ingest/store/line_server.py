@@ -14,6 +14,7 @@ import msgspec
 from ingest.secret_file import read_secret
 from ingest.store.answer import Meaning, Verdict, verdict
 from ingest.store.profile import Address, Profile, authorization, recognised, writing
+from ingest.store.tls import secured
 from telemetry.errors import ConfigInvalid, StoreUnavailable
 
 CONNECT_S = 3.0
@@ -36,11 +37,12 @@ class LineServer:
     """One server and one database on it. ``prepare`` comes before anything else."""
 
     def __init__(self, address: Address, answer_s: float = ANSWER_S) -> None:
+        """Raises ``ConfigInvalid`` when files for TLS cannot be used."""
         self._address = address
         self._profile = Profile.V1
         self._identity: dict[str, str] = {}
         timeout = httpx.Timeout(answer_s, connect=CONNECT_S)
-        self._http = httpx.AsyncClient(base_url=address.url, timeout=timeout, trust_env=False)
+        self._http = httpx.AsyncClient(base_url=address.url, timeout=timeout, trust_env=False, verify=secured(address.tls))
 
     async def close(self) -> None:
         await self._http.aclose()

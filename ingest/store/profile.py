@@ -8,6 +8,8 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
+from ingest.store.tls import Tls
+
 
 class Profile(Enum):
     """The value is the word before the address in ``store:``."""
@@ -33,6 +35,7 @@ class Address(NamedTuple):
     token: str = ""
     token_file: Path | None = None
     gzip: bool = True
+    tls: Tls = Tls()
 
     def __repr__(self) -> str:
         return f"{self.url}/{self.db}"

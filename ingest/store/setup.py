@@ -18,6 +18,7 @@ from ingest.store.answer import Meaning, verdict
 from ingest.store.influxql import quoted
 from ingest.store.line_server import LineServer
 from ingest.store.profile import Address, Profile, authorization
+from ingest.store.tls import secured
 from telemetry.errors import ConfigInvalid, Problem, StoreUnavailable
 
 ANSWER_S = 30.0
@@ -120,7 +121,9 @@ class _Asked:
         self._address = address
         token = read_secret(address.token_file, "the token").strip() if address.token_file else address.token
         headers = authorization(address, profile, token)
-        self._http = httpx.Client(base_url=address.url, headers=headers, timeout=ANSWER_S, trust_env=False)
+        self._http = httpx.Client(
+            base_url=address.url, headers=headers, timeout=ANSWER_S, trust_env=False, verify=secured(address.tls)
+        )
 
     def __enter__(self) -> "_Asked":
         return self

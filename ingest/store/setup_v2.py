@@ -22,6 +22,7 @@ from influxdb_client.rest import ApiException
 
 from ingest.secret_file import read_secret, write_secret
 from ingest.store.setup import ANSWER_S, Wish, check_retention, said
+from ingest.store.tls import secured
 from telemetry.errors import ConfigInvalid, Problem, StoreUnavailable
 
 RETENTION_POLICY = "autogen"
@@ -36,7 +37,8 @@ def prepared_v2(wish: Wish) -> Iterator[str]:
         raise ConfigInvalid([Problem("configuration", "store", "InfluxDB 2 wants an organization and a token file", cure)])
     token = read_secret(address.token_file, "the administrator's token").strip() if address.token_file else address.token
     try:
-        with InfluxDBClient(address.url, token, org=address.org, timeout=int(ANSWER_S * 1000)) as client:
+        how = {"timeout": int(ANSWER_S * 1000), "ssl_context": secured(address.tls)}
+        with InfluxDBClient(address.url, token, org=address.org, **how) as client:
             yield from _prepared(client, wish, wish.token_file)
     except ApiException as error:
         raise StoreUnavailable(f"{address}: {error.status} {error.message or error.reason}") from error

@@ -17,6 +17,7 @@ from ingest.store.embedded import EmbeddedStore
 from ingest.store.influx import InfluxStore
 from ingest.store.profile import Address, Profile
 from ingest.store.protocol import PointStore
+from ingest.store.tls import Tls, secured
 from telemetry.broker import is_loopback
 from telemetry.errors import ConfigInvalid, Problem
 
@@ -25,6 +26,9 @@ USER, PASSWORD, TOKEN = "LINLI_INFLUX_USER", "LINLI_INFLUX_PASSWORD", "LINLI_INF
 EXAMPLE = "duckdb, influx:http://127.0.0.1:8086/linli, or influx2:http://127.0.0.1:8086?org=wuye&bucket=linli"
 SERVERS: dict[str, Profile | None] = {"influx": None, **{profile.value: profile for profile in Profile}}
 MAX_ORG = 128
+
+NO_TLS = Tls()
+"""Only the system's authorities."""
 
 Compression = Literal["auto", "gzip", "none"]
 """Of the lines that go to a server: ``auto`` deflates them unless it is on this machine, where the wire is faster than gzip."""
@@ -40,6 +44,7 @@ def open_store(
     environ: Mapping[str, str] = os.environ,
     token_file: Path | None = None,
     compression: Compression = "auto",
+    tls: Tls = NO_TLS,
 ) -> PointStore:
     """The store that ``spec`` names, not yet opened. Raises ``ConfigInvalid``.
 
@@ -48,18 +53,21 @@ def open_store(
     """
     if spec == "duckdb":
         return EmbeddedStore(data_dir / FILE)
-    return InfluxStore(compressed(address_of(spec, environ, token_file), compression), database)
+    return InfluxStore(compressed(address_of(spec, environ, token_file, tls), compression), database)
 
 
-def check_spec(spec: str, environ: Mapping[str, str] = os.environ, token_file: Path | None = None) -> None:
+def check_spec(spec: str, environ: Mapping[str, str] = os.environ, token_file: Path | None = None, tls: Tls = NO_TLS) -> None:
     """Raises ``ConfigInvalid`` when ``open_store`` would, and opens nothing."""
     if spec != "duckdb":
-        address_of(spec, environ, token_file)
+        address_of(spec, environ, token_file, tls)
+    elif tls != NO_TLS:
+        raise _refusal("duckdb is no server", "leave the store's certificates out")
 
 
-def address_of(spec: str, environ: Mapping[str, str], token_file: Path | None = None) -> Address:
+def address_of(spec: str, environ: Mapping[str, str], token_file: Path | None = None, tls: Tls = NO_TLS) -> Address:
     """The address in ``influx:URL`` with what the centre says who it is. Raises ``ConfigInvalid``."""
-    address = with_secret(place_of(spec), environ.get(USER), environ.get(PASSWORD), environ.get(TOKEN, ""), token_file)
+    place = with_tls(place_of(spec), tls)
+    address = with_secret(place, environ.get(USER), environ.get(PASSWORD), environ.get(TOKEN, ""), token_file)
     if address.org and not (address.token or token_file):
         raise _refusal("influx2: with an organization wants a token", f"set store_token_file, or {TOKEN} in the environment")
     return address
@@ -101,6 +109,14 @@ def with_secret(address: Address, user: str | None, password: str | None, token:
 
 def _is_here(url: str) -> bool:
     return is_loopback(urlsplit(url).hostname or "")
+
+
+def with_tls(address: Address, tls: Tls) -> Address:
+    """The address with the files for TLS, tried. Raises ``ConfigInvalid``."""
+    if tls != NO_TLS and not address.url.startswith("https:"):
+        raise _refusal("certificates are for https alone", "write https in the address, or leave the files out")
+    secured(tls)
+    return address._replace(tls=tls)
 
 
 def _url(text: str) -> tuple[SplitResult, int | None]:

@@ -10,7 +10,7 @@ import click
 from ingest.config import load
 from ingest.store.profile import Address
 from ingest.store.setup import Wish, identified, prepared
-from ingest.store.spec import PASSWORD, USER, place_of, with_secret
+from ingest.store.spec import PASSWORD, USER, place_of, with_secret, with_tls
 from telemetry.errors import ConfigInvalid, Problem
 
 ADMIN_USER, ADMIN_PASSWORD, ADMIN_TOKEN = (f"LINLI_INFLUX_ADMIN_{word}" for word in ("USER", "PASSWORD", "TOKEN"))
@@ -36,7 +36,7 @@ def setup(config: Path, retention_days: int | None, shorten: bool, admin_token_f
     centre = load(config)
     if centre.centre.store == "duckdb":
         raise ConfigInvalid([Problem(str(config), "store", "duckdb needs no server", "name a server as influx:URL")])
-    place = place_of(centre.centre.store)
+    place = with_tls(place_of(centre.centre.store), centre.store_tls)
     wish = Wish(
         _administered(place, admin_token_file),
         timedelta(days=retention_days) if retention_days else None,

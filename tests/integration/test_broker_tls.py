@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from ingest.config import Centre, CentreConfig
 from ingest.mqtt import Address, connected
 from telemetry.broker import Broker
 from telemetry.errors import BrokerUnavailable, ConfigInvalid
+from tests.certificates import authority, issue
 from tests.mqtt_devices import listening
 from tests.servers import Server, mosquitto
 
@@ -31,48 +31,6 @@ certfile {folder}/broker.pem
 keyfile {folder}/broker.key
 tls_version tlsv1.2
 """
-
-
-def openssl(folder: Path, *words: str) -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
-    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=60)
-
-
-def issue(folder: Path, name: str, common_name: str, authority: str = "ca", names: str = "") -> None:
-    """A key and a certificate that an authority signed."""
-    words = (
-        "req",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-subj",
-        f"/CN={common_name}",
-        "-keyout",
-        f"{name}.key",
-        "-out",
-        f"{name}.csr",
-    )
-    openssl(folder, *words)
-    (folder / "names").write_text(f"subjectAltName={names}\n" if names else "basicConstraints=CA:FALSE\n")
-    sign = (
-        "-req",
-        "-in",
-        f"{name}.csr",
-        "-CA",
-        f"{authority}.pem",
-        "-CAkey",
-        f"{authority}.key",
-        "-CAcreateserial",
-        "-days",
-        "2",
-    )
-    openssl(folder, "x509", *sign, "-extfile", "names", "-out", f"{name}.pem")
-
-
-def authority(folder: Path, name: str) -> None:
-    words = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}")
-    openssl(folder, *words, "-keyout", f"{name}.key", "-out", f"{name}.pem")
 
 
 @pytest.fixture
