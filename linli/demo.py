@@ -9,21 +9,30 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import socket
 import string
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
+
 from edge.provisioning import durable_file
 from ingest import gateways, tokens
 from linli.embedded_broker import toml
+from linli.pace import paced
 from linli.paths import config_dir
+from telemetry.document import parse
 from telemetry.errors import ConfigInvalid, Problem
 from telemetry.identity import GatewayRef
 
 DEMO = GatewayRef("411202002001", "gw-jianye-1")
+STAGES = {"demo": 1.0}
+"""The communities that ship, each a folder of ``config``, with the pace of its rules."""
+
 _PREFERRED = {"broker": 1883, "broker_v5": 1884, "meters": 5020}
+_RULES_HEADER = "# Written by linli up at each start, from config/rules and the stage's own rules.\n"
 
 
 class Options(NamedTuple):
@@ -35,6 +44,8 @@ class Options(NamedTuple):
     store: str
     scenario: Path | None
     simulate: bool
+    stage: str = "demo"
+    pace: float | None = None
 
 
 class Layout(NamedTuple):
@@ -45,6 +56,7 @@ class Layout(NamedTuple):
     embedded: bool
     scenario: Path
     meters_port: int
+    stage: Path
 
     @property
     def gateway_file(self) -> Path:
@@ -68,7 +80,7 @@ class Layout(NamedTuple):
 
     @property
     def world_file(self) -> Path:
-        return config_dir() / "demo" / "world.yaml"
+        return self.stage / "world.yaml"
 
     @property
     def truth_file(self) -> Path:
@@ -98,22 +110,24 @@ def hold(data: Path) -> Iterator[None]:
 
 
 def lay_out(options: Options) -> Layout:
-    """Makes what is missing and refreshes what follows from ``options``."""
-    data = options.data.resolve()
+    """Makes what is missing and refreshes what follows from ``options``. Raises ``ConfigInvalid``."""
+    data, stage = options.data.resolve(), config_dir() / options.stage
     for folder in ("gateway/keys", "centre", "run", "logs"):
         (data / folder).mkdir(parents=True, exist_ok=True)
+    _keep_to(data / "stage", options.stage)
     needed = {"broker", "broker_v5"} if options.broker is None else set()
     ports = _ports(data / "ports.json", needed | ({"meters"} if options.simulate else set()))
     url = options.broker or f"mqtt://127.0.0.1:{ports['broker']}"
-    scenario = options.scenario.resolve() if options.scenario else config_dir() / "demo" / "scenario.yaml"
-    layout = Layout(data, url, options.broker is None, scenario, ports["meters"])
+    scenario = options.scenario.resolve() if options.scenario else stage / "scenario.yaml"
+    layout = Layout(data, url, options.broker is None, scenario, ports["meters"], stage)
     words = {"BROKER": url, "METERS_PORT": str(ports["meters"]), "RUN": str(layout.run_dir), "API_PORT": str(options.port)}
-    words |= {"STORE": options.store, "RULES": str(config_dir() / "demo" / "rules")}
+    words |= {"STORE": options.store}
     layout.broker_file.write_text(toml(ports["broker"], ports["broker_v5"]))
-    _fill("gateway.yaml", layout.gateway_file, words)
-    _fill("centre.yaml", layout.centre_file, words)
+    _fill(stage / "gateway.yaml", layout.gateway_file, words)
+    _fill(stage / "centre.yaml", layout.centre_file, words)
+    _catalogue(stage, layout.centre_file.parent, options.pace or STAGES[options.stage])
     if not (devices := layout.gateway_file.parent / "devices.yaml").exists():
-        _fill("devices.yaml", devices, words)
+        _fill(stage / "devices.yaml", devices, words)
     _register(layout)
     return layout
 
@@ -141,9 +155,39 @@ def _ports(file: Path, needed: Collection[str]) -> dict[str, int]:
     return ports
 
 
-def _fill(name: str, target: Path, words: dict[str, str]) -> None:
-    template = string.Template((config_dir() / "demo" / name).read_text(encoding="utf-8"))
-    target.write_text(template.substitute(words), encoding="utf-8")
+def _fill(template: Path, target: Path, words: dict[str, str]) -> None:
+    text = string.Template(template.read_text(encoding="utf-8"))
+    target.write_text(text.substitute(words), encoding="utf-8")
+
+
+def _keep_to(file: Path, stage: str) -> None:
+    """A folder is one community's: its devices and its past are."""
+    if not file.exists():
+        file.write_text(f"{stage}\n")
+    elif (there := file.read_text().strip()) != stage:
+        problem = f"holds the community {there!r}, not {stage!r}"
+        raise ConfigInvalid([Problem("--data", str(file.parent), problem, "give another folder with --data")])
+
+
+def _catalogue(stage: Path, centre: Path, pace: float) -> None:
+    """The shipped rules as an operator would lay them out, with those of the stage: a file of the same name stands instead."""
+    for name in ("calendar", "regions"):
+        shutil.copytree(config_dir() / name, centre / name, dirs_exist_ok=True)
+    (centre / "lists").mkdir(exist_ok=True)
+    for file in sorted((stage / "lists").glob("*.txt")):
+        target = centre / "lists" / file.name
+        target.touch(0o600)
+        target.write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
+    shutil.rmtree(centre / "rules", ignore_errors=True)
+    (centre / "rules").mkdir()
+    own = {file.name: file for file in (stage / "rules").glob("*.yaml")}
+    for name, file in ({file.name: file for file in (config_dir() / "rules").glob("*.yaml")} | own).items():
+        if pace == 1 or name in own:
+            shutil.copy(file, centre / "rules" / name)
+        else:
+            plain = paced(parse(file.read_text(encoding="utf-8"), str(file)), pace)
+            text = yaml.safe_dump(plain, allow_unicode=True, sort_keys=False, width=120)
+            (centre / "rules" / name).write_text(_RULES_HEADER + text, encoding="utf-8")
 
 
 def _register(layout: Layout) -> None:

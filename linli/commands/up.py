@@ -22,6 +22,12 @@ import click
 @click.option(
     "--scenario", type=click.Path(path_type=Path), default=None, help="Another story for the simulators. 另一个模拟场景。"
 )
+@click.option(
+    "--pace",
+    type=click.FloatRange(1, 3600),
+    default=None,
+    help="Rules wait this part of their time; 规则等待时间缩短的倍数。",
+)
 @click.option("--no-sim", is_flag=True, help="No simulated devices. 不启动模拟设备。")
 @click.option("--check", is_flag=True, help="Check everything, start nothing. 只检查,不启动。")
 @click.option(
@@ -34,6 +40,7 @@ def up(
     broker: str | None,
     store: str,
     scenario: Path | None,
+    pace: float | None,
     no_sim: bool,
     check: bool,
     report_fd: int | None,
@@ -47,7 +54,7 @@ def up(
     from linli.demo import Options
     from linli.together import check_all, run
 
-    options = Options(data, port, broker, store, scenario, not no_sim)
+    options = Options(data, port, broker, store, scenario, not no_sim, pace=pace)
     if check:
         check_all(options)
         click.echo("everything is in order 检查通过")

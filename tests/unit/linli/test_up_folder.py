@@ -11,6 +11,7 @@ import yaml
 from ingest.gateways import load_entries
 from ingest.tokens import Tokens
 from linli.demo import Layout, Options, hold, lay_out
+from linli.paths import config_dir
 from telemetry.errors import ConfigInvalid
 
 KEPT = ("token", "gateway/keys/gateway.key", "gateway/keys/site.key", "gateway/devices.yaml", "centre/gateways.yaml")
@@ -89,3 +90,33 @@ def test_a_lost_token_is_made_anew_and_the_old_one_opens_nothing(tmp_path: Path)
     tokens = Tokens(layout.centre_file.parent / "tokens.yaml")
     assert tokens.find(old, 0) is None
     assert tokens.find(layout.token_file.read_text().strip(), 0) is not None
+
+
+def test_the_centre_has_the_shipped_catalogue_and_the_stages_own_rules(tmp_path: Path) -> None:
+    centre = lay_out(options(tmp_path)).centre_file.parent
+    shipped = {file.name: file.read_bytes() for file in (config_dir() / "rules").glob("*.yaml")}
+    there = {file.name: file.read_bytes() for file in (centre / "rules").glob("*.yaml")}
+    assert there.items() > shipped.items() and "demo.yaml" in there
+    (plates,) = (centre / "lists").iterdir()
+    assert plates.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_rule_of_an_older_version_is_gone_at_the_next_start(tmp_path: Path) -> None:
+    centre = lay_out(options(tmp_path)).centre_file.parent
+    (centre / "rules" / "gone.yaml").write_text("rules: []\n")
+    lay_out(options(tmp_path))
+    assert not (centre / "rules" / "gone.yaml").exists()
+
+
+def test_at_a_pace_of_its_own_the_shipped_rules_wait_less(tmp_path: Path) -> None:
+    centre = lay_out(options(tmp_path, pace=60.0)).centre_file.parent
+    rules = {rule["id"]: rule for rule in yaml.safe_load((centre / "rules" / "environment.yaml").read_text())["rules"]}
+    assert rules["manhole_open"]["when"]["for_s"] == 2
+
+
+def test_a_folder_stays_one_communitys(tmp_path: Path) -> None:
+    lay_out(options(tmp_path))
+    (tmp_path / "stage").write_text("elsewhere\n")
+    with pytest.raises(ConfigInvalid, match="holds the community 'elsewhere', not 'demo'") as refused:
+        lay_out(options(tmp_path))
+    assert "--data" in str(refused.value)

@@ -30,7 +30,7 @@ def test_the_demos_gateway_is_accepted_with_all_its_devices(tmp_path: Path) -> N
 
 
 def test_the_demos_list_holds_exactly_one_plate_of_its_story() -> None:
-    lines = (DEMO / "lists" / "blacklist.txt").read_text(encoding="utf-8").splitlines()
+    lines = (DEMO / "lists" / "plate-blacklist.txt").read_text(encoding="utf-8").splitlines()
     listed = {normalise(line) for line in lines if line and not line.startswith("#")}
     story = load_stage(DEMO / "world.yaml", load_library()).story
     assert [step.plate for step in story.steps if isinstance(step, Plate) and normalise(step.plate) in listed] == ["豫MB8888"]
