@@ -1,10 +1,11 @@
-"""What stands before every route: a bound on the request's body and its time, no parameter twice (which one would count?), and
-the headers that browsers need.
+"""What stands before every route: a bound on the request's body and its time, one end of it, no parameter twice (which one would
+count?), and the headers that browsers need.
 
 Plain ASGI, so that a response that streams is not gathered.
 """
 
 import asyncio
+from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
 from fastapi import Request
@@ -36,7 +37,10 @@ class Shield:
         if scope["type"] == "http":
             guarded = _guarded(send)
             twice = _twice(scope["query_string"])
-            if twice is None:
+            if _ends_twice(scope["headers"]):
+                refusal = problem(Request(scope), 400, "A body has one length.", headers={"Connection": "close"})
+                await refusal(scope, receive, guarded)
+            elif twice is None:
                 await self._app(scope, _bounded(receive), guarded)
             else:
                 faults = [Fault(where=f"query.{twice}", reason="it stands twice")]
@@ -50,6 +54,11 @@ def _twice(query: bytes) -> str | None:
     """A parameter that is given more than once."""
     names = [name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)]
     return next((name for number, name in enumerate(names[:MAX_PARAMETERS]) if name in names[:number]), None)
+
+
+def _ends_twice(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a proxy before us may see another end of this request, and so another request after it, than we do."""
+    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -201,3 +201,11 @@ async def test_a_store_that_does_not_answer_is_said_so(tmp_path: Path) -> None:
         assert_problem(answer, 503)
         assert answer.headers["retry-after"] == "5"
     database.close()
+
+
+async def test_a_request_with_two_lengths_is_refused_and_what_follows_it_is_not_read(centre: Centre) -> None:
+    smuggled = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = b"POST /api/v1/works HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    status, _, body = await centre.ask_raw(head + b"0\r\n\r\n" + smuggled)
+    assert status == 400
+    assert b"HTTP/1.1" not in body
