@@ -150,7 +150,7 @@ async def run(port: int, gateways: list[Gateway], bodies: list[bytes]) -> dict[s
         by_topic[name].hear(acknowledgement.decode(payload))
 
     address = Address("127.0.0.1", port, "bench-backlog", "", None, 60, False, None)
-    async with connected(address, hear, lambda: False) as link, asyncio.TaskGroup() as group:
+    async with connected(address, hear, lambda: False, rest_s=0) as link, asyncio.TaskGroup() as group:
         keeping = group.create_task(link.keep())
         await link.subscribe([topic.everyone(topic.DEFAULT_ROOT, topic.Leaf.ACK)], 1)
         print(json.dumps({"ready": True}), flush=True)

@@ -140,7 +140,7 @@ class Fleet:
 
 async def run(port: int, fleet: Fleet) -> dict[str, float]:
     address = Address("127.0.0.1", port, "bench-fleet", "", None, 60, False, None)
-    async with connected(address, fleet.hear, lambda: False) as link, asyncio.TaskGroup() as group:
+    async with connected(address, fleet.hear, lambda: False, rest_s=0) as link, asyncio.TaskGroup() as group:
         keeping = group.create_task(link.keep())
         await link.subscribe([topic.everyone(topic.DEFAULT_ROOT, topic.Leaf.ACK)], 1)
         print(json.dumps({"ready": True}), flush=True)

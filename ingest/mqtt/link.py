@@ -27,7 +27,7 @@ TAKEN_S = 60.0
 ON_THEIR_WAY = 100
 RECEIVE_MAXIMUM = 1_000
 _LOOK_S = 0.01
-_REST_S = 0.02
+REST_S = 0.02
 
 _REASONS = {
     1: "it does not speak this version of MQTT",
@@ -57,10 +57,13 @@ class Address(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def connected(
-    address: Address, receive: Callable[[bytes, bytes, bool], None], crowded: Callable[[], bool]
+    address: Address, receive: Callable[[bytes, bytes, bool], None], crowded: Callable[[], bool], rest_s: float = REST_S
 ) -> AsyncIterator["Link"]:
-    """``receive`` gets topic and payload of each message. Raises ``BrokerUnavailable``, also from within the block."""
-    link = Link(address, receive, crowded)
+    """``receive`` gets topic and payload of each message. While little comes nothing is read for ``rest_s`` at a time.
+
+    Raises ``BrokerUnavailable``, also from within the block.
+    """
+    link = Link(address, receive, crowded, rest_s)
     try:
         async with asyncio.timeout(ANSWER_S):
             await asyncio.get_running_loop().create_connection(lambda: link, address.host, address.port, ssl=address.secure)
@@ -82,11 +85,14 @@ async def connected(
 class Link(asyncio.Protocol):
     """Made by ``connected``."""
 
-    def __init__(self, address: Address, receive: Callable[[bytes, bytes, bool], None], crowded: Callable[[], bool]) -> None:
+    def __init__(
+        self, address: Address, receive: Callable[[bytes, bytes, bool], None], crowded: Callable[[], bool], rest_s: float
+    ) -> None:
         loop = asyncio.get_running_loop()
         self._address = address
         self._receive = receive
         self._crowded = crowded
+        self._rest_s = rest_s
         self._packets = Packets(v5=address.v5)
         self._over: asyncio.Future[None] = loop.create_future()
         self._answers: dict[Kind, asyncio.Future[bytes]] = {}
@@ -127,8 +133,8 @@ class Link(asyncio.Protocol):
         if came and not self._paused and not self._answers:
             if self._crowded():
                 self._rest(_LOOK_S)
-            elif self._pace.is_slow(came, len(data), self._heard_at):
-                self._rest(_REST_S)
+            elif self._rest_s and self._pace.is_slow(came, len(data), self._heard_at):
+                self._rest(self._rest_s)
 
     def pause_writing(self) -> None:
         self._writable.clear()
