@@ -20,6 +20,7 @@ from ingest import intake, reception
 from ingest.access_log import AccessLog
 from ingest.acknowledger import Acknowledger
 from ingest.alerts import AlertEngine, Alerts, load_rules
+from ingest.alerts.absence_reviser import AbsenceReviser
 from ingest.alerts.evidence_keeper import EvidenceKeeper
 from ingest.alerts.flood import FloodWatch
 from ingest.alerts.gate import Gate
@@ -172,7 +173,9 @@ class Service:
         self._notifier = notifier = Notifier(config.centre.notify, config.path, database, intake.wall_clock)
         self._engine = AlertEngine(rules, database, self._registry, self._changed, notifier.told)
         past = Past(store, partial(self._history.kept_from, Level.RAW))
-        self._reviser = Reviser(rules, database, self._registry, past, store.watermarks, self._engine.revise, intake.wall_clock)
+        absences = AbsenceReviser(rules, database, self._registry, past, intake.wall_clock, self._changed, notifier.told)
+        revise, clock = self._engine.revise, intake.wall_clock
+        self._reviser = Reviser(rules, database, self._registry, past, store.watermarks, revise, clock, absences)
         self._hindsight = Hindsight(rules, database, self._registry, past)
         self._alerts = Alerts(database, notifier.told)
         self._standing = standing_of(database, notifier.told)

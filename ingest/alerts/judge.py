@@ -92,6 +92,8 @@ class Judge:
             if seat is None or seat.watch is None or seat.kind is not reading.kind:
                 seat = self._seated(presence, device, reading.kind)
             if hears:
+                if reading.at < seat.heard and absence.is_good(reading):
+                    self._note_late(work, reading, source)
                 self._hear(work, seat, reading, source)
             if reading.values and reading.quality is not Quality.BAD:
                 place, self._changed = len(trail.steps), False

@@ -16,12 +16,19 @@ from telemetry.reading import Micros, Reading
 PAGE = 10_000
 """Rows asked for at once: other questions and the writing go on in between."""
 
+MAX_BACK_US = 7 * 24 * 3_600_000_000
+"""How far before late readings the past is looked at again at most."""
+
+AHEAD_US = 3_600_000_000
+"""How far ahead of the wall's clock a device's may be."""
+
 PORTION = 500
 YIELD_S = 0.002
 
 
 class Asked(NamedTuple):
-    """Whose readings, from ``start`` until before ``end``, UTC microseconds; ``most_rows`` of the store's rows may be read."""
+    """Whose readings, from ``start`` until before ``end``, UTC microseconds; of each all that it told, or one ``metric``.
+    ``most_rows`` of the store's rows may be read."""
 
     communities: tuple[str, ...]
     start: int
@@ -30,6 +37,7 @@ class Asked(NamedTuple):
     device: str | None = None
     kind: Kind | None = None
     most_rows: int = 200_000
+    metric: str | None = None
 
 
 class Past:
@@ -51,7 +59,7 @@ class Past:
         """A page after the other, in the order of their instants. Raises ``StoreUnavailable``, and ``TooMuch`` past the limit."""
         start, left = asked.start, asked.most_rows
         while asked.communities:
-            rows = await self._store.read(_query(asked, start, asked.end, PAGE, newest_first=False))
+            rows = await self._store.read(_query(asked, start, asked.end, PAGE, newest_first=False, metric=asked.metric))
             left -= len(rows)
             if left < 0:
                 raise TooMuch(f"more than {asked.most_rows} values were said in that time")

@@ -14,9 +14,10 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from ingest.alerts import late
+from ingest.alerts.absence_reviser import AbsenceReviser
 from ingest.alerts.episode import Key
 from ingest.alerts.late import Lateness
-from ingest.alerts.past import YIELD_S, Asked, Past, at_leisure
+from ingest.alerts.past import AHEAD_US, MAX_BACK_US, YIELD_S, Asked, Past, at_leisure
 from ingest.alerts.review import Heard, Places, Review, lookback_us, reach_us
 from ingest.alerts.revision import Reviewed, quiet_before
 from ingest.alerts.rule import Rule
@@ -36,8 +37,6 @@ PATIENCE_US = 60_000_000
 GIVEN_UP_US = 24 * 3_600_000_000
 MAX_WAITING = 1_000
 MAX_ROWS = 200_000
-MAX_BACK_US = 7 * 24 * 3_600_000_000
-AHEAD_US = 3_600_000_000
 TRIES = 8
 
 
@@ -67,6 +66,7 @@ class Reviser:
         watermarks: Callable[[], Awaitable[Mapping[Stream, int]]],
         revise: Callable[[Sequence[Reviewed], int], Awaitable[list[Reviewed]]],
         clock: Callable[[], int],
+        absences: AbsenceReviser,
     ) -> None:
         self._rules = rules
         self._database = database
@@ -75,6 +75,7 @@ class Reviser:
         self._watermarks = watermarks
         self._revise = revise
         self._clock = clock
+        self._absences = absences
         self._tries: dict[tuple[GatewayRef, str, Kind], int] = {}
 
     async def run(self) -> None:
@@ -116,6 +117,7 @@ class Reviser:
         if not self._past.is_exact:
             return []
         try:
+            await self._absences.look_at(one)
             reviews = [found for question in await self._questions(one) for found in await self._review(one, question)]
         except TooMuch as error:
             log.warning(

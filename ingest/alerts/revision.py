@@ -10,7 +10,7 @@ some never were.
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import sqlalchemy as sa
 from msgspec.structs import replace
@@ -20,10 +20,11 @@ from ingest.alerts import evidence, flapping
 from ingest.alerts.episode import Alert, AlertState, Episode, Key, alert_id, over
 from ingest.alerts.gate import Gate
 from ingest.alerts.late import LIVE_US
-from ingest.alerts.ledger import MACHINE
+from ingest.alerts.ledger import MACHINE, Moved
 from ingest.alerts.quiet import PAST, normal, speaks
 from ingest.alerts.review import Course, Places, episodes
 from ingest.alerts.rule import LatenessSpec
+from ingest.alerts.rules import Watcher
 from ingest.alerts.tables import Changed, Told, alert, episode_of, record, untold
 from ingest.alerts.when import micros
 
@@ -38,6 +39,39 @@ class Zone(StrEnum):
     LATE = "late"
     HISTORICAL = "historical"
     ARCHIVE = "archive"
+
+
+class Went(Protocol):
+    """How a rule went at a subject: the transitions, in their order."""
+
+    @property
+    def key(self) -> Key: ...
+
+    @property
+    def watcher(self) -> Watcher: ...
+
+    @property
+    def moves(self) -> Sequence[Moved]: ...
+
+    def raised_before(self, at: int) -> bool:
+        """Whether the alert stood at the last instant before ``at``."""
+        ...
+
+
+class Finding(Protocol):
+    """What a review has found, as ``Reviewed`` says it."""
+
+    @property
+    def course(self) -> Went: ...
+
+    @property
+    def since(self) -> int: ...
+
+    @property
+    def came_at(self) -> int: ...
+
+    @property
+    def life_safety(self) -> bool: ...
 
 
 class Reviewed(NamedTuple):
@@ -79,11 +113,19 @@ def amend(
     The course goes on to the last instant that is known of its alerts, so that what a timer raised is found again.
     """
     course = reviewed.course
-    known = _known(connection, reviewed)
+    known = known_of(connection, reviewed)
     ends = (at for one in known for at in (one.alert.opened_at, one.over_at) if at is not None)
     course.fire(max(ends, default=0), places)
-    if course.failed or not is_trusted(reviewed, known):
+    return None if course.failed else settled(connection, reviewed, known, known_at, gate, told)
+
+
+def settled(
+    connection: sa.Connection, reviewed: Finding, known: Sequence[Episode], known_at: int, gate: Gate, told: Told = untold
+) -> int | None:
+    """Writes what it changes of the episodes that are known; ``None`` when it is not to be trusted."""
+    if not is_trusted(reviewed, known):
         return None
+    course = reviewed.course
     found = list(revisions(reviewed, known))
     if found:
         evidence.remember(connection, course.watcher)
@@ -96,7 +138,7 @@ def amend(
     return len(found)
 
 
-def is_trusted(reviewed: Reviewed, known: Sequence[Episode]) -> bool:
+def is_trusted(reviewed: Finding, known: Sequence[Episode]) -> bool:
     """Whether the review says of the moment before the late readings what was known of it, by the same text of the rule.
 
     Of an alert that was raised more than once the row does not say when it was over in between.
@@ -109,7 +151,7 @@ def is_trusted(reviewed: Reviewed, known: Sequence[Episode]) -> bool:
     return any(one.alert.count > 1 for one in stood) or bool(stood) == course.raised_before(since)
 
 
-def revisions(reviewed: Reviewed, known: Sequence[Episode]) -> Iterator[Revision]:
+def revisions(reviewed: Finding, known: Sequence[Episode]) -> Iterator[Revision]:
     """What the review changes of the episodes that are known. Pure."""
     course, since = reviewed.course, reviewed.since
     begun = _reopened_from(reviewed)
@@ -157,7 +199,7 @@ def _share_time(one: Episode, other: Episode) -> bool:
     return first.over_at is None or first.over_at >= second.alert.opened_at
 
 
-def _amended(reviewed: Reviewed, old: Episode, new: Episode) -> Revision | None:
+def _amended(reviewed: Finding, old: Episode, new: Episode) -> Revision | None:
     is_older = max(old.alert.opened_at, new.alert.opened_at) < reviewed.since
     opened_at = old.alert.opened_at if is_older else new.alert.opened_at
     if _told(old, old.alert.opened_at) == _told(new, opened_at) and not _is_withdrawn(old):
@@ -208,7 +250,7 @@ def _born_closed(episode: Episode, over_at: int) -> Episode:
     return Episode(closed, episode.latch, over_at)
 
 
-def _opened(reviewed: Reviewed, new: Episode) -> Iterator[Revision]:
+def _opened(reviewed: Finding, new: Episode) -> Iterator[Revision]:
     it = new.alert
     zone = zone_of(reviewed.course.watcher.rule.lateness, it.opened_at, reviewed.came_at)
     if new.over_at is None:
@@ -223,7 +265,7 @@ def _opened(reviewed: Reviewed, new: Episode) -> Iterator[Revision]:
         yield Revision(new, "opened", it.opened_at, _how_late(it, reviewed), None if is_loud else False)
 
 
-def _withdrawn(reviewed: Reviewed, old: Episode) -> Iterator[Revision]:
+def _withdrawn(reviewed: Finding, old: Episode) -> Iterator[Revision]:
     it = old.alert
     if zone_of(reviewed.course.watcher.rule.lateness, it.opened_at, reviewed.came_at) is Zone.ARCHIVE:
         return
@@ -232,7 +274,7 @@ def _withdrawn(reviewed: Reviewed, old: Episode) -> Iterator[Revision]:
     yield Revision(Episode(gone, old.latch, over_at), "withdrawn", it.opened_at, "late readings show that it never was by itself")
 
 
-def _how_late(alert: Alert, reviewed: Reviewed) -> str:
+def _how_late(alert: Alert, reviewed: Finding) -> str:
     return f"known {max((reviewed.came_at - alert.opened_at) // 60_000_000, 0)} min late"
 
 
@@ -254,7 +296,7 @@ def _when(at: int | None) -> str:
     return "not yet" if at is None else instant.text(at)
 
 
-def _known(connection: sa.Connection, reviewed: Reviewed) -> list[Episode]:
+def known_of(connection: sa.Connection, reviewed: Finding) -> list[Episode]:
     """The episodes of the key that were not over before the late readings, or might have been reopened by them."""
     same = [alert.c[name] == value for name, value in reviewed.course.key._asdict().items()]
     begun = _reopened_from(reviewed)
@@ -264,7 +306,7 @@ def _known(connection: sa.Connection, reviewed: Reviewed) -> list[Episode]:
     return [episode_of(row)[1] for row in rows]
 
 
-def _reopened_from(reviewed: Reviewed) -> int:
+def _reopened_from(reviewed: Finding) -> int:
     """What was over since then may be reopened by what came late."""
     return reviewed.since - max(micros(reviewed.course.watcher.rule.reopen_s), flapping.WINDOW_US)
 
@@ -282,7 +324,7 @@ def quiet_before(connection: sa.Connection, key: Key, start: int, lookback_us: i
     return start
 
 
-def _with_free_id(connection: sa.Connection, reviewed: Reviewed, episode: Episode) -> Episode:
+def _with_free_id(connection: sa.Connection, reviewed: Finding, episode: Episode) -> Episode:
     """An alert that was amended may have the id that another one's beginning now gives."""
     key, salt = reviewed.course.key, 0
     it = episode.alert

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from ingest.alerts import AlertEngine, Changed, Rules, Told, load_rules
 from ingest.alerts import late as lateness
+from ingest.alerts.absence_reviser import AbsenceReviser
 from ingest.alerts.episode import Key, alert_id
 from ingest.alerts.evidence import AROUND_US, SETTLED_US
 from ingest.alerts.evidence_keeper import EvidenceKeeper
@@ -104,7 +105,8 @@ class World:
         self._store = store
         self.engine = AlertEngine(rules, database, self, lambda: None, told)
         past = Past(store, lambda kind: 0)
-        self.reviser = Reviser(rules, database, self, past, store.watermarks, self.engine.revise, lambda: self.now)
+        absences = AbsenceReviser(rules, database, self, past, lambda: self.now, lambda: None, told)
+        self.reviser = Reviser(rules, database, self, past, store.watermarks, self.engine.revise, lambda: self.now, absences)
 
     def find(self, ref: GatewayRef, name: str) -> Device | None:
         return next((one for one in PLACES if one.id == name), None)
