@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from ingest.notify import address, signature
-from ingest.notify.address import Url
+from ingest import address
+from ingest.address import Url
+from ingest.notify import signature
 from ingest.notify.allowance import Limit
 from ingest.notify.outbox import Notice
 from ingest.notify.post import Answer, NoAnswer, Poster

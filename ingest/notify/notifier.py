@@ -19,10 +19,11 @@ from ingest.alerts.quiet import PAST
 from ingest.alerts.tables import alert as alerts
 from ingest.cases import Moved
 from ingest.database import Database
-from ingest.notify import gathering, long_tail, signature
+from ingest.notify import gathering, signature
 from ingest.notify.allowance import Allowance, Limit
 from ingest.notify.bots import BotSender, Dialect, DingTalkDialect, FeishuDialect, WeComDialect
 from ingest.notify.courier import Courier
+from ingest.notify.long_tail import AppriseSender
 from ingest.notify.mail import MailSender
 from ingest.notify.outbox import Outbox, enqueue, sweep
 from ingest.notify.post import Poster, Resolve, resolver
@@ -128,18 +129,12 @@ class Notifier:
                     target, self._password(target.password_file) or "", self._context(target), self._clock, self._threads
                 )
             case Apprise():
-                return self._long_tail(target)
+                return AppriseSender(self._password(target.url_file) or "", self.notify.on_site)
             case Mqtt():
                 password = self._password(target.broker.password_file)
                 return TopicSender(name, target, self._path, password, self.notify.source)
             case _:
                 return BotSender(poster, self._dialect(target), url_of(target, self._path), self._clock)
-
-    def _long_tail(self, target: Apprise) -> Sender:
-        apprise = long_tail.installed()
-        if apprise is None:
-            raise ConfigInvalid([Problem("notify", "", "apprise is not installed", "pip install 'linli[apprise]'")])
-        return long_tail.AppriseSender(apprise, self._password(target.url_file) or "", self._threads)
 
     def _dialect(self, target: Bot) -> Dialect:
         match target:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import httpx
 
-from ingest.notify import address
-from ingest.notify.address import OnSite, Url
+from ingest import address
+from ingest.address import OnSite, Url
 
 LIMIT_S = 5.0
 MAX_ANSWER = 64 << 10

@@ -13,10 +13,11 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from device_profiles import read_text
+from ingest import address
+from ingest.address import OnSite
 from ingest.alerts import Colour, Family
 from ingest.cases import Court
-from ingest.notify import address, long_tail, signature
-from ingest.notify.address import OnSite
+from ingest.notify import long_tail, signature
 from ingest.notify.hours import Hours, hours_problems
 from ingest.notify.privacy import is_personal
 from ingest.secret_file import read_secret
@@ -59,7 +60,7 @@ class WeCom(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="wecom"
 
 
 class Apprise(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="apprise", tag_field="type"):
-    """Whatever apprise reaches (``linli[apprise]``). ``url_file`` holds its URL; it is not looked at where that leads."""
+    """Whatever apprise reaches (``linli[apprise]``). ``url_file`` holds its URL."""
 
     url_file: str
     most_a_minute: Count = 10
@@ -246,8 +247,7 @@ def _secret_problems(path: Path, what: str) -> Iterator[Problem]:
 
 
 def _apprise_problems(path: Path, file: str, where: str) -> Iterator[Problem]:
-    apprise = long_tail.installed()
-    if apprise is None:
+    if not long_tail.is_installed():
         yield Problem(file, f"{where}.type", "apprise is not installed", "pip install 'linli[apprise]'")
         return
     try:
@@ -255,7 +255,7 @@ def _apprise_problems(path: Path, file: str, where: str) -> Iterator[Problem]:
     except ConfigInvalid as error:
         yield from error.problems
         return
-    if not long_tail.is_channel(apprise, url):
+    if not long_tail.is_channel(url):
         yield Problem(str(path), "", "apprise knows no way to what it says", "see github.com/caronc/apprise/wiki")
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from ingest.notify import address, signature
-from ingest.notify.address import Url
+from ingest import address
+from ingest.address import Url
+from ingest.notify import signature
 from ingest.notify.envelope import CONTENT_TYPE, cloud_event
 from ingest.notify.outbox import Notice
 from ingest.notify.post import NoAnswer, Poster

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from ingest.address import OnSite, parse
 from ingest.alerts import Changed, Colour
 from ingest.database import Database
 from ingest.notify import State
-from ingest.notify.address import OnSite, parse
 from ingest.notify.allowance import Allowance
 from ingest.notify.bots import BotSender, DingTalkDialect
 from ingest.notify.courier import LOOK_US, Courier

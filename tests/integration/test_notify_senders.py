@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from ingest.address import OnSite, Refused, parse
 from ingest.alerts import Colour
 from ingest.notify import post, signature
-from ingest.notify.address import OnSite, Refused, parse
 from ingest.notify.bots import BotSender, Dialect, DingTalkDialect, FeishuDialect, WeComDialect
 from ingest.notify.mail import MailSender
 from ingest.notify.post import NoAnswer, Poster

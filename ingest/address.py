@@ -95,6 +95,11 @@ def checked(url: Url, found: Sequence[str], on_site: Sequence[OnSite]) -> list[s
     return list(dict.fromkeys(found))
 
 
+def reachable(address: Address, port: int, on_site: Sequence[OnSite]) -> bool:
+    """Whether anything may be sent there, over whatever protocol."""
+    return _is_public(address) or any(site.covers(address, port) for site in on_site)
+
+
 def _reason(url: Url, address: Address, on_site: Sequence[OnSite]) -> str:
     if any(site.covers(address, url.port) for site in on_site):
         return ""

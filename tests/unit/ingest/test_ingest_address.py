@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.notify.address import OnSite, Refused, checked, parse, static_reason
+from ingest.address import OnSite, Refused, checked, parse, static_reason
 
 SITE = (OnSite("10.1.2.0/24", (8080, 443)), OnSite("fd00::/8", (443,)))
 PUBLIC = "203.107.32.1"
