@@ -34,8 +34,11 @@ from telemetry.reading import Reading
 MARGIN_US = 3_600_000_000
 """More than the clocks and windows of a rule need: devices say little while nothing changes."""
 
-UNBOUNDED = ("cusum", "ewma", "seasonal", "holt")
-"""Methods that go by all that was ever said: a review cannot begin for them but at the beginning."""
+LEARNT = ("cusum", "ewma", "seasonal")
+"""Methods that go by all that was ever said: a review cannot begin for them but from a state that was kept."""
+
+FADED = 20
+"""Windows after which ``holt`` has forgotten where it began, to the last digit that a number has."""
 
 
 class Places(Protocol):
@@ -179,12 +182,18 @@ def lookback_us(rule: Rule) -> int | None:
 
     Twice all the times that the rule names and an hour: a clock that ran when the review began has come to its end by then.
     """
-    whens = [rule.when, *(stage.when for stage in rule.stages if stage.when is not None)]
-    if any(_is_unbounded(when) for when in whens):
+    if isinstance(rule.when, Absence) or is_learnt(rule):
         return None
-    siblings = SIBLING_US if any(_is_peers(when) for when in whens) else 0
+    parts = list(_parts(rule))
+    siblings = SIBLING_US if any(isinstance(one, Anomaly) and one.method == "peers" for one in parts) else 0
+    fading = [FADED * one.window_s for one in parts if isinstance(one, Forecast) and one.method == "holt"]
     seconds = _times({**msgspec.to_builtins(rule), "lateness": None})
-    return 2 * (micros(seconds) + siblings) + MARGIN_US
+    return 2 * (micros(seconds) + siblings) + micros(max(fading, default=0.0)) + MARGIN_US
+
+
+def is_learnt(rule: Rule) -> bool:
+    """Whether it goes by all that was ever said."""
+    return any(isinstance(one, Anomaly) and one.method in LEARNT for one in _parts(rule))
 
 
 def reach_us(rule: Rule) -> int:
@@ -249,20 +258,10 @@ def _with_word(episode: Episode, known: Sequence[Episode], at: int) -> Episode:
     return episode
 
 
-def _is_unbounded(when: When) -> bool:
-    match when:
-        case AllOf() | AnyOf():
-            return any(_is_unbounded(one) for one in when.of)
-        case Anomaly() | Forecast():
-            return when.method in UNBOUNDED
-        case _:
-            return isinstance(when, Absence)
-
-
-def _is_peers(when: When) -> bool:
-    if isinstance(when, AllOf | AnyOf):
-        return any(_is_peers(one) for one in when.of)
-    return isinstance(when, Anomaly) and when.method == "peers"
+def _parts(rule: Rule) -> Iterator[When]:
+    """Its conditions, those of combinations and stages one by one."""
+    for when in (rule.when, *(stage.when for stage in rule.stages if stage.when is not None)):
+        yield from when.of if isinstance(when, AllOf | AnyOf) else (when,)
 
 
 def _times(plain: object) -> float:

@@ -1,5 +1,6 @@
 """What a rule would have raised is summed up as people count it, and shown by pages; how far back a review must begin."""
 
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ from hypothesis import strategies as st
 
 from ingest.alerts import Alert, Colour, Family
 from ingest.alerts.episode import Episode, Key, alert_id
+from ingest.alerts.forecast import Holt, Outlook
+from ingest.alerts.machine import Sample
+from ingest.alerts.memory import Smoothed
 from ingest.alerts.rehearsal import flood_minutes, part, rehearsal
-from ingest.alerts.review import MARGIN_US, lookback_us
+from ingest.alerts.review import FADED, MARGIN_US, lookback_us
 from telemetry.presence import Words
 
 MINUTE = 60_000_000
@@ -114,6 +118,29 @@ BASELINE = "type: anomaly, metric: temperature, unit: degC, floor: 1"
 def test_a_review_begins_twice_all_times_of_the_rule_and_an_hour_before(tmp_path: Path, when: str, seconds: int) -> None:
     rule = rules_of(tmp_path, RULE.format(when=when)).watchers["one_rule"].rule
     assert lookback_us(rule) == 2 * seconds * 1_000_000 + MARGIN_US
+
+
+def test_a_review_of_what_forgets_slowly_begins_twenty_windows_before(tmp_path: Path) -> None:
+    holt = "{type: forecast, method: holt, metric: temperature, unit: degC, limit: 40, gate_at: 30, within_s: 600, window_s: 900}"
+    rule = rules_of(tmp_path, RULE.format(when=f"when: {holt}")).watchers["one_rule"].rule
+    assert lookback_us(rule) == (2 * 1_500 + FADED * 900) * 1_000_000 + MARGIN_US
+
+
+@given(
+    began=st.tuples(st.floats(-100, 100), st.floats(-1, 1)),
+    elapsed=st.lists(st.sampled_from((1, 7, 30, 60, 200, 400)), min_size=1, max_size=40),
+)
+def test_holt_forgets_where_it_began_after_so_many_windows(began: tuple[float, float], elapsed: list[int]) -> None:
+    holt = Holt(Outlook("temperature", 40, 30, "above", 600, 900 * 1_000_000))
+    one, other = Smoothed(1, 1, 1, *began, 5.0), Smoothed(1, 1, 1, 20.0)
+    at, values = 1, cycle((20.0, 21.5, 23.0, 20.5, 35.0))
+    for pause in cycle(elapsed):
+        at += pause * 1_000_000
+        sample = Sample(at, "a", {"temperature": next(values)})
+        one, other = holt.hear(one, sample, False), holt.hear(other, sample, False)
+        if at > FADED * 900 * 1_000_000:
+            break
+    assert (one.level, one.trend, one.error) == pytest.approx((other.level, other.trend, other.error), rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.parametrize("method", ["cusum", "ewma", "seasonal"])

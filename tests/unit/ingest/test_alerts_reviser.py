@@ -42,6 +42,8 @@ RULES = {
     "rate": "when: {type: rate, metric: temperature, unit: degC, within_s: 30, course: rise, raise_at: 6, gap_s: 900}",
     "mean": "when: {type: mean, metric: temperature, unit: degC, within_s: 60, raise_at: 28, gap_s: 900}",
     "forecast": "when: {type: forecast, metric: temperature, unit: degC, limit: 40, gate_at: 26, within_s: 600, window_s: 90}",
+    "holt": """when: {type: forecast, metric: temperature, unit: degC, limit: 40, gate_at: 26, within_s: 600, window_s: 90,
+      method: holt}""",
     "robust_z": """when: {type: anomaly, method: robust_z, metric: humidity, unit: "%RH", floor: 1, learn_s: 300, limit: 3}""",
     "all": """when: {type: all, of: [
       {type: threshold, metric: temperature, unit: degC, raise_at: 28},
