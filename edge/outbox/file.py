@@ -203,6 +203,11 @@ class OutboxFile:
         where = "WHERE epoch=? AND lane=? AND seq>? AND length(certificates)>0 ORDER BY seq LIMIT ?"
         return self._batches(where, n, lane, after, limit)
 
+    def tombstone_sizes(self, n: int, lane: Lane, after: int) -> list[int]:
+        """How long the certificates of each of these are."""
+        asked = "SELECT length(certificates) FROM batch WHERE epoch=? AND lane=? AND seq>? AND length(certificates)>0"
+        return [size for (size,) in self._db.execute(asked, (n, lane, after)).fetchall()]
+
     def sealed_between(self, start: int, end: int, after: tuple[int, Lane, int], limit: int) -> list[BatchRow]:
         """Acknowledged batches that were sealed from ``start`` on and before ``end``, by key, from the one after ``after``."""
         acknowledged = "EXISTS (SELECT 1 FROM mark WHERE mark.epoch=batch.epoch AND mark.lane=batch.lane AND mark.seq>=batch.seq)"

@@ -222,7 +222,7 @@ class Outbox:
         n = self._streams.number(epoch)
         rows = self._file.batches(n, lane, after, limit) if n else []
         for row in rows[-1:]:
-            self._room.handed[(row.epoch, lane)] = max(self._room.handed.get((row.epoch, lane), 0), row.seq)
+            self._room.tombstones.hand_out((row.epoch, lane), row.seq)
         return [self._sealed(row) for row in rows]
 
     def acknowledge(self, epoch: str, lane: Lane, seq: int, now: Micros) -> int:

@@ -1,22 +1,21 @@
 """What the outbox gives up, and in what order: acknowledged batches when their time is over, bulk batches when it is full.
 
-A batch that is given up leaves a tombstone of its seq with its certificates. When the tombstones become many, the certificates
-of the oldest are put together in one of them and the others stay as empty ones, so that a seq is never missing; not those
-that were handed out, because the centre may have taken what they said.
+A batch that is given up leaves a tombstone of its seq with its certificates (see ``tombstones``), which together take no more
+than a sixteenth of what is kept, so that what is given up makes room.
 """
 
 from collections.abc import Sequence
 
-from edge.outbox.chunk import parsed
 from edge.outbox.file import BatchRow, OutboxFile
-from edge.outbox.loss import Lost, Place, certificate, given_up, lost_of, merged
 from edge.outbox.streams import Key, Streams
-from telemetry.batch import Lane, encode_readings, pack, unpack
+from edge.outbox.tombstones import Tombstones
+from telemetry.batch import Lane
 
 FORGOTTEN_AT_ONCE = 64
 GIVEN_UP_AT_ONCE = 16
-MOST_TOMBSTONES = 1024
-FOLDED_AT_ONCE = 256
+TOMBSTONES_SHARE = 16
+TOMBSTONES_LEAST = 16 * 1024
+"""Bytes of certificates that are never too many."""
 
 
 class Room:
@@ -24,12 +23,10 @@ class Room:
 
     def __init__(self, file: OutboxFile, streams: Streams, gateway: str) -> None:
         self.lost = 0
-        self.handed: dict[Key, int] = {}
+        self.tombstones = Tombstones(file, streams, gateway)
         self._file = file
         self._streams = streams
-        self._gateway = gateway
         self._given_up: dict[Key, int] = {}
-        self._tombstones: dict[Key, int] = {}
 
     def forget_down_to(self, target: int) -> None:
         """Drops acknowledged batches, the oldest first, while more than ``target`` bytes are in use."""
@@ -47,13 +44,21 @@ class Room:
 
     def evict_down_to(self, target: int, reason: str) -> None:
         """Gives up bulk batches, the oldest first, while more than ``target`` bytes are in use."""
+        most_bytes = self._most_certificates()
         while self._file.used() > target and (batches := self._oldest_bulk()):
             self._give_up(batches, reason, target)
+            self.tombstones.lighten(most_bytes)
 
     def evict_older(self, before: int, reason: str) -> None:
         """Gives up the bulk batches that were sealed before an instant."""
+        most_bytes = self._most_certificates()
         while batches := [batch for batch in self._oldest_bulk() if batch.sealed_at < before]:
             self._give_up(batches, reason, 0)
+            self.tombstones.lighten(most_bytes)
+
+    def _most_certificates(self) -> int:
+        """How many bytes they may take of what is in use now."""
+        return max(self._file.used() // TOMBSTONES_SHARE, TOMBSTONES_LEAST)
 
     def _oldest_acknowledged(self) -> Key | None:
         return next((key for key in self._streams if self._streams.first(key) <= self._streams.mark(key)), None)
@@ -85,51 +90,10 @@ class Room:
         lost = 0
         with self._file.transaction():
             for batch in batches:
-                lost += evict(self._file, self._gateway, batch, reason)
+                lost += self.tombstones.bury(batch, reason)
                 done.append(batch)
                 if self._file.used() <= target:
                     break
         key = (done[-1].epoch, done[-1].lane)
         self.lost += lost
         self._given_up[key] = done[-1].seq
-        self._tombstones[key] = self._tombstones.get(key, 0) + len(done)
-        if self._tombstones[key] > MOST_TOMBSTONES:
-            self._fold(key)
-
-    def _fold(self, key: Key) -> None:
-        after = max(self._streams.mark(key), self.handed.get(key, 0))
-        found = self._file.tombstones(*key, after, FOLDED_AT_ONCE)
-        if len(found) > 1:
-            with self._file.transaction():
-                fold(self._file, self._gateway, found)
-            self._tombstones[key] -= len(found) - 1
-
-
-def evict(file: OutboxFile, gateway: str, batch: BatchRow, reason: str) -> int:
-    """Puts a batch's loss certificates in its place, under the same seq; how many readings that loses."""
-    chunks = [chunk for _, chunk in file.chunks(batch.lane, batch.first, batch.last)]
-    carried, lost = given_up(chunks, batch.readings, batch.first_at, batch.sealed_at, reason)
-    file.add_batch(tombstone(batch, gateway, merged(carried + lost)))
-    file.drop_chunks(batch.lane, batch.first, batch.last)
-    return sum(one.readings for one in lost)
-
-
-def fold(file: OutboxFile, gateway: str, tombstones: Sequence[BatchRow]) -> None:
-    """Puts the certificates of tombstones that follow one another into the last of them."""
-    losses = [lost for one in tombstones for lost in certified(one)]
-    for one in tombstones[:-1]:
-        file.add_batch(one._replace(certificates=b""))
-    file.add_batch(tombstone(tombstones[-1], gateway, merged(losses)))
-
-
-def tombstone(batch: BatchRow, gateway: str, losses: Sequence[Lost]) -> BatchRow:
-    """``batch`` with certificates of these losses in the place of its readings."""
-    place = Place(gateway, batch.seq, batch.sealed_at)
-    certificates = [certificate(lost, place, number) for number, lost in enumerate(losses)]
-    return batch._replace(certificates=pack(encode_readings(certificates)) if certificates else b"")
-
-
-def certified(batch: BatchRow) -> list[Lost]:
-    """What a tombstone says was lost."""
-    text = unpack(batch.certificates) if batch.certificates else b""
-    return [lost for reading in parsed(text) or () if (lost := lost_of(reading)) is not None]

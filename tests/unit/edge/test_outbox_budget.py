@@ -10,7 +10,7 @@ import pytest
 from edge.outbox import Outbox, ballast
 from edge.outbox.loss import FULL, OLD, THINNED
 from edge.outbox.outbox import MAX_AGE_US, STEADY_US
-from edge.outbox.room import MOST_TOMBSTONES
+from edge.outbox.tombstones import MOST_TOMBSTONES, SENT_AHEAD
 from telemetry.batch import Lane, decode
 from telemetry.metric import Kind
 from telemetry.reading import Micros, Reading
@@ -171,6 +171,70 @@ def test_tombstones_that_were_handed_out_are_not_folded(tmp_path: Path) -> None:
     after = [sealed.parts for sealed in outbox.batches(outbox.epoch, Lane.BULK, 0, 6)]
     assert all(after[:5]) and not after[5]
     assert before != after[:5]
+
+
+def each_once(n: int, devices: int) -> list[Reading]:
+    """One reading of each device: a certificate of each weighs as much as they do."""
+    return readings(n, devices, devices)
+
+
+def certificates(outbox: Outbox) -> list[Reading]:
+    return [one for one in sent(outbox) if one.values.get("event") == "loss"]
+
+
+def test_what_an_earlier_run_may_have_sent_is_not_folded(tmp_path: Path) -> None:
+    outbox = opened(tmp_path, 1_000_000)
+    for n in range(SENT_AHEAD + 20):
+        outbox.append(each_once(n, 40), Lane.BULK, T0)
+        outbox.seal(T0, force=True)
+    epoch = outbox.epoch
+    outbox.acknowledge(epoch, Lane.BULK, 5, T0)
+    outbox._room.evict_down_to(0, FULL)
+    outbox.close()
+    again = opened(tmp_path, 1_000_000)
+    before = [sealed.parts for sealed in again.batches(epoch, Lane.BULK, 5, SENT_AHEAD)]
+    again._room.tombstones.lighten(0)
+    assert [sealed.parts for sealed in again.batches(epoch, Lane.BULK, 5, SENT_AHEAD)] == before
+    assert sum(len(sealed.parts) for sealed in again.batches(epoch, Lane.BULK, 5 + SENT_AHEAD, 100)) == 1
+
+
+def test_what_is_given_up_makes_room_though_each_device_said_one_thing_in_a_batch(tmp_path: Path) -> None:
+    outbox = opened(tmp_path)
+    batches, devices = 300, 50
+    for n in range(batches):
+        outbox.append(each_once(n, devices), Lane.BULK, later(60 * n))
+        outbox.seal(later(60 * n), force=True)
+    found = sent(outbox)
+    assert len(measured(found)) + losses(found).total() == batches * devices
+    rows = outbox._file.tombstone_sizes(1, Lane.BULK, 0)
+    kept = sum(1 for sealed in outbox.batches(outbox.epoch, Lane.BULK, 0, batches) if sealed.parts) - len(rows)
+    assert sum(rows) < BUDGET // 8
+    assert kept > 50, "most of the room is for readings"
+    assert {one.values["loss_device"] for one in certificates(outbox)} == {f"meter-{n}" for n in range(devices)}
+
+
+def test_certificates_that_are_too_heavy_device_by_device_are_of_no_device_in_particular(tmp_path: Path) -> None:
+    outbox = opened(tmp_path, 1_000_000)
+    for n in range(20):
+        outbox.append(each_once(n, 200), Lane.BULK, T0)
+        outbox.seal(T0, force=True)
+    outbox._room.evict_down_to(0, FULL)
+    outbox._room.tombstones.lighten(1_000)
+    (one,) = certificates(outbox)
+    assert (one.values["loss_device"], one.values["loss_count"]) == ("*", 20 * 200)
+
+
+def test_tombstones_that_were_acknowledged_weigh_nothing(tmp_path: Path) -> None:
+    outbox = opened(tmp_path, 1_000_000)
+    for n in range(20):
+        outbox.append(each_once(n, 200), Lane.BULK, T0)
+        outbox.seal(T0, force=True)
+        outbox._room.evict_down_to(0, FULL)
+    heavy = sum(outbox._file.tombstone_sizes(1, Lane.BULK, 19))
+    before = [sealed.parts for sealed in outbox.batches(outbox.epoch, Lane.BULK, 19, 1)]
+    outbox.acknowledge(outbox.epoch, Lane.BULK, 19, T0)
+    outbox._room.tombstones.lighten(2 * heavy)
+    assert [sealed.parts for sealed in outbox.batches(outbox.epoch, Lane.BULK, 19, 1)] == before
 
 
 def steady(outbox: Outbox, seconds: float, since: float = 0) -> None:

@@ -1,4 +1,7 @@
-"""The outbox against a plain list: whatever happens in whatever order, each reading is there, acknowledged or certified."""
+"""The outbox against a plain list: whatever happens in whatever order, each reading is there, acknowledged or certified.
+
+The centre takes a batch as it first came, and what comes later under its key changes nothing.
+"""
 
 import random
 import shutil
@@ -6,38 +9,56 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from edge import window
 from edge.outbox import EpochUnknown, MarkBeyond, Outbox, Sealed
 from edge.outbox.chunk import readings_of
 from edge.outbox.loss import FULL
+from edge.outbox.tombstones import SENT_AHEAD
 from telemetry.batch import Lane, decode
 from telemetry.metric import Kind
 from telemetry.reading import Micros, Reading
 
 T0 = 1_700_000_000_000_000
 BUDGET = 120_000
+AHEAD = 3
+
+Key = tuple[str, Lane, int]
+
+
+def test_no_more_is_sent_ahead_than_tombstones_reckon_with() -> None:
+    assert window.WINDOW[Lane.BULK] <= SENT_AHEAD
 
 
 class OutboxModel(RuleBasedStateMachine):
-    """``waiting``: instants accepted and not acknowledged. ``certified``: what acknowledged certificates told."""
+    """``waiting``: instants accepted and not acknowledged. ``certified``: what acknowledged certificates told.
+
+    ``took``: what the centre made of a batch, by its key.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr("edge.outbox.tombstones.SENT_AHEAD", AHEAD)
+        self.patch.setattr("edge.outbox.room.TOMBSTONES_LEAST", 400)
         self.folder = Path(tempfile.mkdtemp())
         self.now = Micros(T0)
         self.waiting: set[int] = set()
         self.acknowledged: set[int] = set()
         self.certified = 0
         self.accepted = 0
-        self.content: dict[tuple[str, Lane, int], bytes] = {}
+        self.content: dict[Key, bytes] = {}
+        self.took: dict[Key, tuple[set[int], int]] = {}
         self.events: set[int] = set()
 
     def teardown(self) -> None:
         self.outbox.close()
         shutil.rmtree(self.folder)
+        self.patch.undo()
 
     @initialize()
     def open(self) -> None:
@@ -60,6 +81,13 @@ class OutboxModel(RuleBasedStateMachine):
         if lane is Lane.URGENT:
             self.events |= {one.at for one in given}
 
+    @rule(batches=st.integers(2, 12))
+    def fill(self, batches: int) -> None:
+        """Several small batches, as of a quiet community."""
+        for _ in range(batches):
+            self.append(Lane.BULK, 3, 1)
+            self.outbox.seal(self.now, force=True)
+
     @rule(force=st.booleans())
     def seal(self, force: bool) -> None:
         self.outbox.seal(self.now, force=force)
@@ -78,6 +106,13 @@ class OutboxModel(RuleBasedStateMachine):
     @rule(share=st.floats(0, 1))
     def give_up(self, share: float) -> None:
         self.outbox._room.evict_down_to(int(self.outbox._file.used() * share), FULL)
+
+    @rule()
+    def send(self) -> None:
+        """What is sent comes to the centre, and its word of it does not come back."""
+        for span in self.unacknowledged():
+            for sealed in self.outbox.batches(span.epoch, span.lane, span.first - 1, AHEAD):
+                self.taken(sealed)
 
     @precondition(lambda self: self.unacknowledged())
     @rule(data=st.data())
@@ -112,7 +147,7 @@ class OutboxModel(RuleBasedStateMachine):
             places += [(sealed.n, sealed.lane, sealed.seq) for sealed in found]
             after = places[-1]
             for sealed in found:
-                assert self.taken(sealed)[0] <= self.acknowledged
+                assert self.read(sealed)[0] <= self.acknowledged
         assert places == sorted(set(places))
 
     @invariant()
@@ -129,7 +164,7 @@ class OutboxModel(RuleBasedStateMachine):
     def every_reading_is_there_acknowledged_or_certified(self) -> None:
         found, told = Counter[int](), self.certified
         for sealed in self.batches():
-            instants, more = self.taken(sealed)
+            instants, more = self.seen(sealed)
             found.update(instants)
             told += more
         assert max(found.values(), default=1) == 1
@@ -145,6 +180,13 @@ class OutboxModel(RuleBasedStateMachine):
         assert self.outbox._file.used() <= BUDGET + urgent
 
     def taken(self, sealed: Sealed) -> tuple[set[int], int]:
+        """What the centre takes of it, if it has not taken its key before."""
+        return self.took.setdefault((sealed.epoch, sealed.lane, sealed.seq), self.read(sealed))
+
+    def seen(self, sealed: Sealed) -> tuple[set[int], int]:
+        return self.took.get((sealed.epoch, sealed.lane, sealed.seq)) or self.read(sealed)
+
+    def read(self, sealed: Sealed) -> tuple[set[int], int]:
         readings = decode(sealed.message(self.now, False)).batch.readings
         lost = [one for one in readings if one.values.get("event") == "loss"]
         return {one.at for one in readings if one.kind is Kind.ENERGY}, sum(int(one.values["loss_count"]) for one in lost)
@@ -161,11 +203,16 @@ class OutboxModel(RuleBasedStateMachine):
         return [span for span in self.outbox.spans() if span.last >= span.first]
 
     def batches(self) -> list[Sealed]:
-        return [
+        """Looked at, and not handed out."""
+        tombstones = self.outbox._room.tombstones
+        handed = dict(tombstones._handed)
+        found = [
             sealed
             for span in self.outbox.spans()
             for sealed in self.outbox.batches(span.epoch, span.lane, span.first - 1, 10_000)
         ]
+        tombstones._handed = handed
+        return found
 
 
 OutboxModel.TestCase.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
