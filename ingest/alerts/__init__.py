@@ -7,8 +7,8 @@ The rule machines (``hold``, ``sequence``, ``occurrence``, ``absence``) are pure
 from ingest.alerts.alerts import AlertFilter, Alerts
 from ingest.alerts.engine import AlertEngine
 from ingest.alerts.episode import Alert, AlertState
-from ingest.alerts.judge import Directory
 from ingest.alerts.loading import load_rules
+from ingest.alerts.outcome import Directory
 from ingest.alerts.rule import Family
 from ingest.alerts.rules import Rules
 from ingest.alerts.severity import Colour

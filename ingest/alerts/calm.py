@@ -49,10 +49,10 @@ def calm_of(machine: Machine[Any], shape: Shape) -> Calm:
             return _unmet(condition, shape)
         case Succession(happens=happens, without=excuses):
             said = not happens.metrics.isdisjoint(shape)
-            return never if said else _all([_unmet(excuse, shape) for excuse in excuses])
+            return never if said else every([_unmet(excuse, shape) for excuse in excuses])
         case Staged(machine=inner, stages=stages):
             holds = [stage.condition for stage in stages if stage.condition is not None]
-            return _all([calm_of(inner, shape), *(calm_of(hold, shape) for hold in holds)])
+            return every([calm_of(inner, shape), *(calm_of(hold, shape) for hold in holds)])
         case _:
             return never
 
@@ -100,21 +100,34 @@ def hears_many(machine: Machine[Any]) -> bool:
             return True
 
 
+def every(tests: list[Calm]) -> Calm:
+    """Whether all of them say so."""
+    wanted = tuple(test for test in tests if test is not always)
+    if never in wanted:
+        return never
+    if not wanted:
+        return always
+    if len(wanted) == 1:
+        return wanted[0]
+    return lambda values: all(test(values) for test in wanted)
+
+
 def _of_sense(sense: Sense[Any], shape: Shape) -> Calm:
     match sense:
         case Guarded(sense=inner):
             return _of_sense(inner, shape)
         case Level():
             return _good(sense)
+        case Mean(unless=unless) if sense.metric not in shape:
+            return every(_excused(unless, shape))
         case Mean(since_past=True, unless=unless):
-            value = _good(sense) if sense.metric in shape else always
-            return _all([value, *_excused(unless, shape)])
+            return every([_good(sense), *_excused(unless, shape)])
         case Met(condition=condition) | Count(condition=condition):
             return _unmet(condition, shape)
         case Together(parts=parts):
-            return _all([_unmet(part, shape) for part in parts])
+            return every([_unmet(part, shape) for part in parts])
         case Join(of=holds, unless=unless):
-            return _all([*(calm_of(hold, shape) for hold in holds), *_excused(unless, shape)])
+            return every([*(calm_of(hold, shape) for hold in holds), *_excused(unless, shape)])
         case _:
             return never
 
@@ -155,14 +168,3 @@ def _unmet(condition: Condition, shape: Shape) -> Calm:
         if isinstance(wanted, bool):
             return lambda values: values[metric] is not wanted
     return lambda values: condition.holds(values) is not True
-
-
-def _all(tests: list[Calm]) -> Calm:
-    wanted = tuple(test for test in tests if test is not always)
-    if never in wanted:
-        return never
-    if not wanted:
-        return always
-    if len(wanted) == 1:
-        return wanted[0]
-    return lambda values: all(test(values) for test in wanted)

@@ -46,7 +46,7 @@ class Change:
             return Trace((Span(sample.at, value, value),), sample.at, value)
         spans = memory.spans
         if spans[-1].low != value or spans[-1].high != value:
-            spans = _joined((*spans, Span(sample.at, value, value)))
+            spans = joined((*spans, Span(sample.at, value, value)))
         return Trace(self._current(spans, sample.at), sample.at, value)
 
     def holds(self, memory: Trace, at: int, raised: bool) -> bool | None:
@@ -87,7 +87,8 @@ class Change:
         return spans[gone:] if gone else spans
 
 
-def _joined(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+def joined(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    """As many as a window holds."""
     if len(spans) <= MAX_SPANS:
         return spans
     older, newer = spans[: MAX_SPANS // 2], spans[MAX_SPANS // 2 :]

@@ -18,13 +18,14 @@ from ingest.alerts import late, revision
 from ingest.alerts.calm import began
 from ingest.alerts.gate import Gate
 from ingest.alerts.hold import MAX_TURNS
-from ingest.alerts.judge import Directory, Judge, Work
+from ingest.alerts.judge import Judge
 from ingest.alerts.ledger import apply, retire
+from ingest.alerts.outcome import Directory, Work
 from ingest.alerts.progress import Progress
 from ingest.alerts.review import Course, newest_judged
 from ingest.alerts.revision import Reviewed
 from ingest.alerts.rules import Rules
-from ingest.alerts.states import Entry, States
+from ingest.alerts.states import Entry, Origin, States
 from ingest.alerts.tables import Told, drop_watermarks, load_watermarks, save_watermarks, untold
 from ingest.alerts.watch import is_orderly
 from ingest.arrival import Arrival
@@ -103,10 +104,10 @@ class AlertEngine:
                 await self._retire(now)
             self._stale = True
             work = Work([], set())
-            for key, entry in self._judge.states.timers(now):
-                ref = GatewayRef(key.community, entry.gateway)
-                if entry.due is not None and self._progress.permits(ref, entry.lane, entry.due + entry.lag, now):
-                    self._judge.fire(key, entry, now, work)
+            for entry in self._judge.states.timers(now):
+                ref, (_, lane, _, _, lag) = GatewayRef(entry.key.community, entry.origin.gateway), entry.origin
+                if entry.due is not None and self._progress.permits(ref, lane, entry.due + lag, now):
+                    self._judge.fire(entry, now, work)
             await self._commit(work, _NOTHING, now)
             if now >= self._forget_at:
                 await self._forget(now)
@@ -154,7 +155,7 @@ class AlertEngine:
     def _let_pass(self, course: Course, now: int) -> None:
         """Fires the timers of a review that a tick would fire now."""
         ref, entry = GatewayRef(course.key.community, course.gateway), self._judge.states.entry(course.key)
-        lane, lag = (entry.lane, entry.lag) if entry else (Lane.BULK.value, 0)
+        lane, lag = (entry.origin.lane, entry.origin.lag) if entry else (Lane.BULK.value, 0)
         for _ in range(MAX_TURNS):
             due = course.due
             if due is None or due + lag > now or not self._progress.permits(ref, lane, due + lag, now):
@@ -187,10 +188,8 @@ class AlertEngine:
         if began(machine, course.state) and is_orderly(course.watcher, machine):
             states.drop(subject, course.key)
             return
-        found = Entry(course.state, course.gateway, Lane.BULK.value, course.device, course.seen, 0, course.due)
-        if old is not None:
-            found = found._replace(gateway=old.gateway, lane=old.lane, device=old.device, at=old.at, lag=old.lag)
-        states.put(subject, course.key, found)
+        origin = old.origin if old is not None else Origin(course.gateway, Lane.BULK.value, course.device, course.seen, 0)
+        states.put(subject, Entry(course.key, course.state, origin, course.due))
 
     def _unseen(self, arrivals: Sequence[Arrival]) -> tuple[list[Arrival], dict[Stream, int]]:
         fresh: list[Arrival] = []

@@ -58,11 +58,11 @@ class Flatline:
         return Shown(memory.devices[name].value, None, "", name)
 
     @property
-    def _half(self) -> int:
+    def half(self) -> int:
         return max(self.within_us // 2, 1)
 
     def _stretched(self, old: Stretch | None, at: int, value: float) -> Stretch:
-        half = at // self._half
+        half = at // self.half
         if old is None:
             return Stretch(at, at, value, half, value, value, value, value)
         since = old.since if value == old.value else at
@@ -81,7 +81,7 @@ class Flatline:
 
     def _moving(self, devices: dict[str, Stretch], name: str) -> int:
         """How many others move."""
-        first = devices[name].at // self._half - 1
+        first = devices[name].at // self.half - 1
         return sum(self._moves(one) for other, one in devices.items() if other != name and one.half >= first)
 
     def _moves(self, one: Stretch) -> bool:

@@ -66,6 +66,10 @@ class TheilSen:
     def metrics(self) -> frozenset[str]:
         return frozenset((self.outlook.metric,))
 
+    @property
+    def slot_us(self) -> int:
+        return max(self.outlook.window_us // MAX_POINTS, 1)
+
     def hear(self, memory: Fitted, sample: Sample, raised: bool) -> Fitted:
         value = sample.values.get(self.outlook.metric)
         if value is None or isinstance(value, str):
@@ -88,9 +92,8 @@ class TheilSen:
 
     def _with(self, points: tuple[Point, ...], point: Point) -> tuple[Point, ...]:
         """One point a slot of the window, its newest."""
-        slot = max(self.outlook.window_us // MAX_POINTS, 1)
         kept = [one for one in points if one.at > point.at - self.outlook.window_us]
-        if kept and kept[-1].at // slot == point.at // slot:
+        if kept and kept[-1].at // self.slot_us == point.at // self.slot_us:
             kept.pop()
         return (*kept[-(MAX_POINTS - 1) :], point)
 

@@ -42,16 +42,23 @@ class Join:
         return memory if found == memory.of and excused == memory.excused else Joined(found, excused)
 
     def holds(self, memory: Joined, at: int, raised: bool) -> bool | None:
-        if memory.excused:
+        if memory.excused or self.is_decided(memory):
             return False
         said = (is_raised(state) for state in self._at(memory, at).of)
         return all(said) if self.every else any(said)
 
     def turns(self, memory: Joined, after: int, raised: bool) -> int | None:
-        """Of the sub-conditions as they will be after ``after``."""
+        """Of the sub-conditions as they will be after ``after``; none matters while one says no that time will not change."""
+        if self.is_decided(memory):
+            return None
         memory = self._at(memory, after)
         times = (hold.due(state) for hold, state in zip(self.of, memory.of, strict=True))
         return min((at for at in times if at is not None), default=None)
+
+    def is_decided(self, memory: Joined) -> bool:
+        """Whether all of them are wanted, and one does not hold and will not by time alone."""
+        pairs = zip(self.of, memory.of, strict=True)
+        return self.every and any(not is_raised(state) and hold.due(state) is None for hold, state in pairs)
 
     def shown(self, memory: Joined, at: int) -> Shown:
         """Of the first that has a value, those that hold before the others."""

@@ -69,13 +69,13 @@ class Mean:
 
     def turns(self, memory: Averaged, after: int, raised: bool) -> int | None:
         """The end of the step, unless all that counts is on the one side, and so is its mean."""
-        if memory.value is None or self._is_settled(memory, raised):
+        if memory.value is None or self.is_settled(memory, raised):
             return None
         end = (after // self._step + 1) * self._step
         return end if end <= memory.said + self.gap_us + self.within_us + self._step else None
 
     def shown(self, memory: Averaged, at: int) -> Shown:
-        mean, limit = self._told(memory, at).mean, self._limit(memory.said)
+        mean, limit = self._told(memory, at).mean, self.limit_at(memory.said)
         return Shown(None if mean is None else float(f"{mean:.4g}"), limit.raise_at, limit.clause)
 
     @property
@@ -96,7 +96,7 @@ class Mean:
         until, step = max(until, memory.told), self._step
         number = until // step
         counts_to = min(until, memory.said + self.gap_us) if memory.value is not None and not memory.excused else 0
-        amount = self._amount(memory.value or 0.0)
+        amount = self.amount(memory.value or 0.0)
         if number == memory.number:
             for_us = max(counts_to - memory.told, 0)
             return replace(memory, weight=memory.weight + for_us, total=memory.total + amount * for_us, told=until)
@@ -133,7 +133,7 @@ class Mean:
             return None
         return self._level(sum([slot.total for slot in slots]) / weight)
 
-    def _amount(self, level: float) -> float:
+    def amount(self, level: float) -> float:
         return 10 ** (level / 10) if self.average == "energy" else level
 
     def _level(self, amount: float) -> float:
@@ -141,18 +141,23 @@ class Mean:
         return round(10 * math.log10(amount) if self.average == "energy" else amount, 9)
 
     def _is_past(self, level: float, memory: Averaged, raised: bool) -> bool:
-        limit = self._limit(memory.said)
+        limit = self.limit_at(memory.said)
         bound = limit.clear_at if raised else limit.raise_at
         return level >= bound if self.direction == "above" else level <= bound
 
-    def _is_settled(self, memory: Averaged, raised: bool) -> bool:
+    def is_settled(self, memory: Averaged, raised: bool) -> bool:
         """Whether all that counts is on the side on which the alert is."""
         mildest, worst = (memory.low, memory.high) if self.direction == "above" else (memory.high, memory.low)
         return self._is_past(mildest, memory, True) if raised else not self._is_past(worst, memory, False)
 
     def _is_well(self, memory: Averaged, value: float) -> bool:
-        return self._is_settled(memory, False) and not self._is_past(value, memory, False)
+        return self.is_settled(memory, False) and not self._is_past(value, memory, False)
 
-    def _limit(self, at: int) -> Limit:
+    def unchanged_until(self, memory: Averaged) -> int:
+        """When the step is over, or another limit may come into force."""
+        edges = (edge for limit in self.limits for edge in (limit.since, limit.until) if edge > memory.said)
+        return min((memory.number + 1) * self._step, *edges)
+
+    def limit_at(self, at: int) -> Limit:
         """In force when the newest value was said."""
         return next((limit for limit in self.limits if limit.since <= at < limit.until), self.limits[-1])

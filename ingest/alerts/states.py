@@ -7,10 +7,10 @@
 """
 
 import struct
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ import structlog
 
 from ingest.alerts.absence import Absent
 from ingest.alerts.episode import Key
+from ingest.alerts.fold import Fold, fold_of
 from ingest.alerts.machine import Machine
 from ingest.alerts.memory import Judged
 from ingest.alerts.rules import Rules
@@ -27,8 +28,12 @@ from ingest.alerts.trail import Forgotten, Trail, drop
 from ingest.alerts.when import Absence
 from ingest.database import metadata, upsert
 from telemetry.identity import GatewayRef
+from telemetry.metric import Value
 
 log = structlog.get_logger()
+
+FOLD_EVERY = 4
+"""So many samples are judged before a fold is looked for again."""
 
 VERSION = 1
 """Of the states' shape; states of another version are forgotten."""
@@ -50,17 +55,65 @@ _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(State)
 _encoder = msgspec.json.Encoder()
 
 
-class Entry(NamedTuple):
-    """One machine's state for one subject. ``gateway``, ``lane``, ``device`` and ``at`` are of the sample that led to it;
-    ``lag`` is by how much an urgent sample came after its ``at``: its way here, and how far its device's clock is behind."""
+class Origin(NamedTuple):
+    """The sample that led to a state: ``lag`` is by how much an urgent one came after its ``at``, its way here and how far its
+    device's clock is behind."""
 
-    state: State
     gateway: str
     lane: str
     device: str
     at: int
     lag: int
-    due: int | None
+
+
+class Entry:
+    """One machine's state for one subject, and when a timer of it is ``due``. It is changed in place, and by a ``fold`` without
+    being worked out: whoever asks for the state has it as it is.
+
+    ``is_noted``: it has changed since it was written, and ``States`` knows.
+    """
+
+    __slots__ = ("_asked", "_fold", "_state", "due", "is_noted", "key", "origin")
+
+    def __init__(self, key: Key, state: State, origin: Origin, due: int | None) -> None:
+        self.key = key
+        self.origin = origin
+        self.due = due
+        self.is_noted = False
+        self._state: State | None = state
+        self._fold: Fold | None = None
+        self._asked = 0
+
+    @property
+    def state(self) -> State:
+        if self._state is None:
+            assert self._fold is not None
+            return cast(State, self._fold.state())
+        return self._state
+
+    def follow(self, state: State, origin: Origin, due: int | None) -> None:
+        """It was judged."""
+        self._state, self._fold, self.origin, self.due = state, None, origin, due
+
+    def takes(self, machine: Machine[Any], at: int, device: str, values: Mapping[str, Value]) -> bool:
+        """Takes a sample that changes nothing but a window; ``origin`` is then to be set."""
+        fold = self._fold
+        if fold is None:
+            fold = self._folded(machine)
+            if fold is None:
+                return False
+        if not fold.fits(at, device, values):
+            return False
+        self._state, self._asked = None, 0
+        fold.take(at, device, values)
+        return True
+
+    def _folded(self, machine: Machine[Any]) -> Fold | None:
+        """Looked for at once, but not each time where none is found, or none that fits."""
+        if self._asked % FOLD_EVERY == 0:
+            self._fold = fold_of(machine, self._state)
+        self._asked += 1
+        return self._fold
 
 
 class States:
@@ -99,16 +152,26 @@ class States:
         """The state, if it is not as its machine began."""
         return (self.subject(key).entries or {}).get((key.rule, key.discriminator))
 
-    def put(self, subject: Subject, key: Key, entry: Entry, *, on_trail: bool = False) -> None:
+    def put(self, subject: Subject, entry: Entry, *, on_trail: bool = False) -> None:
         """``on_trail``: what led to it is on the trail, so that it need not be written at once."""
         if not subject.is_kept:
             return
-        self._place(subject, key, entry)
-        if on_trail and key not in self.changed:
-            self._unwritten.setdefault(key, self.trail.seq)
+        self._place(subject, entry)
+        if on_trail:
+            self.note(entry)
         else:
-            self._unwritten.pop(key, None)
-            self.changed[key] = entry
+            entry.is_noted = True
+            self._unwritten.pop(entry.key, None)
+            self.changed[entry.key] = entry
+
+    def note(self, entry: Entry) -> None:
+        """An entry was changed by what is on the trail."""
+        if not entry.is_noted:
+            entry.is_noted = True
+            if entry.key in self.changed:
+                self.changed[entry.key] = entry
+            else:
+                self._unwritten[entry.key] = self.trail.seq
 
     def drop(self, subject: Subject, key: Key) -> None:
         """It is as it began."""
@@ -117,7 +180,7 @@ class States:
             subject.entries = subject.entries or None
             self._unwritten.pop(key, None)
             self.changed[key] = None
-            self.trail.steps.append(Forgotten(key, entry.at))
+            self.trail.steps.append(Forgotten(key, entry.origin.at))
 
     @property
     def is_changed(self) -> bool:
@@ -125,13 +188,16 @@ class States:
 
     def settled(self) -> None:
         """All that changed is durable."""
+        for entry in self.changed.values():
+            if entry is not None:
+                entry.is_noted = False
         self.changed = {}
         self.touched = set()
         self.trail.begin()
 
-    def timers(self, now: int) -> list[tuple[Key, Entry]]:
+    def timers(self, now: int) -> list[Entry]:
         """Those with a timer at or before ``now``, earliest first; each is told again until its state has changed."""
-        found: list[tuple[Key, Entry]] = []
+        found: list[Entry] = []
         while self._timers and self._timers[0][0] <= now:
             at, key = heappop(self._timers)
             if self._rings_at.get(key) != at:
@@ -139,21 +205,21 @@ class States:
             del self._rings_at[key]
             entry = self.entry(key)
             if entry is not None and entry.due is not None:
-                if entry.due + entry.lag <= now:
-                    found.append((key, entry))
+                if entry.due + entry.origin.lag <= now:
+                    found.append(entry)
                 else:
-                    self._ring(key, entry.due + entry.lag)
-        for key, _ in found:
-            self._ring(key, now)
-        return sorted(found, key=lambda pair: (pair[1].due or 0, pair[0]))
+                    self._ring(key, entry.due + entry.origin.lag)
+        for entry in found:
+            self._ring(entry.key, now)
+        return sorted(found, key=lambda entry: (entry.due or 0, entry.key))
 
-    def discriminated(self) -> Iterator[tuple[Key, Entry]]:
+    def discriminated(self) -> Iterator[Entry]:
         """States that readings tell apart by a discriminator: their subjects come and go."""
         for presence in self.presences.values():
             for seat in presence.seats.values():
-                yield from _discriminated(seat, presence.ref.community, f"{presence.ref.gateway}/{seat.name}")
-        for (community, name), subject in self._shared.items():
-            yield from _discriminated(subject, community, name)
+                yield from _discriminated(seat)
+        for subject in self._shared.values():
+            yield from _discriminated(subject)
 
     def load(self, connection: sa.Connection, rules: Rules, zone_of: ZoneOf) -> None:
         """Takes what was committed; states of rules that are gone, or of another shape, are left out."""
@@ -167,11 +233,11 @@ class States:
                 forgotten += 1
                 continue
             due = None if isinstance(state, Absent) else _machine(rules, key, place).due(state)
-            entry = Entry(state, row["gateway"], row["lane"], row["device"], row["at"], row["lag"], due)
+            entry = Entry(key, state, Origin(row["gateway"], row["lane"], row["device"], row["at"], row["lag"]), due)
             subject = self.subject(key)
             if isinstance(subject, Seat):
                 subject.is_absent |= isinstance(state, Absent)
-            self._place(subject, key, entry)
+            self._place(subject, entry)
         if forgotten:
             log.info("rule states forgotten: their rule is gone or was rewritten", states=forgotten)
 
@@ -181,7 +247,7 @@ class States:
         if last := self.trail.expired(now):
             self._catch_up(last)
             drop(connection, last)
-        upsert(connection, rule_state, [_row(key, entry) for key, entry in self.changed.items() if entry is not None])
+        upsert(connection, rule_state, [_row(entry) for entry in self.changed.values() if entry is not None])
         forget(connection, [key for key, entry in self.changed.items() if entry is None])
         rows = []
         for presence in self.touched:
@@ -197,12 +263,12 @@ class States:
             del self._unwritten[key]
             self.changed[key] = self.entry(key)
 
-    def _place(self, subject: Subject, key: Key, entry: Entry) -> None:
+    def _place(self, subject: Subject, entry: Entry) -> None:
         if subject.entries is None:
             subject.entries = {}
-        subject.entries[key.rule, key.discriminator] = entry
+        subject.entries[entry.key.rule, entry.key.discriminator] = entry
         if entry.due is not None:
-            self._ring(key, entry.due + entry.lag)
+            self._ring(entry.key, entry.due + entry.origin.lag)
 
     def _ring(self, key: Key, at: int) -> None:
         """One bell a state: it may ring too early, as most timers are put off before they are due."""
@@ -222,10 +288,8 @@ class States:
                 log.error("what was known of a gateway's devices cannot be read", gateway=str(ref), error=repr(error))
 
 
-def _discriminated(subject: Subject, community: str, name: str) -> Iterator[tuple[Key, Entry]]:
-    for (rule, discriminator), entry in (subject.entries or {}).items():
-        if discriminator:
-            yield Key(rule, community, name, discriminator), entry
+def _discriminated(subject: Subject) -> Iterator[Entry]:
+    return (entry for entry in (subject.entries or {}).values() if entry.key.discriminator)
 
 
 def _decoded(version: int, body: bytes) -> State | None:
@@ -249,20 +313,8 @@ def _is_kept(rules: Rules, key: Key, state: State, place: tuple[str, str]) -> bo
     return type(state) is type(_machine(rules, key, place).initial)
 
 
-def _row(key: Key, entry: Entry) -> dict[str, Any]:
-    return {
-        "rule": key.rule,
-        "community": key.community,
-        "subject": key.subject,
-        "discriminator": key.discriminator,
-        "version": VERSION,
-        "gateway": entry.gateway,
-        "lane": entry.lane,
-        "device": entry.device,
-        "at": entry.at,
-        "lag": entry.lag,
-        "body": _encoder.encode(entry.state),
-    }
+def _row(entry: Entry) -> dict[str, Any]:
+    return {**entry.key._asdict(), "version": VERSION, **entry.origin._asdict(), "body": _encoder.encode(entry.state)}
 
 
 def forget(connection: sa.Connection, keys: Collection[Key]) -> None:

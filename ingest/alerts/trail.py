@@ -105,6 +105,10 @@ class Trail:
         if self.steps:
             self.seq, self.steps, self._sources = self.seq + 1, [], {}
 
+    def pass_over(self) -> None:
+        """Forgets what is in the row so far: it was written before."""
+        self.steps, self._sources = [], {}
+
     def load(self, connection: sa.Connection) -> Iterator[Row]:
         """The rows that are kept, oldest first; ``seq`` is of the row that is given out."""
         for row in connection.execute(sa.select(_trail).order_by(_trail.c.seq)).all():

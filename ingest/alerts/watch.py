@@ -7,7 +7,8 @@ stands, is worked out once for each shape and shared by all devices with the sam
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ingest.alerts.calm import Calm, always, calm_of, hears_many, never, takes_any_order
+from ingest.alerts.calm import Calm, always, calm_of, every, hears_many, never, takes_any_order
+from ingest.alerts.fold import may_fold
 from ingest.alerts.machine import Machine
 from ingest.alerts.rules import Watcher
 from telemetry.metric import Value
@@ -17,7 +18,8 @@ MAX_SHAPES = 256
 
 class Ask(NamedTuple):
     """One rule that listens: ``slot`` is its place among a subject's states, unless readings tell subjects apart by
-    ``discriminator``; ``any_order`` and ``forgets``: ``calm.takes_any_order`` and whether what ``began`` may be forgotten."""
+    ``discriminator``; ``any_order``, ``forgets`` and ``folds``: ``calm.takes_any_order``, and whether what ``began`` may be
+    forgotten, and windows take readings in place."""
 
     watcher: Watcher
     machine: Machine[Any]
@@ -27,16 +29,22 @@ class Ask(NamedTuple):
     subject: str
     any_order: bool
     forgets: bool
+    folds: bool
 
 
 class Listening(NamedTuple):
-    """Who listens to a shape: ``asks`` all of them, ``wary`` those who may care while nothing stands. ``zone`` and
-    ``community``: whether such are the subjects of any of them."""
+    """Who listens to a shape: ``asks`` all of them, ``wary`` those who may care while nothing stands, unless values are ``calm``.
+    ``zone`` and ``community``: whether such are the subjects of any of them; ``shares``: whether either is."""
 
     asks: tuple[Ask, ...]
     wary: tuple[Ask, ...]
+    calm: Calm
     zone: bool
     community: bool
+
+    @property
+    def shares(self) -> bool:
+        return self.zone or self.community
 
 
 class Watch:
@@ -63,7 +71,9 @@ class Watch:
             if not machine.metrics.isdisjoint(shape) and watcher.rule.discriminator in (None, *shape)
         )
         subjects = {ask.subject for ask in asks}
-        return Listening(asks, tuple(ask for ask in asks if ask.calm is not always), "zone" in subjects, "community" in subjects)
+        wary = tuple(ask for ask in asks if ask.calm is not always)
+        calm = every([ask.calm for ask in wary])
+        return Listening(asks, wary, calm, "zone" in subjects, "community" in subjects)
 
 
 def is_orderly(watcher: Watcher, machine: Machine[Any]) -> bool:
@@ -83,4 +93,5 @@ def ask_of(watcher: Watcher, machine: Machine[Any], shape: frozenset[str]) -> As
         rule.subject,
         takes_any_order(machine),
         orderly,
+        may_fold(machine),
     )

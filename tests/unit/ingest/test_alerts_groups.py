@@ -62,6 +62,9 @@ DEVICES = [
     *(device(f"door-{n}", Kind.ACCESS, "lobby") for n in range(2)),
 ]
 
+TURNS = 40
+"""A tick takes one turn of each state: so many at most are left when all was said, after a start that waits for a first word."""
+
 
 def text() -> Iterator[str]:
     yield "rules:"
@@ -129,7 +132,7 @@ async def lived(readings: Sequence[Reading], cuts: Sequence[int], deaths: Sequen
                 await centre.restart()
             await centre.take(*group)
         end = round(readings[-1].at - instant(0)) // 1_000_000
-        for at_s in (end + 100, end + 2_000, end + 4_000):
+        for at_s in (end + 100, *range(end + 2_000, end + 2_000 + TURNS), *range(end + 4_000, end + 4_000 + TURNS)):
             await centre.tick(at_s)
         found = await database.read(_journal)
         assert centre.engine.failures == 0
