@@ -17,8 +17,8 @@
 
 A *chunk* is what one commit accepted of one lane. Sealing names a run of chunks and copies nothing, so a reading is
 written once. ``outbox`` decides with ``tail`` (when to seal), ``undated`` (when something was), ``thin`` (what to leave out)
-and ``room`` (what to give up, and ``tombstones`` what stands for it); ``chunk`` and ``loss`` say what is kept and what stands for what is lost; ``file`` holds the
-tables, which ``schema`` makes; ``mend`` makes sense of what ``salvage`` finds in a damaged one.
+and ``room`` (what to give up, with ``tombstones`` for what was); ``chunk`` and ``loss`` say what is kept and what stands for
+what is lost; ``file`` holds the tables, which ``schema`` makes; ``mend`` makes sense of what ``salvage`` finds in a damaged one.
 """
 
 from edge.outbox.file import OutboxFailing, OutboxUnusable
