@@ -297,6 +297,9 @@ def _gateway_problems(config: GatewayConfig) -> Iterator[Problem]:
         except ConfigInvalid as error:
             yield from error.problems
     for number, bus in enumerate(gateway.buses):
+        if isinstance(bus, RtuBus) and not Path(bus.port).is_absolute():
+            cure = "its whole path, as /dev/ttyUSB0; those in /dev/serial/by-id stay the same when adapters are exchanged"
+            yield Problem(file, f"buses[{number}].port", f"{bus.port!r} is not the path of a port", cure)
         if not isinstance(bus, RtuBus) and not _HOST.fullmatch(bus.host):
             yield Problem(file, f"buses[{number}].host", f"{bus.host!r} is not a host", "a name or an address, without port")
     for name in ("buses", "brokers"):

@@ -8,8 +8,10 @@
 """
 
 import asyncio
+import errno
 import logging
 import os
+import socket
 import termios
 import time
 from typing import Protocol
@@ -233,9 +235,21 @@ def _refusal(question: Question, code: int) -> DeviceRefused | DeviceTimeout:
     return DeviceRefused(f"unit {question.unit_id}: {words}", code)
 
 
+_CURES = {
+    errno.ENOENT: "is the adapter plugged in? ls -l /dev/serial/by-id",
+    errno.EACCES: "ports belong to the group dialout: run it as the agent's user, or with sudo",
+    errno.ECONNREFUSED: "is it the right port, and does the converter take one more connection?",
+    errno.EHOSTUNREACH: "is it the right address, and has it power?",
+}
+
+
 def _cause(error: BaseException) -> str:
+    """Why a bus cannot be opened, and what to look at where that is known."""
     if isinstance(error, TimeoutError):
-        return "no connection in time"
+        return f"no connection in time ({_CURES[errno.EHOSTUNREACH]})"
+    if isinstance(error, socket.gaierror):
+        return f"its name is not known: {error.strerror}"
     if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
+        cure = _CURES.get(error.errno)
+        return os.strerror(error.errno) + (f" ({cure})" if cure else "")
     return str(error)

@@ -179,7 +179,7 @@ async def test_without_a_server_reads_fail_at_once_until_the_next_try_and_then_w
 ) -> None:
     monkeypatch.setattr("edge.drivers.modbus.FIRST_RETRY_S", 0.2)
     bus = open_bus(TcpBus("meters", HOST, port, TIMEOUT_S))
-    with pytest.raises(BusUnavailable, match=f"{HOST}:{port} cannot be used"):
+    with pytest.raises(BusUnavailable, match=f"{HOST}:{port} cannot be used: Connection refused .is it the right port"):
         await read(bus)
     async with pymodbus_tcp(port, unit(1, {0: 1, 1: 2})):
         with pytest.raises(BusUnavailable):
@@ -238,3 +238,8 @@ async def test_a_read_that_is_cancelled_as_its_answer_comes_ends_all_the_same(
             with pytest.raises(asyncio.CancelledError):
                 await reading
         assert await read(bus) == (11, 12)
+
+
+async def test_a_name_that_nobody_knows_is_said_to_be_one() -> None:
+    with pytest.raises(BusUnavailable, match=r"no-such-plc\.invalid:502 cannot be used: its name is not known"):
+        await read(open_bus(TcpBus("meters", "no-such-plc.invalid", 502, 10.0)))

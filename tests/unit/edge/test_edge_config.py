@@ -124,6 +124,11 @@ def test_a_host_is_given_without_its_port(site: Callable[..., GatewayConfig], ho
         assert refused(site, gateway=gateway) == [f"gateway.yaml: buses[0].host: {host!r} is not a host"]
 
 
+def test_a_serial_port_is_given_by_its_whole_path(site: Callable[..., GatewayConfig]) -> None:
+    found = refused(site, gateway=GATEWAY.replace("/dev/none", "ttyUSB0"))
+    assert found == ["gateway.yaml: buses[1].port: 'ttyUSB0' is not the path of a port"]
+
+
 def test_a_file_of_devices_that_cannot_be_read_is_a_problem_and_no_empty_site(
     tmp_path: Path, site: Callable[..., GatewayConfig]
 ) -> None:
