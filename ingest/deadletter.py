@@ -102,6 +102,12 @@ async def count(database: Database) -> int:
     return await database.read(lambda connection: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0)
 
 
+def forget(connection: sa.Connection, cut: int, most: int) -> int:
+    """Deletes letters that came last before ``cut``: nobody knows whom they speak of. Of ``most``, how many."""
+    old = sa.select(table.c.digest).where(table.c.last_at < cut).limit(most)
+    return connection.execute(table.delete().where(table.c.digest.in_(old))).rowcount
+
+
 def _keep_all(connection: sa.Connection, letters: Sequence[DeadLetter], at: Micros) -> None:
     times: Counter[str] = Counter()
     firsts: dict[str, DeadLetter] = {}

@@ -37,6 +37,7 @@ from ingest.config import CentreConfig
 from ingest.credit import Credit
 from ingest.database import Database
 from ingest.deadletter import DeadLetters
+from ingest.expiry import Expiry
 from ingest.finished import Finished, Finishing
 from ingest.forgetting import Forgetting, Recalling
 from ingest.gaps import Gaps
@@ -165,6 +166,7 @@ class Service:
         self._letters = DeadLetters(database, intake.wall_clock)
         self._gaps = Gaps(database)
         self._finished = Finished(database)
+        self._expiry = Expiry(database, self._history.personal_cut)
         self._forgetting = asyncio.Lock()
         self._points = Points(store, database, self._stats, intake.wall_clock)
         self._credit = Credit(config.centre.backfill_credit)
@@ -228,6 +230,7 @@ class Service:
                 group.create_task(self._registry.run(), name="registry"),
                 group.create_task(self._keep_time(sinks, lambda: taking.connected), name="timers"),
                 group.create_task(self._history.run(), name="history"),
+                group.create_task(self._expiry.run(), name="personal data"),
                 group.create_task(self._replays.run(), name="replays"),
                 group.create_task(forgetting.run(), name="finished streams"),
                 group.create_task(self._evidence.run(), name="evidence"),

@@ -7,7 +7,12 @@ import hashlib
 import hmac
 import unicodedata
 
+from telemetry.metric import Value
+
 _SEPARATORS = str.maketrans("", "", " ·・•.-_\t")
+
+
+_IDENTIFIERS = frozenset({"plate", "credential"})
 
 
 def normalise(identifier: str) -> str:
@@ -28,3 +33,12 @@ def mask(identifier: str) -> str:
     if not text[0].isascii():
         return f"{text[:2]}·{'*' * (len(text) - 3)}{text[-1]}"
     return f"{text[:2]}{'*' * (len(text) - 4)}{text[-2:]}"
+
+
+def unnamed(metric: str | None, value: Value | None) -> Value | None:
+    """A value of a metric without what tells who: identifiers are masked (twice is as once), their hashes left out."""
+    if metric is None or not isinstance(value, str):
+        return value
+    if metric.endswith("_ref"):
+        return None
+    return mask(value) if metric in _IDENTIFIERS else value

@@ -3,7 +3,7 @@
 1. What is to be gathered is written in the transaction that opens the alert: no crash forgets one.
 2. It is gathered once, when the time after the alert has passed and its readings are stored, and never changed afterwards.
 3. Bounded: ``MOST`` rows before the alert and after it, those nearest to it; what was cut is said.
-4. Personal data are as the store has them: keyed hashes, or nothing.
+4. What its readings say of who was where goes when such readings go (``forget``): they are left out, the rest stays.
 """
 
 import zlib
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from ingest.alerts.rules import Watcher
 from ingest.database import insert_new, metadata
@@ -37,11 +38,18 @@ table = sa.Table(
     sa.Column("alert", sa.String(20), primary_key=True),
     sa.Column("due_at", sa.BigInteger),
     sa.Column("body", sa.LargeBinary),
+    sa.Column("personal_at", sa.BigInteger),
     sa.Index(
         "alert_evidence_due", "due_at", sqlite_where=sa.text("due_at IS NOT NULL"), postgresql_where=sa.text("due_at IS NOT NULL")
     ),
+    sa.Index(
+        *("alert_evidence_personal", "personal_at"),
+        sqlite_where=sa.text("personal_at IS NOT NULL"),
+        postgresql_where=sa.text("personal_at IS NOT NULL"),
+    ),
 )
-"""``due_at`` is when it is to be gathered; without one it has been."""
+"""``due_at`` is when it is to be gathered; without one it has been. ``personal_at`` is the alert's instant while its readings say
+who was where."""
 
 
 class Word(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,7 +64,8 @@ class Word(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``readings`` of the alert's device between ``start`` and ``end``, oldest first; ``cut`` when there were more. ``gateway``
-    is what its gateway had last said of itself. ``profile`` and ``unit`` are of the inventory when this was gathered."""
+    is what its gateway had last said of itself. ``profile`` and ``unit`` are of the inventory when this was gathered.
+    ``personal``: the readings say who was where; ``forgotten``: they did, and are no longer here."""
 
     gathered_at: int
     start: int
@@ -68,6 +77,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     profile: str = ""
     profile_version: int = 0
     unit: str = ""
+    personal: bool = False
+    forgotten: bool = False
 
 
 _decoder = msgspec.json.Decoder(Evidence)
@@ -85,10 +96,25 @@ def remember(connection: sa.Connection, watcher: Watcher) -> None:
     insert_new(connection, rule_text, [row])
 
 
-def keep(connection: sa.Connection, alert: str, evidence: Evidence) -> None:
-    body = zlib.compress(_encoder.encode(evidence), 6)
-    connection.execute(table.update().where(table.c.alert == alert).values(due_at=None, body=body))
+def keep(connection: sa.Connection, alert: str, evidence: Evidence, at: int) -> None:
+    """``at`` is the alert's instant."""
+    kept = {"due_at": None, "body": _packed(evidence), "personal_at": at if evidence.personal else None}
+    connection.execute(table.update().where(table.c.alert == alert).values(kept))
+
+
+def forget(connection: sa.Connection, cut: int, most: int) -> int:
+    """Leaves out what readings of before ``cut`` say of who was where, of ``most`` alerts at most; of how many."""
+    old = sa.select(table.c.alert, table.c.body).where(table.c.personal_at < cut).order_by(table.c.personal_at).limit(most)
+    rows = connection.execute(old).all()
+    for row in rows:
+        left = replace(load(row.body), readings=(), personal=False, forgotten=True)
+        connection.execute(table.update().where(table.c.alert == row.alert).values(body=_packed(left), personal_at=None))
+    return len(rows)
 
 
 def load(body: bytes) -> Evidence:
     return _decoder.decode(zlib.decompress(body))
+
+
+def _packed(evidence: Evidence) -> bytes:
+    return zlib.compress(_encoder.encode(evidence), 6)

@@ -6,6 +6,7 @@ A store that is down delays it: what is owed stays owed. It is a task of its own
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from ingest.alerts.evidence import AROUND_US, MOST, Evidence, Word
 from ingest.alerts.review import Places
 from ingest.alerts.tables import alert, alert_of
 from ingest.database import Database
+from ingest.history.retention import PERSONAL
 from ingest.store import PointStore, Query, Row
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef, Scope
@@ -65,8 +67,8 @@ class EvidenceKeeper:
         """Gathers what is due, ``TOGETHER`` at most; how many that were. Raises ``StoreUnavailable``."""
         due = await self._database.read(lambda connection: _due(connection, now))
         for one in due:
-            found = await self._found(one, now)
-            await self._database.write(lambda connection, one=one, found=found: evidence.keep(connection, one.id, found))  # type: ignore[misc]  # mypy takes no defaults of a lambda
+            keep = partial(evidence.keep, alert=one.id, evidence=await self._found(one, now), at=one.opened_at)
+            await self._database.write(keep)
         return len(due)
 
     async def of(self, scope: Scope, id: str) -> Kept | None:
@@ -99,6 +101,7 @@ class EvidenceKeeper:
             profile=device.profile if device else "",
             profile_version=device.profile_version if device else 0,
             unit=device.unit if device else "",
+            personal=any(row.kind in PERSONAL for row in rows),
         )
 
     async def _gateway_then(self, one: Alert, start: int) -> tuple[Word, ...]:

@@ -16,7 +16,9 @@ from ingest.alerts.severity import rank
 from ingest.alerts.tables import Told, alert, episode_of, record, untold
 from ingest.alerts.text import plain, render
 from ingest.alerts.when import Absence, micros, seconds_of
+from telemetry.metric import Value
 from telemetry.presence import Words
+from telemetry.privacy import unnamed
 
 MACHINE = "machine"
 
@@ -31,6 +33,11 @@ class Moved(NamedTuple):
     device: str
     place: Words | None
     zone: str
+
+    @property
+    def value(self) -> Value | None:
+        """What the alert shows: no plate or card in the clear, whatever gateways send, for alerts stay when readings go."""
+        return unnamed(self.watcher.shown[0], self.transition.value)
 
 
 def apply(connection: sa.Connection, moved: Moved, known_at: int, gate: Gate, told: Told = untold) -> None:
@@ -78,8 +85,9 @@ def after(newest: Episode | None, moved: Moved) -> tuple[Episode, str] | None:
 
 def retire(connection: sa.Connection, rules: Rules, now: int, told: Told = untold) -> int:
     """Ends the episodes of rules that are gone: nothing would ever clear them. How many there were."""
-    rows = connection.execute(sa.select(alert).where(alert.c.over_at.is_(None))).mappings().all()
-    gone = [episode_of(row) for row in rows if row["rule"] not in rules.watchers]
+    holding = alert.c.state == AlertState.OPEN.value, alert.c.over_at.is_(None)  # the state is what an index knows
+    rows = connection.execute(sa.select(alert).where(*holding, alert.c.rule.not_in(list(rules.watchers)))).mappings().all()
+    gone = [episode_of(row) for row in rows]
     for key, episode in gone:
         record(connection, key, over(episode, now), "cleared", now, now, MACHINE, "the rule is gone", told)
     return len(gone)
@@ -110,7 +118,7 @@ def _recoloured(episode: Episode, moved: Moved) -> Episode:
 
 def _said(moved: Moved) -> Said:
     transition = moved.transition
-    return Said(_text(moved), transition.value, transition.limit, transition.clause, moved.watcher.version)
+    return Said(_text(moved), moved.value, transition.limit, transition.clause, moved.watcher.version)
 
 
 def _opened(moved: Moved) -> Episode:
@@ -150,7 +158,7 @@ def _words(moved: Moved, place: str) -> dict[str, str]:
     transition = moved.transition
     return {
         "place": place,
-        "value": plain(transition.value),
+        "value": plain(moved.value),
         "limit": plain(transition.limit),
         "unit": moved.watcher.shown[1],
         "device": moved.device,

@@ -79,6 +79,11 @@ alert = sa.Table(
         sqlite_where=sa.text("collapsed_into != ''"),
         postgresql_where=sa.text("collapsed_into != ''"),
     ),
+    sa.Index(
+        *("alert_told_apart", "opened_at"),
+        sqlite_where=sa.text("discriminator != ''"),
+        postgresql_where=sa.text("discriminator != ''"),
+    ),
     sa.Index("alert_standing", "community", "over_at", "kind"),
     sa.Index("alert_subject", "rule", "community", "subject", "discriminator", "opened_at"),
     sa.Index("alert_by_time", "opened_at", "id", "community"),
@@ -89,7 +94,7 @@ alert = sa.Table(
     sa.Index("alert_by_community", "community", "opened_at", "id", "state", "colour", "family", "kind", "device"),
     sa.Index("alert_by_change", "seq", "community", "id"),
 )
-"""Each index but the first five serves a list (``ingest.paging``) and holds all that a filter may ask for."""
+"""Each index but the first six serves a list (``ingest.paging``) and holds all that a filter may ask for."""
 
 journal = sa.Table(
     "alert_journal",
@@ -214,6 +219,14 @@ def record(
     if loud:
         told(connection, Changed(msgspec.structs.replace(it, seq=seq), transition, event_at, known_at))
     return seq
+
+
+def forget(connection: sa.Connection, cut: int, most: int) -> int:
+    """Forgets by what alerts that were over before ``cut`` were told apart, a plate's hash or a card's; of ``most``, how many."""
+    named = alert.c.discriminator != sa.literal_column("''")
+    old = sa.select(alert.c.id).where(named, alert.c.opened_at < cut, alert.c.over_at < cut)
+    these = old.order_by(alert.c.opened_at).limit(most)
+    return connection.execute(alert.update().where(alert.c.id.in_(these)).values(discriminator="")).rowcount
 
 
 def _head(connection: sa.Connection) -> str:

@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 
@@ -104,7 +104,7 @@ class EvidenceView(BaseModel):
     """`readings` are those of the device, oldest first; `cut` when there were more than 100 before or after the alert.
 
     `qualities` counts them by quality; `gateway` is what the gateway had last said of itself; `rule` is the text that counted,
-    null when it is not known any more.
+    null when it is not known any more. `forgotten`: its readings said who was where, and their time is over.
     """
 
     model_config = ConfigDict(
@@ -128,6 +128,7 @@ class EvidenceView(BaseModel):
                     "profile": "level-4-20ma",
                     "profile_version": 1,
                     "unit": "SN-20931",
+                    "forgotten": False,
                 }
             ]
         }
@@ -148,6 +149,7 @@ class EvidenceView(BaseModel):
     profile: str
     profile_version: int
     unit: str
+    forgotten: bool
 
 
 @router.get("/api/v1/alerts/check")
@@ -166,7 +168,7 @@ async def journal(id: str, parts: Wired, grant: Viewer, asked: Annotated[Journal
 
 
 @router.get("/api/v1/alerts/{id}/evidence")
-async def evidence(id: str, parts: Wired, grant: Viewer, _asked: Annotated[Asked, Query()]) -> EvidenceView:
+async def evidence(id: str, request: Request, parts: Wired, grant: Viewer, _asked: Annotated[Asked, Query()]) -> EvidenceView:
     """What an alert stood on: readings of five minutes before and after it, its rule as it then was, how the device was.
 
     Gathered once, some minutes after the alert, and kept with it; until then `gathered_at` is null.
@@ -174,6 +176,7 @@ async def evidence(id: str, parts: Wired, grant: Viewer, _asked: Annotated[Asked
     kept = await parts.evidence.of(grant.scope, id)
     if kept is None:
         raise HTTPException(404, NOT_HERE)
+    request.state.personal = kept.evidence is not None and kept.evidence.personal
     return _evidence(kept)
 
 
@@ -234,6 +237,7 @@ def _evidence(kept: Kept) -> EvidenceView:
         profile=found.profile,
         profile_version=found.profile_version,
         unit=found.unit,
+        forgotten=found.forgotten,
     )
 
 

@@ -162,7 +162,6 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = ""
     rule: str = ""
     subject: str = ""
-    discriminator: str = ""
     device: str = ""
     zone: str = ""
     alerts: tuple[str, ...] = ()

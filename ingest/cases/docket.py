@@ -64,14 +64,24 @@ def linked(connection: sa.Connection, case: Case) -> Linked:
     return Linked(Facts(bool(holding), sum(count for _, count, _ in rows)), colour)
 
 
-def opened(connection: sa.Connection, case: Case, by: Person, event_at: int, at: int, terms: Terms, reason: str = "") -> Case:
-    """A new case, numbered."""
+def opened(
+    connection: sa.Connection,
+    case: Case,
+    by: Person,
+    event_at: int,
+    at: int,
+    terms: Terms,
+    reason: str = "",
+    discriminator: str = "",
+) -> Case:
+    """A new case, numbered. ``discriminator`` tells it apart as it does its alert: a hash of a plate or a card, perhaps, so it
+    stands beside the case and never in the journal, which keeps it for ever."""
     day = day_of(case.times.reported)
     mine = work_order.c.community == case.community, work_order.c.day == day
     serial = (connection.scalar(sa.select(sa.func.count()).select_from(work_order).where(*mine)) or 0) + 1
     no = f"{case.community}-{day}-{serial:04}"
     case = msgspec.structs.replace(case, id=hashlib.sha256(no.encode()).hexdigest()[:20], no=no)
-    _keep(connection, case, "report", b"{}", by, reason, event_at, at, terms)
+    _keep(connection, case, "report", b"{}", by, reason, event_at, at, terms, discriminator)
     _link(connection, case.alerts, case.id)
     return case
 
@@ -163,6 +173,7 @@ def _keep(
     event_at: int,
     at: int,
     terms: Terms,
+    discriminator: str = "",
 ) -> None:
     newest = sa.select(work_order_journal.c.digest).order_by(work_order_journal.c.seq.desc()).limit(1)
     before = connection.scalar(newest) or START
@@ -176,7 +187,15 @@ def _keep(
     seq = int(connection.execute(work_order_journal.insert().values(row)).inserted_primary_key[0])  # type: ignore[index]  # one insert has one
     kept = {**row_of(case, day_of(case.times.reported), following.look_at(case, at, terms)), "seq": seq}
     if connection.execute(work_order.update().where(work_order.c.id == case.id).values(kept)).rowcount == 0:
-        connection.execute(work_order.insert().values(kept))
+        connection.execute(work_order.insert().values({**kept, "discriminator": discriminator}))
+
+
+def forget(connection: sa.Connection, cut: int, most: int) -> int:
+    """Forgets by what cases that were reported before ``cut`` and have ended were told apart; of ``most``, how many."""
+    named = work_order.c.discriminator != sa.literal_column("''")
+    old = sa.select(work_order.c.id).where(named, work_order.c.reported_at < cut, work_order.c.ended)
+    these = old.order_by(work_order.c.reported_at).limit(most)
+    return connection.execute(work_order.update().where(work_order.c.id.in_(these)).values(discriminator="")).rowcount
 
 
 def _link(connection: sa.Connection, linked: Sequence[str], case: str) -> None:

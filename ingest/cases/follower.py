@@ -65,10 +65,8 @@ class Follower:
     ) -> Case:
         """A new case of the alert in ``row``."""
         alert = alert_of(row)
-        fresh = opening.from_alert(
-            alert, row["subject"], row["discriminator"], self._catalogue(alert.kind), stage, now, self._terms
-        )
-        return docket.opened(connection, fresh, by, alert.opened_at, now, self._terms, reason)
+        fresh = opening.from_alert(alert, row["subject"], self._catalogue(alert.kind), stage, now, self._terms)
+        return docket.opened(connection, fresh, by, alert.opened_at, now, self._terms, reason, row["discriminator"])
 
     def move(self, connection: sa.Connection, case: Case, move: Move | MachineMove, by: Person, event_at: int, now: int) -> Case:
         """The case after the move, written; whom it concerns hears of it. Raises ``MoveRefused``."""

@@ -41,7 +41,7 @@ def unsaid(_kind: str) -> Practice:
     return Practice()
 
 
-def from_alert(alert: Alert, subject: str, discriminator: str, practice: Practice, stage: Stage, at: int, terms: Terms) -> Case:
+def from_alert(alert: Alert, subject: str, practice: Practice, stage: Stage, at: int, terms: Terms) -> Case:
     """A case of an alert, at ``stage``: reported, or filed when its rule vouches for it."""
     fresh = Case(
         id="",
@@ -55,7 +55,6 @@ def from_alert(alert: Alert, subject: str, discriminator: str, practice: Practic
         kind=alert.kind,
         rule=alert.rule,
         subject=subject,
-        discriminator=discriminator,
         device=alert.device,
         zone=alert.zone,
         alerts=(alert.id,),

@@ -33,6 +33,11 @@ work_order = sa.Table(
     sa.Index("work_order_day", "community", "day"),
     sa.Index("work_order_look", "look_at"),
     sa.Index("work_order_subject", "rule", "community", "subject", "discriminator", "ended"),
+    sa.Index(
+        *("work_order_told_apart", "reported_at"),
+        sqlite_where=sa.text("discriminator != ''"),
+        postgresql_where=sa.text("discriminator != ''"),
+    ),
     sa.Index("work_order_by_time", "reported_at", "id", "community"),
     sa.Index("work_order_by_colour", "ended", "colour", "reported_at", "id", "community"),
     sa.Index("work_order_by_stage", "stage", "ended", "colour", "reported_at", "id", "community"),
@@ -110,8 +115,8 @@ def line_of(row: sa.RowMapping) -> Line:
 
 
 def row_of(case: Case, day: str, look_at: int | None) -> dict[str, Any]:
-    """The row of a case, without its ``seq``."""
-    same = ("id", "no", "version", "community", "kind", "rule", "subject", "discriminator", "supervision", "ended")
+    """The row of a case, without its ``seq`` and what tells it apart, which do not follow from it."""
+    same = ("id", "no", "version", "community", "kind", "rule", "subject", "supervision", "ended")
     row = {name: getattr(case, name) for name in same}
     lead = case.lead
     row |= {"stage": case.stage.value, "colour": case.colour.value, "unit": lead.unit if lead else ""}

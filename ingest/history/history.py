@@ -38,6 +38,10 @@ class History:
             group.create_task(self._thinner.run(), name="thinner")
             group.create_task(self._sweeper.run(), name="sweeper")
 
+    def personal_cut(self) -> int:
+        """Before which instant nothing shall say any more who was where; 0: nothing goes."""
+        return self._sweeper.personal_cut()
+
     def kept_from(self, level: Level, kind: Kind) -> int:
         """The first instant that is still kept of a kind at a level."""
         return self._kept.kept_from(level, kind)

@@ -14,7 +14,7 @@ import structlog
 from ingest import instant
 from ingest.database import Database, metadata, upsert
 from ingest.history.present import Present
-from ingest.history.retention import DELAY_US, FOREVER, Applied, Days, Part, Retention, admitted, cut_of, sound_now
+from ingest.history.retention import DAY_US, DELAY_US, FOREVER, Applied, Days, Part, Retention, admitted, cut_of, sound_now
 from ingest.history.stale import StaleWindows
 from ingest.store import Level, PointStore
 from telemetry.errors import StoreUnavailable
@@ -112,6 +112,14 @@ class Sweeper:
         for part in Part:
             await self._cut(part, now)
         return True
+
+    def personal_cut(self) -> int:
+        """Before which instant nothing shall say any more who was where: as its readings go, or would where the server itself
+        deletes them. 0: nothing goes."""
+        if self._store.limits.deletes:
+            return self._kept.kept_from(Level.RAW, Kind.ACCESS)
+        days, now = self._retention.personal_days, sound_now(self._clock(), self._present.median())
+        return 0 if days == FOREVER or now is None else now - days * DAY_US
 
     async def _cut(self, part: Part, now: int) -> None:
         before = self._kept.applied(part)

@@ -179,6 +179,14 @@ async def sweep(database: Database, targets: Collection[str], now: int) -> None:
     await database.write(change)
 
 
+def forget(connection: sa.Connection, cut: int, most: int) -> int:
+    """Deletes what was settled of changes known before ``cut``, sooner than ``sweep`` would. Of ``most``, how many."""
+    old = (
+        sa.select(table.c.id).where(table.c.known_at < cut, table.c.state != State.WAITING).order_by(table.c.known_at).limit(most)
+    )
+    return connection.execute(table.delete().where(table.c.id.in_(old))).rowcount
+
+
 def _make_room(connection: sa.Connection, target: str, now: int) -> None:
     waiting = sa.and_(table.c.target == target, table.c.state == State.WAITING)
     count = connection.scalar(sa.select(sa.func.count()).select_from(table).where(waiting)) or 0

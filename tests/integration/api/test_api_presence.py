@@ -100,7 +100,13 @@ GATEWAY = f"/api/v1/gateways/{HERE}/gw-1"
 
 
 def loss(device: str, at: int) -> Reading:
-    said = {"loss_device": device, "loss_from": NOW - 9, "loss_to": NOW - 5, "loss_count": 4, "loss_reason": "outbox full"}
+    said: dict[str, Any] = {
+        "loss_device": device,
+        "loss_from": NOW - 9,
+        "loss_to": NOW - 5,
+        "loss_count": 4,
+        "loss_reason": "outbox full",
+    }
     return Reading(device="gw-1", kind=Kind.GATEWAY, at=Micros(at), values={"event": "loss", **said}, event_id=f"gw-1:{at}")
 
 

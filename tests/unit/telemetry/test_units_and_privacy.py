@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry.metric import METRICS, Kind
-from telemetry.privacy import mask, normalise, reference
+from telemetry.privacy import mask, normalise, reference, unnamed
 from telemetry.unit import UNITS, conversion, convertible
 
 
@@ -64,3 +64,23 @@ def test_a_mask_never_shows_the_whole(identifier: str) -> None:
     text = normalise(identifier)
     if len(text) > 4:
         assert mask(identifier).replace("·", "") != text or "*" in text
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "shown"),
+    [
+        ("plate", "京A12345", "京A·****5"),
+        ("plate", "京A·****5", "京A·****5"),
+        ("credential", "a1b2c3d4", "A1****D4"),
+        ("credential", "A1****D4", "A1****D4"),
+        ("credential", "1234", "****"),
+        ("plate_ref", "5f1c9b2e7a3d4c6b8e90", None),
+        ("person_ref", "5f1c9b2e7a3d4c6b8e90", None),
+        ("disposition", "stolen", "stolen"),
+        ("people", 3, 3),
+        (None, 90.0, 90.0),
+        ("plate", None, None),
+    ],
+)
+def test_a_value_that_is_kept_for_long_names_nobody(metric: str | None, value: object, shown: object) -> None:
+    assert unnamed(metric, value) == shown  # type: ignore[arg-type]  # as values come
