@@ -4,11 +4,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from alerts_world import Centre, Feed, device, instant, reading, rules_of, seconds
 
 from ingest.alerts import AlertFilter, AlertState, Colour, Family
+from ingest.alerts.ledger import retire
+from ingest.alerts.rules import Rules
 from ingest.alerts.statistics import By, Delay
 from ingest.arrival import Arrival
+from ingest.database import Database
 from ingest.paging import Cursor
 from telemetry.identity import Scope
 from telemetry.metric import Kind
@@ -202,3 +206,20 @@ async def test_alerts_are_counted_by_colour_and_state(centre: Centre) -> None:
     await say(centre, feed, 9, 0, water_leak=False)
     counts = {(Colour.YELLOW, AlertState.OPEN): 2, (Colour.YELLOW, AlertState.CLEARED): 1, (Colour.RED, AlertState.OPEN): 1}
     assert await centre.alerts.counts(EVERYONE) == counts
+
+
+@pytest.mark.sqlite_file
+async def test_what_is_open_of_rules_that_are_gone_is_found_by_what_is_open(tmp_path: Path) -> None:
+    """A million alerts that were are not looked through at each start."""
+    database = Database(tmp_path / "centre.db")
+    asked: list[str] = []
+
+    def watched(connection: sa.Connection) -> int:
+        sa.event.listen(connection, "before_cursor_execute", lambda _c, _cursor, said, *_: asked.append(said))
+        return retire(connection, Rules(), 0)
+
+    assert await database.write(watched) == 0
+    (question,) = asked
+    plan = await database.read(lambda c: c.exec_driver_sql(f"EXPLAIN QUERY PLAN {question}", ("open",)).all())
+    assert plan[0][-1] == "SEARCH alert USING INDEX alert_by_state (state=?)"
+    database.close()
