@@ -1,7 +1,8 @@
 """Work orders with the field names of 数字城管, as its systems exchange cases: CSV and JSON, page by page.
 
 Times are of Beijing, as ``2026-11-23 16:00:00``. What nobody here knows (coordinates, part codes) is left out, and what 数字城管
-has no name for begins with ``linli_``. 核实 and 立案 are one act here, so ``verify_time`` is ``inst_time``.
+has no name for begins with ``linli_``; ``linli_personal`` says that a row may tell of somebody. 核实 and 立案 are one act, so
+``verify_time`` is ``inst_time``.
 """
 
 import csv
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ingest.alerts import Colour
+from ingest.alerts.persons import is_personal
 from ingest.cases.case import Case, CloseKind, Source, Stage, Times
 from ingest.cases.clock import deadline, used
 from ingest.cases.docket import CHINA
@@ -137,7 +139,14 @@ def _how(case: Case, now: int, terms: Terms) -> dict[str, Any]:
         "need_reply": int(case.source in (Source.PUBLIC, Source.HOTLINE)),
         "visit_num": int(case.score is not None),
         "satisfaction_score": case.score,
+        "linli_drill": int(case.drill),
+        "linli_personal": int(_is_personal(case)),
     }
+
+
+def _is_personal(case: Case) -> bool:
+    """It is about a person, names a masked plate or card, or is what a person wrote."""
+    return is_personal(case.kind) or "**" in case.description or case.source is not Source.SENSOR or bool(case.result)
 
 
 def local(at: int | None) -> str:

@@ -1,6 +1,6 @@
 """What a group may read of an alert: place and kind, and nothing that tells who. Pure.
 
-1. Alerts about a person (elders, duress, watch lists) never reach a group.
+1. Alerts about a person (``ingest.alerts.persons``) never reach a group.
 2. Of values only numbers pass: text may be a plate, a card or a name.
 3. What looks like a plate, a card, an identity number or a telephone number in the words is masked, whoever wrote them.
 """
@@ -9,8 +9,6 @@ import re
 
 from telemetry.metric import Value
 
-PERSONAL_KINDS = frozenset({"duress", "watchlist_hit"})
-PERSONAL_PREFIX = "elder_"
 MASK = "***"
 
 _PLATE = re.compile(
@@ -19,11 +17,6 @@ _PLATE = re.compile(
 )
 _RUN = re.compile("(?<![0-9A-Za-z])[0-9A-Fa-f](?:[ -]?[0-9A-Fa-f]){6,18}[0-9A-FXa-fx](?![0-9A-Za-z])")
 """Eight signs or more of a number, decimal or hexadecimal; it is one when half of them are digits."""
-
-
-def is_personal(kind: str) -> bool:
-    """Whether alerts of this kind are about a person."""
-    return kind in PERSONAL_KINDS or kind.startswith(PERSONAL_PREFIX)
 
 
 def masked(words: str) -> str:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from ingest.alerts import AlertState, Changed
+from ingest.alerts.persons import is_personal
 from ingest.alerts.quiet import RELEASES
 from ingest.cases import Moved
 from ingest.notify.hours import is_open
 from ingest.notify.news import change_of, matter
-from ingest.notify.privacy import is_personal
 from ingest.notify.targets import Group, Notify, Route, Target
 
 

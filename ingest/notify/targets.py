@@ -16,10 +16,10 @@ from device_profiles import read_text
 from ingest import address
 from ingest.address import OnSite
 from ingest.alerts import Colour, Family
+from ingest.alerts.persons import is_personal
 from ingest.cases import Court
 from ingest.notify import long_tail, signature
 from ingest.notify.hours import Hours, hours_problems
-from ingest.notify.privacy import is_personal
 from ingest.secret_file import read_secret
 from telemetry.broker import Broker, broker_problems, is_loopback, public_files, secret_files
 from telemetry.document import nearest

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from api_centre import ELSEWHERE, HERE, NOW, Centre, assert_problem, running
+from msgspec.structs import replace
 
 from ingest import tokens
 from ingest.alerts import Alert
@@ -327,6 +328,24 @@ async def test_the_export_has_the_names_of_the_city_and_no_formula(centre: Centr
     assert (sensor["dispose_unit"], sensor["street_id"], sensor["intime_dispose"]) == ("wuye-jianye", HERE[:9], "1")
     told = (await centre.get(f"{PATH}/export", format="json", stage="verifying")).json()
     assert [(row["rec_id"], row["event_level_name"], row["archive_time"]) for row in told] == [(order["id"], "黄色告警", "")]
+
+
+async def test_an_export_says_what_may_tell_of_somebody_is_noted_and_leaves_drills_out(centre: Centre) -> None:
+    plain, real = await opened(centre, await centre.raise_alert()), await centre.raise_alert(rule="elder-fall", device="b1-bed")
+    person = await opened(centre, real)
+    said = await opened(centre)
+    practised = await centre.raise_alert(rule="smoke", device="b2-smoke")
+    drill = Episode(replace(practised, drill=True), latch=False)
+    key = Key(practised.rule, practised.community, f"gw-1/{practised.device}")
+    await centre.database.write(lambda connection: record(connection, key, drill, "graded", NOW, NOW, "rule"))
+    practice = await opened(centre, practised)
+    rows = {row["rec_id"]: row for row in (await centre.get(f"{PATH}/export", format="json")).json()}
+    assert {id: row["linli_personal"] for id, row in rows.items()} == {plain["id"]: 0, person["id"]: 1, said["id"]: 1}
+    asked = (await centre.get(f"{PATH}/export", format="json", drills="true")).json()
+    assert {row["rec_id"]: row["linli_drill"] for row in asked} == dict.fromkeys(rows, 0) | {practice["id"]: 1}
+    items = (await centre.get("/api/v1/access-log", "admin")).json()["items"]
+    noted = [(item["token"], item["query"]) for item in items if item["path"] == f"{PATH}/export"]
+    assert noted == [("viewer", "format=json&drills=true"), ("viewer", "format=json")]
 
 
 async def test_an_empty_export_still_names_its_columns(centre: Centre) -> None:
