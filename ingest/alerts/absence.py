@@ -36,8 +36,9 @@ class Silence(NamedTuple):
     seconds: float
 
 
-def hear(presence: Presence, seat: Seat, reading: Reading, epoch: str, is_bulk: bool, received_at: int) -> None:
-    """Takes one reading of ``seat`` into ``presence``."""
+def hear(presence: Presence, seat: Seat, reading: Reading, epoch: str, is_bulk: bool, received_at: int) -> bool:
+    """Takes one reading of ``seat`` into ``presence``. Whether there is anything to look at: when it is absent next, whether it
+    is again there, or whether the gateway's word has come to where another is missed."""
     at: int = reading.at
     if at > received_at:
         at = received_at
@@ -46,19 +47,22 @@ def hear(presence: Presence, seat: Seat, reading: Reading, epoch: str, is_bulk: 
             presence.epoch, presence.epoch_at = epoch, at
         if is_bulk:
             presence.newest = at
+    news = not seat.heard and not seat.failing
     if is_good(reading):
         if at >= seat.heard:
+            news = news or seat.failing != 0
             seat.heard, seat.failing = at, 0
     elif not seat.failing and at > seat.heard and says_silent(reading):
-        seat.failing = at
+        seat.failing, news = at, True
+    return news or seat.is_absent or presence.newest >= presence.next_silence
 
 
 def is_good(reading: Reading) -> bool:
     """Whether a reading shows that its device is there: not when all it says is that the device is not."""
     values = reading.values
-    if not values or reading.quality not in _GOOD:
-        return False
-    return len(values) > 1 or values.get("online") is not False
+    if len(values) > 1 and reading.quality is Quality.GOOD:
+        return True
+    return bool(values) and reading.quality in _GOOD and (len(values) > 1 or values.get("online") is not False)
 
 
 def says_silent(reading: Reading) -> bool:

@@ -8,9 +8,9 @@
 Tests are made for one shape of readings: the metrics that they carry.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
+from ingest.alerts.calm_tests import Between, Calm, Isnt, always, every, never
 from ingest.alerts.condition import Condition
 from ingest.alerts.count import Count
 from ingest.alerts.hold import Hold
@@ -24,18 +24,8 @@ from ingest.alerts.sense import Sense
 from ingest.alerts.sequence import Succession
 from ingest.alerts.staged import Staged
 from ingest.alerts.together import Together
-from telemetry.metric import Value
 
-Calm = Callable[[Mapping[str, Value]], bool]
 Shape = frozenset[str]
-
-
-def always(values: Mapping[str, Value]) -> bool:
-    return True
-
-
-def never(values: Mapping[str, Value]) -> bool:
-    return False
 
 
 def calm_of(machine: Machine[Any], shape: Shape) -> Calm:
@@ -100,18 +90,6 @@ def hears_many(machine: Machine[Any]) -> bool:
             return True
 
 
-def every(tests: list[Calm]) -> Calm:
-    """Whether all of them say so."""
-    wanted = tuple(test for test in tests if test is not always)
-    if never in wanted:
-        return never
-    if not wanted:
-        return always
-    if len(wanted) == 1:
-        return wanted[0]
-    return lambda values: all(test(values) for test in wanted)
-
-
 def _of_sense(sense: Sense[Any], shape: Shape) -> Calm:
     match sense:
         case Guarded(sense=inner):
@@ -140,18 +118,8 @@ def _join(machine: Machine[Any]) -> Join | None:
 
 def _good(level: Level | Mean) -> Calm:
     """On the good side of every limit that is, was or will be in force."""
-    metric, bounds = level.metric, [limit.raise_at for limit in level.limits]
-    above, below = min(bounds), max(bounds)
-
-    def is_under(values: Mapping[str, Value]) -> bool:
-        value = values[metric]
-        return isinstance(value, str) or value < above
-
-    def is_over(values: Mapping[str, Value]) -> bool:
-        value = values[metric]
-        return isinstance(value, str) or value > below
-
-    return is_under if level.direction == "above" else is_over
+    bounds = [limit.raise_at for limit in level.limits]
+    return Between(level.metric, below=min(bounds)) if level.direction == "above" else Between(level.metric, above=max(bounds))
 
 
 def _excused(unless: Condition, shape: Shape) -> list[Calm]:
@@ -166,5 +134,5 @@ def _unmet(condition: Condition, shape: Shape) -> Calm:
     if len(condition.where) == 1:
         ((metric, wanted),) = condition.where.items()
         if isinstance(wanted, bool):
-            return lambda values: values[metric] is not wanted
+            return Isnt(metric, wanted)
     return lambda values: condition.holds(values) is not True

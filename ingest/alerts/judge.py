@@ -9,7 +9,7 @@
 Decides, and does no IO; the inventory is asked through a ``Directory``. Silence is judged in ``ingest.alerts.silences``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -38,16 +38,17 @@ MAX_WATCHES = 100_000
 
 
 class _Source(NamedTuple):
-    """Where a reading came from."""
+    """Where a reading came from, and when."""
 
-    arrival: Arrival
     presence: Presence
+    arrival: Arrival
+    known_at: int
     epoch: str
     is_bulk: bool
 
     def origin(self, reading: Reading) -> Origin:
-        stream, received_at = self.arrival.stream, self.arrival.received_at
-        return Origin(stream.gateway, stream.lane, reading.device, reading.at, 0 if self.is_bulk else received_at - reading.at)
+        stream = self.arrival.stream
+        return Origin(stream.gateway, stream.lane, reading.device, reading.at, 0 if self.is_bulk else self.known_at - reading.at)
 
 
 class Judge:
@@ -69,18 +70,22 @@ class Judge:
             self.states.touched.add(source.presence)
             rows += [(one.at, one.device, place, one, source) for place, one in enumerate(arrival.readings, len(rows))]
         rows.sort()
-        silences = Silences(self._rules, self._directory, self.states) if self._rules.absences else None
-        for _, device, _, reading, source in rows:
-            presence, arrival = source.presence, source.arrival
+        silences, hears = Silences(self._rules, self._directory, self.states), bool(self._rules.absences)
+        for at, device, _, reading, source in rows:
+            presence, _, known_at, epoch, is_bulk = source
             seat = presence.seats.get(device)
             if seat is None or seat.watch is None or seat.kind is not reading.kind:
                 seat = self._seated(presence, device, reading.kind)
-            if silences is not None:
-                if reading.at < seat.heard and absence.is_good(reading):
-                    self._note_late(work, reading, source)
-                silences.hear(work, presence, seat, reading, source.epoch, source.is_bulk, arrival.received_at)
-            if reading.values and reading.quality is not Quality.BAD:
-                self._weigh(work, seat, reading, source)
+            if hears and absence.hear(presence, seat, reading, epoch, is_bulk, known_at):
+                silences.attend(work, presence, seat)
+            values, watch = reading.values, seat.watch
+            if not values or watch is None or reading.quality is Quality.BAD:
+                continue
+            listening = watch.listening(values)
+            if at > seat.newest and seat.entries is None and not listening.shares and listening.calm(values):
+                seat.newest = at
+            else:
+                self._weigh(work, listening, seat, reading, source)
 
     def observe(self, reading: Reading, arrival: Arrival, work: Work) -> None:
         """Judges what the centre itself says of a gateway: it is in no order with what the gateway says."""
@@ -138,7 +143,7 @@ class Judge:
         if presence.edition is not edition:
             presence.edition = edition
             presence.reseat()
-        return _Source(arrival, presence, stream.epoch, stream.lane == Lane.BULK)
+        return _Source(presence, arrival, arrival.received_at, stream.epoch, stream.lane == Lane.BULK)
 
     def _seated(self, presence: Presence, name: str, kind: Kind) -> Seat:
         """The device's seat, with the rules for its readings of ``kind`` by the inventory of now."""
@@ -156,24 +161,23 @@ class Judge:
         seat.community = self.states.shared(ref.community, "community")
         return seat
 
-    def _weigh(self, work: Work, seat: Seat, reading: Reading, source: _Source) -> None:
-        assert seat.watch is not None
-        at, values = reading.at, reading.values
-        listening = seat.watch.listening(values)
+    def _weigh(self, work: Work, listening: Listening, seat: Seat, reading: Reading, source: _Source) -> None:
+        at = reading.at
         if at <= seat.newest:
             self._overtaken(work, seat, reading, source, listening)
             return
         seat.newest = at
         asks = listening.wary if seat.entries is None else listening.asks
-        if listening.shares:
-            for shared in _shared(seat, listening):
-                if at < shared.newest and source.arrival.received_at - at > late.LIVE_US:
+        for shared in (seat.zone if listening.zone else None, seat.community if listening.community else None):
+            if shared is not None:
+                if at > shared.newest:
+                    shared.newest = at
+                elif at < shared.newest and source.known_at - at > late.LIVE_US:
                     self._overtaken(work, seat, reading, source, listening)
                     return
-                shared.newest = max(shared.newest, at)
                 if shared.entries is not None:
                     asks = listening.asks
-        if asks is not listening.wary or not listening.calm(values):
+        if asks is not listening.wary or not listening.calm(reading.values):
             self._judge(work, asks, seat, reading, source)
 
     def _judge(self, work: Work, asks: Sequence[Ask], seat: Seat, reading: Reading, source: _Source) -> None:
@@ -198,12 +202,12 @@ class Judge:
                 continue
             changed |= self._advance(work, ask, slot, subject, seat, reading, source)
         if changed:
-            self.states.trail.hear(place, Source(source.arrival.stream, source.arrival.received_at), reading)
+            self.states.trail.hear(place, Source(source.arrival.stream, source.known_at), reading)
 
     def _overtaken(self, work: Work, seat: Seat, reading: Reading, source: _Source, listening: Listening) -> None:
         """A reading older than what was judged: where something stands, its machine says what it makes of it; where nothing
         does, it is judged if its order says nothing, and else is late."""
-        waited = source.arrival.received_at - reading.at > late.LIVE_US
+        waited = source.known_at - reading.at > late.LIVE_US
         asks = []
         for ask in listening.asks:
             subject, slot = _subject(ask, seat), _slot(ask, reading)
@@ -221,7 +225,7 @@ class Judge:
         machine, arrival, sample = ask.machine, source.arrival, _sample(reading)
         entry: Entry | None = subject.entries.get(slot) if subject.entries else None
         old = machine.initial if entry is None else entry.state
-        if late.is_late(machine, old, sample, arrival.received_at, subject is not seat, subject.newest):
+        if late.is_late(machine, old, sample, source.known_at, subject is not seat, subject.newest):
             self._note_late(work, reading, source)
         try:
             state, transitions = machine.advance(old, sample)
@@ -270,13 +274,6 @@ def _subject(ask: Ask, seat: Seat) -> Subject:
     shared = seat.zone if ask.subject == "zone" else seat.community
     assert shared is not None
     return shared
-
-
-def _shared(seat: Seat, listening: Listening) -> Iterator[Subject]:
-    if listening.zone and seat.zone is not None:
-        yield seat.zone
-    if listening.community and seat.community is not None:
-        yield seat.community
 
 
 def _slot(ask: Ask, reading: Reading) -> tuple[str, str] | None:

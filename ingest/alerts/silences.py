@@ -16,7 +16,6 @@ from ingest.alerts.states import Entry, Origin, States
 from ingest.alerts.when import Absence
 from telemetry.metric import Kind
 from telemetry.presence import Device
-from telemetry.reading import Reading
 
 
 class Silences:
@@ -25,14 +24,9 @@ class Silences:
         self._directory = directory
         self._states = states
 
-    def hear(
-        self, work: Work, presence: Presence, seat: Seat, reading: Reading, epoch: str, is_bulk: bool, known_at: int
-    ) -> None:
-        before = seat.failing
-        is_new = not seat.heard and not before
-        absence.hear(presence, seat, reading, epoch, is_bulk, known_at)
-        if is_new or seat.failing != before:
-            self._expect(presence, seat)
+    def attend(self, work: Work, presence: Presence, seat: Seat) -> None:
+        """Looks at what a reading of ``seat`` gave to look at (``absence.hear``)."""
+        self._expect(presence, seat)
         if seat.is_absent:
             self._see_again(work, presence, seat)
         if presence.newest >= presence.next_silence:

@@ -7,7 +7,8 @@ stands, is worked out once for each shape and shared by all devices with the sam
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ingest.alerts.calm import Calm, always, calm_of, every, hears_many, never, takes_any_order
+from ingest.alerts.calm import calm_of, hears_many, takes_any_order
+from ingest.alerts.calm_tests import Calm, always, every, never
 from ingest.alerts.fold import may_fold
 from ingest.alerts.machine import Machine
 from ingest.alerts.rules import Watcher
@@ -34,17 +35,14 @@ class Ask(NamedTuple):
 
 class Listening(NamedTuple):
     """Who listens to a shape: ``asks`` all of them, ``wary`` those who may care while nothing stands, unless values are ``calm``.
-    ``zone`` and ``community``: whether such are the subjects of any of them; ``shares``: whether either is."""
+    ``zone`` and ``community``: whether such are the subjects of any of them; ``shares``: whether one is."""
 
     asks: tuple[Ask, ...]
     wary: tuple[Ask, ...]
     calm: Calm
     zone: bool
     community: bool
-
-    @property
-    def shares(self) -> bool:
-        return self.zone or self.community
+    shares: bool
 
 
 class Watch:
@@ -56,12 +54,12 @@ class Watch:
 
     def listening(self, values: Mapping[str, Value]) -> Listening:
         """Who listens to a reading with these values."""
-        shape = tuple(values)
-        found = self._listening.get(shape)
-        if found is None:
-            if len(self._listening) >= MAX_SHAPES:
-                self._listening.clear()
-            found = self._listening[shape] = self._found(frozenset(shape))
+        return self._listening.get(tuple(values)) or self._worked_out(tuple(values))
+
+    def _worked_out(self, shape: tuple[str, ...]) -> Listening:
+        if len(self._listening) >= MAX_SHAPES:
+            self._listening.clear()
+        found = self._listening[shape] = self._found(frozenset(shape))
         return found
 
     def _found(self, shape: frozenset[str]) -> Listening:
@@ -73,7 +71,8 @@ class Watch:
         subjects = {ask.subject for ask in asks}
         wary = tuple(ask for ask in asks if ask.calm is not always)
         calm = every([ask.calm for ask in wary])
-        return Listening(asks, wary, calm, "zone" in subjects, "community" in subjects)
+        zone, community = "zone" in subjects, "community" in subjects
+        return Listening(asks, wary, calm, zone, community, zone or community)
 
 
 def is_orderly(watcher: Watcher, machine: Machine[Any]) -> bool:
