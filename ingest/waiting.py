@@ -1,7 +1,8 @@
 """What a sink has taken and not written yet: in order, fair between gateways, bounded. Sans-IO.
 
 1. The order of each stream is kept. Gateways take turns, batch by batch, and urgent lanes go before bulk ones: in a group of
-   their own, so that an event waits for nobody's measurements; what is left of the group after that is for bulk.
+   their own, so that an event waits for nobody's measurements; what is left of the group after that is for bulk. An event may
+   come while a bulk group is written, so while some come those groups are brief.
 2. Bounded by bytes of JSON, whatever the number of readings. When it is full, room is made at the cost of the gateway that
    holds most; a gateway that holds its share or more is refused itself.
 3. A group that was given out is given out again, unchanged, until it is ``done``. Gaps come alone, and never two in a row
@@ -20,6 +21,8 @@ CAPACITY = 24 << 20
 """Bytes of JSON; decoded readings take about five times as much."""
 OVERHEAD = 512
 """What a batch or a gap costs beside its readings."""
+BRIEF, BRIEFLY = 5_000, 8
+"""Readings of a bulk group after something urgent, and how many such groups."""
 POISON = 50
 """To set one piece aside takes as long as to store so many readings."""
 
@@ -41,6 +44,7 @@ class Waiting:
         self._given: list[Item] = []
         self._gap_was_last = False
         self._urgent_was_alone = False
+        self._brief_groups = 0
         self._gaps = 0
         self._readings = 0
         self.load = 0
@@ -109,19 +113,30 @@ class Waiting:
             if lane is self._bulk and group and alone:
                 self._urgent_was_alone = True
                 break
-            turns = deque(lane)
-            while turns and size < self._group_readings:
+            turns, most = deque(lane), self._most_of(lane)
+            while turns and size < most:
                 ref = turns.popleft()
                 head = lane[ref][0]
                 if isinstance(head, Gap):
                     continue
                 size += _readings(head)
-                if group and size > self._group_readings:
+                if group and size > most:
                     return group
                 group.append(self._take(lane, ref))
                 if ref in lane:
                     turns.append(ref)
         return group
+
+    def _most_of(self, lane: _Lane) -> int:
+        """How many readings a group takes of a lane now."""
+        if lane is self._urgent:
+            if lane:
+                self._brief_groups = BRIEFLY
+            return self._group_readings
+        if not self._brief_groups:
+            return self._group_readings
+        self._brief_groups -= 1
+        return min(self._group_readings, BRIEF)
 
     def _take(self, lane: _Lane, ref: _Gateway) -> Item:
         item = lane[ref].popleft()

@@ -83,6 +83,17 @@ def test_what_is_urgent_goes_alone_and_then_lets_bulk_go_with_it() -> None:
     assert found == [[("gw-b", 1)], [("gw-b", 2), ("gw-a", 1), ("gw-a", 2)], [("gw-b", 3)], [("gw-b", 4), ("gw-a", 3)]]
 
 
+def test_while_something_urgent_comes_now_and_then_bulk_is_written_in_brief_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BRIEF", 4)
+    monkeypatch.setattr(module, "BRIEFLY", 2)
+    waiting = Waiting(group_readings=8)
+    for seq in range(1, 20):
+        waiting.put(arrival("gw-a", seq))
+    assert len(given(waiting)) == 4
+    waiting.put(arrival("gw-b", 1, Lane.URGENT))
+    assert [len(given(waiting)) for _ in range(4)] == [1, 2, 2, 4]
+
+
 def test_a_gap_before_what_is_urgent_keeps_no_bulk_waiting() -> None:
     waiting = Waiting(group_readings=4)
     waiting.put_gap(gap("gw-b", 1)._replace(stream=arrival("gw-b", 1, Lane.URGENT).stream))
