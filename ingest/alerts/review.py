@@ -8,8 +8,9 @@
 A review begins some time before what it is asked about (``lookback_us``), so that every clock and window is full by then.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -19,7 +20,7 @@ from ingest.alerts.anomaly import SIBLING_US
 from ingest.alerts.episode import Episode, Key, acknowledged
 from ingest.alerts.ledger import Moved, after
 from ingest.alerts.machine import Change, Machine, Sample, Transitions
-from ingest.alerts.memory import Graded, Held, Occurred, Watched
+from ingest.alerts.memory import Graded, Held, Judged, Occurred, Watched
 from ingest.alerts.quiet import with_
 from ingest.alerts.rule import Rule
 from ingest.alerts.rules import Rules, Watcher
@@ -122,12 +123,20 @@ class Course:
 class Review:
     """Hears readings in the order of their instants; ``only`` names the rules that count, or all do."""
 
-    def __init__(self, rules: Rules, places: Places, only: Iterable[str] | None = None, subject: str | None = None) -> None:
-        """With ``subject`` the others are passed over."""
+    def __init__(
+        self,
+        rules: Rules,
+        places: Places,
+        only: Iterable[str] | None = None,
+        subject: str | None = None,
+        states: Mapping[Key, Judged] = MappingProxyType({}),
+    ) -> None:
+        """With ``subject`` the others are passed over. ``states`` are those that do not begin at their beginning."""
         self._rules = rules
         self._places = places
         self._only = None if only is None else frozenset(only)
         self._subject = subject
+        self._states = states
         self._watching: dict[tuple[GatewayRef, str, Kind], Sequence[tuple[Watcher, str]]] = {}
         self.courses: dict[Key, Course] = {}
 
@@ -157,7 +166,8 @@ class Review:
         course = self.courses.get(key)
         if course is None:
             machine = watcher.machine(key.community)
-            course = Course(key, watcher, machine, machine.initial, heard.ref.gateway, heard.reading.device)
+            state = self._states.get(key, machine.initial)
+            course = Course(key, watcher, machine, state, heard.ref.gateway, heard.reading.device)
             self.courses[key] = course
         return course
 

@@ -5,20 +5,24 @@
 2. One device at a time, a page at a time: live readings go first.
 3. Bounded: a review reads ``MAX_ROWS`` and reaches ``MAX_BACK_US`` back. What would need more is left as it is, and said once.
 4. A crash loses nothing: what was noted stays until it was looked at.
+5. Rules that go by all that was ever said are run on from a state that was kept (``ingest.alerts.baselines``), or not at all.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+import sqlalchemy as sa
 import structlog
 
-from ingest.alerts import late
+from ingest.alerts import baselines, late
 from ingest.alerts.absence_reviser import AbsenceReviser
 from ingest.alerts.episode import Key
 from ingest.alerts.late import Lateness
+from ingest.alerts.memory import Judged
 from ingest.alerts.past import AHEAD_US, MAX_BACK_US, YIELD_S, Asked, Past, at_leisure
-from ingest.alerts.review import Heard, Places, Review, lookback_us, reach_us
+from ingest.alerts.review import Heard, Places, Review, is_learnt, lookback_us, reach_us
 from ingest.alerts.revision import Reviewed, quiet_before
 from ingest.alerts.rule import Rule
 from ingest.alerts.rules import Rules, Watcher
@@ -38,6 +42,7 @@ GIVEN_UP_US = 24 * 3_600_000_000
 MAX_WAITING = 1_000
 MAX_ROWS = 200_000
 TRIES = 8
+KEEP_EVERY_US = 3_600_000_000
 
 
 class Inventory(Places, Protocol):
@@ -47,11 +52,13 @@ class Inventory(Places, Protocol):
 
 
 class _Question(NamedTuple):
-    """The rules of one subject that late readings concern, and from when on they are to be run."""
+    """The rules of one subject that late readings concern, and from when on they are to be run; with ``states`` those alone, and
+    from them."""
 
     subject: str
     watchers: Sequence[Watcher]
     start: int
+    states: Mapping[Key, Judged] = MappingProxyType({})
 
 
 class Reviser:
@@ -77,6 +84,8 @@ class Reviser:
         self._clock = clock
         self._absences = absences
         self._tries: dict[tuple[GatewayRef, str, Kind], int] = {}
+        self._learnt = frozenset(rule for rule, watcher in rules.watchers.items() if is_learnt(watcher.rule))
+        self._keep_at = 0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -84,6 +93,7 @@ class Reviser:
         while True:
             busy = False
             try:
+                await self.keep()
                 busy = await self.look()
                 failing = False
             except StoreUnavailable as error:
@@ -91,6 +101,13 @@ class Reviser:
                     log.error("late readings wait to be looked at", error=str(error))
                 failing = True
             await asyncio.sleep(YIELD_S if busy else LOOK_S)
+
+    async def keep(self) -> None:
+        """Keeps states from which late readings may be reviewed, if it is time to. Raises ``StoreUnavailable``."""
+        now = self._clock()
+        if self._learnt and now >= self._keep_at:
+            self._keep_at = now + KEEP_EVERY_US
+            await self._database.write(lambda connection: baselines.keep(connection, self._learnt, now))
 
     async def look(self) -> bool:
         """Looks at what came late of one device, if any is ready; whether there was one. Raises ``StoreUnavailable``."""
@@ -124,22 +141,40 @@ class Reviser:
                 "late readings change nothing: too much to read", gateway=str(one.ref), device=one.device, error=str(error)
             )
             return []
-        return await self._revise(reviews, self._clock())
+        rest = await self._revise(reviews, self._clock())
+        learnt = {one.course.key: one.since for one in reviews if one.course.watcher.rule.id in self._learnt and one not in rest}
+        if learnt:
+            await self._database.write(lambda connection: _overtaken(connection, learnt))
+        return rest
 
     async def _questions(self, one: Lateness) -> list[_Question]:
         """What there is to review: rules that name the same subject together."""
         device, zone = self._inventory.find(one.ref, one.device), self._inventory.zone_of(one.ref, one.device)
         subjects: dict[str, list[Watcher]] = {}
-        for watcher in self._rules.watching(one.kind, one.ref.community, one.device, device, zone):
-            if lookback_us(watcher.rule) is not None:
-                subjects.setdefault(watcher.subject(one.ref.gateway, one.device, zone), []).append(watcher)
         found = []
+        for watcher in self._rules.watching(one.kind, one.ref.community, one.device, device, zone):
+            subject = watcher.subject(one.ref.gateway, one.device, zone)
+            if lookback_us(watcher.rule) is not None:
+                subjects.setdefault(subject, []).append(watcher)
+            elif states := await self._kept(one, subject, watcher):
+                start = min(at for at, _ in states.values()) + 1
+                if self._is_within(one, start):
+                    found.append(_Question(subject, [watcher], start, {key: state for key, (_, state) in states.items()}))
         for subject, watchers in subjects.items():
             starts = [(watcher, await self._start(one, subject, watcher)) for watcher in watchers]
             kept = [(watcher, start) for watcher, start in starts if self._is_within(one, start)]
             if kept:
                 found.append(_Question(subject, [watcher for watcher, _ in kept], min(start for _, start in kept)))
         return found
+
+    async def _kept(self, one: Lateness, subject: str, watcher: Watcher) -> Mapping[Key, tuple[int, Judged]]:
+        """The states that were kept of a rule before the late readings, and before any alert that stood then."""
+        key, reopen = Key(watcher.rule.id, one.ref.community, subject), micros(watcher.rule.reopen_s)
+
+        def newest(connection: sa.Connection) -> Mapping[Key, tuple[int, Judged]]:
+            return baselines.find(connection, key, quiet_before(connection, key, one.earliest, 0, reopen))
+
+        return await self._database.read(newest)
 
     async def _start(self, one: Lateness, subject: str, watcher: Watcher) -> int:
         rule, back = watcher.rule, lookback_us(watcher.rule) or 0
@@ -154,14 +189,14 @@ class Reviser:
         """Reads the past of all that the subject hears and runs the rules over it."""
         only = {watcher.rule.id for watcher in question.watchers}
         metrics = frozenset[str]().union(*(watcher.machine(one.ref.community).metrics for watcher in question.watchers))
-        review = Review(self._rules, self._inventory, only, question.subject)
+        review = Review(self._rules, self._inventory, only, question.subject, question.states)
         heard = await self._heard(members(self._inventory, question.watchers[0].rule, *one[:2]), metrics, question.start)
         async for _ in at_leisure(review, heard):
             pass
         return [
             Reviewed(course, one.earliest - reach_us(course.watcher.rule), one.known_at, self._is_of_life(course.watcher))
-            for course in review.courses.values()
-            if course.seen >= one.earliest
+            for key, course in review.courses.items()
+            if course.seen >= one.earliest and (not question.states or key in question.states)
         ]
 
     def _is_of_life(self, watcher: Watcher) -> bool:
@@ -180,6 +215,11 @@ class Reviser:
                 rows -= sum(len(one.reading.values) for one in page)
                 await asyncio.sleep(YIELD_S)
         return sorted(found, key=lambda one: (one.reading.at, one.reading.device))
+
+
+def _overtaken(connection: sa.Connection, learnt: Mapping[Key, int]) -> None:
+    for key, since in learnt.items():
+        baselines.overtaken(connection, key, since)
 
 
 def members(inventory: Inventory, rule: Rule, ref: GatewayRef, device: str) -> list[tuple[GatewayRef, str]]:

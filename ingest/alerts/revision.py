@@ -5,7 +5,8 @@ some never were.
 2. What a person did stays; an alert that is amended keeps its id.
 3. Only what the late readings can have changed is touched: what comes of them from their earliest on. Where the review and the
    table disagree about the moment before that, the review is not to be trusted, and nothing is changed.
-4. How late it was known decides what becomes of it (``Zone``): what is still so is always told.
+4. How late it was known decides what becomes of what is over (``Zone``). What stands, or was taken to stand, is always put right
+   and told: the rule's state goes on from the review.
 """
 
 from collections.abc import Iterator, Sequence
@@ -205,7 +206,8 @@ def _amended(reviewed: Finding, old: Episode, new: Episode) -> Revision | None:
     if _told(old, old.alert.opened_at) == _told(new, opened_at) and not _is_withdrawn(old):
         return None
     event_at = opened_at if opened_at != old.alert.opened_at else new.over_at or old.over_at or opened_at
-    if zone_of(reviewed.course.watcher.rule.lateness, event_at, reviewed.came_at) is Zone.ARCHIVE:
+    is_over = old.over_at is not None and new.over_at is not None
+    if is_over and zone_of(reviewed.course.watcher.rule.lateness, event_at, reviewed.came_at) is Zone.ARCHIVE:
         return None
     episode = _brought_up(old, new, opened_at)
     turned = (episode.alert.state is AlertState.OPEN) != (old.alert.state is AlertState.OPEN)
@@ -254,8 +256,7 @@ def _opened(reviewed: Finding, new: Episode) -> Iterator[Revision]:
     it = new.alert
     zone = zone_of(reviewed.course.watcher.rule.lateness, it.opened_at, reviewed.came_at)
     if new.over_at is None:
-        if zone is not Zone.ARCHIVE:
-            yield Revision(new, "opened", it.opened_at, _how_late(it, reviewed))
+        yield Revision(new, "opened", it.opened_at, _how_late(it, reviewed))
     elif zone is Zone.HISTORICAL:
         past = _born_closed(new, new.over_at)
         of_life = reviewed.life_safety
@@ -267,7 +268,7 @@ def _opened(reviewed: Finding, new: Episode) -> Iterator[Revision]:
 
 def _withdrawn(reviewed: Finding, old: Episode) -> Iterator[Revision]:
     it = old.alert
-    if zone_of(reviewed.course.watcher.rule.lateness, it.opened_at, reviewed.came_at) is Zone.ARCHIVE:
+    if old.over_at is not None and zone_of(reviewed.course.watcher.rule.lateness, it.opened_at, reviewed.came_at) is Zone.ARCHIVE:
         return
     gone = replace(it, state=AlertState.WITHDRAWN, withdrawn_at=reviewed.came_at)
     over_at = it.opened_at if old.over_at is None else old.over_at

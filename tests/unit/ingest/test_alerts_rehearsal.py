@@ -144,6 +144,6 @@ def test_holt_forgets_where_it_began_after_so_many_windows(began: tuple[float, f
 
 
 @pytest.mark.parametrize("method", ["cusum", "ewma", "seasonal"])
-def test_what_goes_by_all_that_was_ever_said_cannot_be_reviewed(tmp_path: Path, method: str) -> None:
+def test_what_goes_by_all_that_was_ever_said_is_reviewed_from_what_was_kept_alone(tmp_path: Path, method: str) -> None:
     rule = rules_of(tmp_path, RULE.format(when=f"when: {{{BASELINE}, method: {method}}}")).watchers["one_rule"].rule
     assert lookback_us(rule) is None

@@ -287,11 +287,12 @@ async def lived(
     *,
     life_safety: bool = False,
     more: str = "",
+    limit: str = "raise_at: 30",
 ) -> tuple[list[Heard], list[dict[str, Any]]]:
     """What people were told, and the alerts as they stand."""
     store = EmbeddedStore(tmp_path / "telemetry.duckdb")
     await store.open()
-    rules = plain_rules(tmp_path, more)
+    rules = plain_rules(tmp_path, more, limit=limit)
     if life_safety:
         shipped = load_rules([Path("config/rules/kinds.yaml")]).kinds["smoke"]
         rules.kinds = {"test": replace(shipped, id="test", life_safety=True)}
@@ -366,6 +367,30 @@ async def test_what_still_stands_is_told_however_late_it_is_known_to_have_begun(
     told, [row] = await lived(tmp_path, 3_980, [(1_000.0, 35.0)], [(0.0, 20.0), (4_990.0, 36.0)])
     assert (row["state"], seconds(row["opened_at"]), row["over_at"]) == ("open", 1_060, None)
     assert told == [Heard("opened", "open", "")]
+
+
+ARCHIVE = "lateness: {late_s: 60, historical_s: 600}"
+
+
+async def test_what_still_stands_is_told_also_later_than_history(tmp_path: Path) -> None:
+    told, [row] = await lived(tmp_path, 3_980, [(1_000.0, 35.0)], [(0.0, 20.0), (4_990.0, 36.0)], more=ARCHIVE)
+    assert (row["state"], seconds(row["opened_at"]), row["over_at"]) == ("open", 1_060, None)
+    assert told == [Heard("opened", "open", "")]
+
+
+async def test_what_was_taken_to_stand_is_ended_also_later_than_history(tmp_path: Path) -> None:
+    band = "raise_at: 30, clear_at: 25"
+    live = [(0.0, 20.0), (1_000.0, 35.0), (1_100.0, 35.0), (4_990.0, 27.0)]
+    told, [row] = await lived(tmp_path, 3_500, [(1_200.0, 20.0)], live, more=ARCHIVE, limit=band)
+    assert (row["state"], seconds(row["opened_at"]), seconds(row["over_at"])) == ("cleared", 1_060, 1_200)
+    assert [one.transition for one in told] == ["opened", "amended"]
+
+
+async def test_when_something_ended_long_ago_is_put_right_no_more(tmp_path: Path) -> None:
+    live = [(0.0, 20.0), (1_000.0, 35.0), (1_100.0, 35.0), (1_300.0, 20.0), (4_990.0, 20.0)]
+    told, [row] = await lived(tmp_path, 3_500, [(1_200.0, 20.0)], live, more=ARCHIVE)
+    assert (row["state"], seconds(row["over_at"])) == ("cleared", 1_300)
+    assert [one.transition for one in told] == ["opened", "cleared"]
 
 
 async def test_an_alert_that_late_readings_refute_is_withdrawn_and_who_heard_of_it_hears_that(tmp_path: Path) -> None:
