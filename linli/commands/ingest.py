@@ -47,7 +47,10 @@ def run(config: Path) -> None:
     async def until_stopped() -> None:
         await service.run(config, told_to_stop())
 
-    asyncio.run(until_stopped())
+    try:
+        asyncio.run(until_stopped())
+    finally:
+        gc.unfreeze()  # else DuckDB ends with a page of complaints that it was never cleared away
 
 
 @ingest.command()

@@ -94,3 +94,12 @@ def test_a_gateway_that_never_could_run_ends_with_every_problem_and_a_status_of_
     status, said = ended(linli("edge", "run", "--config", str(tmp_path / "gateway.yaml")))
     assert status == BAD_CONFIGURATION
     assert said
+
+
+def test_a_centre_that_is_told_to_stop_ends_well_and_says_nothing_but_its_log(tmp_path: Path) -> None:
+    program = centre(tmp_path, f"api: {{port: {free_port()}}}")
+    until_it_runs(program)
+    program.terminate()
+    _, said = program.communicate(timeout=END_S)
+    assert program.returncode == 0
+    assert [line for line in said.splitlines() if not line.startswith("timestamp=")] == []
