@@ -12,6 +12,7 @@ from ingest.api import cursor as cursors
 from ingest.api.auth import Admin
 from ingest.api.fields import Asked, Instant, Said, said
 from ingest.api.parts import Wired
+from ingest.api.preconditions import Key
 from ingest.api.problems import RESPONSES
 from ingest.notify import Notification, NotificationFilter, State, TargetSeen
 from ingest.paging import Cursor
@@ -165,13 +166,13 @@ async def notifications(parts: Wired, grant: Admin, asked: Annotated[Notificatio
 
 @router.post("/api/v1/notifications/replay")
 async def replay(
-    parts: Wired, grant: Admin, _asked: Annotated[Asked, Query()], body: Annotated[ReplayAsked, Body()]
+    parts: Wired, grant: Admin, once: Key, _asked: Annotated[Asked, Query()], body: Annotated[ReplayAsked, Body()]
 ) -> ReplayedView:
     """Sends again what was sent or given up, oldest first, at most 10,000 at once; by the id a receiver knows what it had."""
     wanted = NotificationFilter(body.target, body.state, body.alert, body.work_order, body.since, body.until)
     if wanted == NotificationFilter():
         raise RequestValidationError([{"loc": ("body",), "msg": "say which: target, state, alert, work_order, since or until"}])
-    return ReplayedView(replayed=await parts.notifications.replay(grant.scope, wanted, parts.clock()))
+    return ReplayedView(replayed=await parts.notifications.replay(grant.scope, wanted, parts.clock(), once))
 
 
 @router.get("/api/v1/notifications/targets")

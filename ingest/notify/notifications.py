@@ -7,12 +7,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 
 from ingest.database import Database
 from ingest.notify.outbox import State, table
 from ingest.notify.standing import Standing, Tries
 from ingest.notify.targets import Target
+from ingest.once import Once, done_once
 from ingest.paging import Cursor
 from telemetry.identity import Scope
 
@@ -87,13 +89,17 @@ class Notifications:
         last = found[limit - 1] if len(found) > limit else None
         return found[:limit], Cursor(last.known_at, str(last.id)) if last else None
 
-    async def replay(self, scope: Scope, filter: NotificationFilter, now: int) -> int:
-        """Sends again what is settled and matches, oldest first, at most ``MAX_REPLAYED``; how many."""
+    async def replay(self, scope: Scope, filter: NotificationFilter, now: int, once: Once | None = None) -> int:
+        """Sends again what is settled and matches, oldest first, at most ``MAX_REPLAYED``; how many. Raises ``KeyReused``."""
         settled = (*_filtered(scope, filter), table.c.state != State.WAITING, table.c.target.in_(list(self._targets)))
         chosen = sa.select(table.c.id).where(*settled).order_by(table.c.known_at, table.c.id).limit(MAX_REPLAYED)
         again = table.update().where(table.c.id.in_(chosen))
         again = again.values(state=State.WAITING, tries=0, next_at=now, settled_at=None)
-        replayed = await self._database.write(lambda connection: connection.execute(again).rowcount)
+
+        def change(connection: sa.Connection) -> int:
+            return done_once(connection, once, now, _count, lambda: connection.execute(again).rowcount)
+
+        replayed = await self._database.write(change)
         self._wake()
         return replayed
 
@@ -124,6 +130,7 @@ class Notifications:
         return TargetSeen(name, type_, off.get(name, ""), tries, waiting, oldest, given_up)
 
 
+_count: msgspec.json.Decoder[int] = msgspec.json.Decoder(int)
 _SHOWN = [table.c[name] for name in Notification._fields]
 
 

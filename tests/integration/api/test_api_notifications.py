@@ -88,6 +88,18 @@ async def test_what_was_sent_or_given_up_is_sent_again_under_the_same_name(centr
     assert {notice.message for notice in await outbox.due(NOW + 100, 10)} == {first.message, second.message, third.message}
 
 
+async def test_what_is_sent_again_under_a_key_is_sent_again_once(centre: Centre) -> None:
+    await put(centre, 1)
+    outbox = Outbox(centre.database, "platform")
+    for _ in range(2):
+        await outbox.sent(await outbox.due(NOW + 100, 10), NOW + 100)
+        again = await centre.client("admin").post(
+            f"{WHERE}/replay", json={"target": "platform"}, headers={"Idempotency-Key": "k"}
+        )
+        assert again.json() == {"replayed": 1}
+    assert await outbox.due(NOW + 100, 10) == []
+
+
 @pytest.mark.parametrize(
     "body", [{}, {"targets": "platform"}, {"state": "lost"}, {"target": "a b"}, {"since": "yesterday"}, {"since": 5}, []]
 )
