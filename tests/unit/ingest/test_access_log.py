@@ -11,6 +11,7 @@ from ingest.chain import START
 from ingest.database import Database, Place, metadata
 from ingest.tokens import Grant, Role
 from telemetry.identity import Scope
+from tests.forger import forge
 
 ALL = Scope(["41"])
 GRANT = Grant("wuye-建业", Scope(["411202"]), Role.HANDLER, None, "digest")
@@ -29,7 +30,7 @@ class World:
             await self.log.append(GRANT, "POST", f'/api/v1/alerts/"\\/\x7f{number}/ack', "说=明&x=\u2028", 200, "10.0.0.1")
 
     async def do(self, change: sa.Executable) -> None:
-        await self.database.write(lambda connection: connection.execute(change))
+        await self.database.write(lambda connection: forge(connection, change))
 
     async def seqs(self) -> list[int]:
         return [entry.seq for entry in (await self.log.page(ALL, Wanted(), 100))[0]][::-1]

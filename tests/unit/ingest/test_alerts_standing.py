@@ -20,6 +20,7 @@ from ingest.alerts.tables import alert
 from ingest.database import Database
 from telemetry.identity import Scope
 from telemetry.metric import Kind
+from tests.forger import forge
 
 pytestmark = pytest.mark.both_databases
 
@@ -267,7 +268,7 @@ async def test_the_journal_shows_it_when_a_line_or_an_alert_is_rewritten(desk: D
         ("UPDATE alert_journal SET actor = 'me' WHERE seq = 1", "changed"),
         ("DELETE FROM alert_journal WHERE seq = 1", "missing"),
     ):
-        await desk.database.write(lambda connection, statement=statement: connection.execute(sa.text(statement)))  # type: ignore[misc]
+        await desk.database.write(lambda connection, statement=statement: forge(connection, sa.text(statement)))  # type: ignore[misc]
         broken = (await desk.standing.chronicle.check()).broken
         assert (broken is None) is not bool(why)
         assert broken is None or why in broken.reason

@@ -25,6 +25,7 @@ from ingest.database import Database
 from ingest.once import KeyReused, Once
 from telemetry.identity import Scope
 from telemetry.presence import Words
+from tests.forger import forge
 
 pytestmark = pytest.mark.both_databases
 
@@ -362,7 +363,7 @@ async def test_a_line_that_was_changed_is_found(desk: Desk, column: str) -> None
     await filled(desk)
     forged: Any = b"{}" if column in ("details", "body") else 7 if column in ("version", "event_at", "known_at") else "forged"
     line = work_order_journal.c.seq == 3
-    await desk.database.write(lambda it: it.execute(work_order_journal.update().where(line).values({column: forged})))
+    await desk.database.write(lambda it: forge(it, work_order_journal.update().where(line).values({column: forged})))
     assert (await desk.orders.check()).broken == Broken(3, "it was changed")
 
 
@@ -376,7 +377,7 @@ async def test_a_line_that_was_taken_out_or_a_case_that_was_rewritten_is_found(d
 async def test_a_missing_line_is_found_also_at_the_end(desk: Desk, gone: int, found: int) -> None:
     await filled(desk)
     line = work_order_journal.c.seq == gone
-    await desk.database.write(lambda it: it.execute(work_order_journal.delete().where(line)))
+    await desk.database.write(lambda it: forge(it, work_order_journal.delete().where(line)))
     broken = (await desk.orders.check()).broken
     assert broken is not None
     assert broken.seq == found

@@ -158,3 +158,35 @@ async def test_a_newer_database_is_refused_with_the_cure(place: Place) -> None:
     database.close()
     with pytest.raises(ConfigInvalid, match=r"newer Linli \(revision 9999, not [0-9]{4}\) \(install that version again"):
         Database(place)
+
+
+@pytest.mark.parametrize(
+    ("journal", "change"),
+    [
+        ("alert_journal", "UPDATE alert_journal SET actor = 'me'"),
+        ("alert_journal", "DELETE FROM alert_journal"),
+        ("work_order_journal", "UPDATE work_order_journal SET person = 'me'"),
+        ("work_order_journal", "DELETE FROM work_order_journal"),
+        ("access_log", "UPDATE access_log SET token = 'me'"),
+    ],
+)
+async def test_journals_are_only_added_to(place: Place, journal: str, change: str) -> None:
+    """Also after every revision was taken back and made again: SQLite forgets triggers with the table that they are of."""
+    database = Database(place)
+
+    def again(connection: sa.Connection) -> None:
+        migrations.downgrade(connection, "0010")
+        migrations.upgrade(connection, "here")
+
+    await database.write(again)
+    table = metadata.tables[journal]
+    line = {column.name: _something(column) for column in table.columns if column.name != "seq"}
+    await database.write(lambda connection: connection.execute(table.insert().values(line)))
+    with pytest.raises(sa.exc.IntegrityError, match=f"{journal} is only added to"):
+        await database.write(lambda connection: connection.execute(sa.text(change)))
+    assert await count(database, table) == 1
+    database.close()
+
+
+def _something(column: "sa.Column[object]") -> object:
+    return {str: "x", int: 1, bytes: b"x"}[column.type.python_type]
