@@ -1,6 +1,7 @@
 """What the centre takes, everything real: `make bench NAME=delivery`; single works: `python -m bench.delivery small city`."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -67,16 +68,22 @@ def flat(store: str, folder: Path) -> Iterator[Row]:
     with server(store, folder) as url:
         with Rig(folder / "centre", FLAT["gateways"], f"{store}:{url}/linli" if url else store) as rig:
             fleet = rig.fleet(**FLAT)
-            before = rig.cpu_s()
+            before = rig.parts_cpu_s()
             fleet.begin()
-            seconds = fleet.result()["seconds"]
-            cpu_s = rig.cpu_s() - before
+            said = fleet.result()
+            cpu_s = {part: spent - before[part] for part, spent in rig.parts_cpu_s().items()} | {"fleet": said["cpu_s"]}
         found = bare.counted(store, url, "linli") if url else _points(folder / "centre" / "data" / "telemetry.duckdb")
     _expect(found, f"the centre with {name}")
+    seconds, readings = said["seconds"], found / FLAT["values"]
     yield Row(f"flat out, {name}: bare writer", reached, "values/s")
     yield Row(f"flat out, {name}: acknowledged", found / seconds, "values/s")
     yield Row(f"flat out, {name}: of the bare writer", found / seconds / reached, "", 0.8)
-    yield Row(f"flat out, {name}: for a core of the ingester", found / cpu_s, "values/s", 300_000)
+    yield Row(f"flat out, {name}: for a core of the ingester", found / cpu_s["centre"], "values/s", 300_000)
+    for part, spent in cpu_s.items():
+        yield Row(f"flat out, {name}: CPU for each reading, {part}", spent / readings * 1e6, "us")
+    cores = os.cpu_count() or 1
+    yield Row(f"flat out, {name}: of all cores, these parts", 100 * sum(cpu_s.values()) / seconds / cores, "%")
+    yield Row(f"flat out, {name}: most that all cores could give", cores * found / sum(cpu_s.values()), "values/s")
 
 
 def city(folder: Path) -> Iterator[Row]:

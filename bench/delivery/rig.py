@@ -26,7 +26,8 @@ api: {{port: {port}}}
 data: data
 """
 
-
+SERVERS = {"mosquitto": "broker", "influxd": "server", "victoria-metrics": "server"}
+"""Processes beside the centre, by their names."""
 BROKER = "allow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\nlog_type none\n"
 
 
@@ -39,7 +40,6 @@ class Rig:
         self.broker: Server = mosquitto(folder, settings=BROKER)
         self.broker.start()
         self.port = free_port()
-        self._fleets: list[subprocess.Popen[str]] = []
         (folder / "rules.yaml").write_text("rules: []\n")
         (folder / "centre.yaml").write_text(CENTRE.format(url=self.broker.url, store=store, port=self.port, rules=rules))
         (folder / "gateways.yaml").touch(0o600)
@@ -62,6 +62,16 @@ class Rig:
         """Processor time of the centre so far, all threads."""
         times = self.centre.cpu_times()
         return float(times.user + times.system)
+
+    def parts_cpu_s(self) -> dict[str, float]:
+        """Processor time so far of the centre, the broker and a store's server; a fleet tells its own."""
+        found = {"centre": self.cpu_s()}
+        for process in psutil.Process().children():
+            name = process.name()
+            if name in SERVERS:
+                times = process.cpu_times()
+                found[SERVERS[name]] = float(times.user + times.system)
+        return found
 
     def memory_mb(self) -> float:
         return float(self.centre.memory_info().rss / 1e6)
