@@ -10,7 +10,7 @@ Tests are made for one shape of readings: the metrics that they carry.
 
 from typing import Any
 
-from ingest.alerts.calm_tests import Between, Calm, Isnt, always, every, never
+from ingest.alerts.calm_tests import Between, Calm, Isnt, Under, always, every, never
 from ingest.alerts.condition import Condition
 from ingest.alerts.count import Count
 from ingest.alerts.hold import Hold
@@ -24,6 +24,7 @@ from ingest.alerts.sense import Sense
 from ingest.alerts.sequence import Succession
 from ingest.alerts.staged import Staged
 from ingest.alerts.together import Together
+from ingest.alerts.when import Test
 
 Shape = frozenset[str]
 
@@ -135,4 +136,6 @@ def _unmet(condition: Condition, shape: Shape) -> Calm:
         ((metric, wanted),) = condition.where.items()
         if isinstance(wanted, bool):
             return Isnt(metric, wanted)
+        if isinstance(wanted, Test) and wanted == Test(at_least=wanted.at_least) and wanted.at_least is not None:
+            return Under(metric, wanted.at_least)
     return lambda values: condition.holds(values) is not True

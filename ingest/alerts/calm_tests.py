@@ -32,6 +32,18 @@ class Between:
 
 
 @dataclass(frozen=True)
+class Under:
+    """A number below a bound; text is none."""
+
+    metric: str
+    bound: float
+
+    def __call__(self, values: Values) -> bool:
+        value = values[self.metric]
+        return not isinstance(value, str) and value < self.bound
+
+
+@dataclass(frozen=True)
 class Isnt:
     """Anything but this."""
 

@@ -64,8 +64,10 @@ class Change:
         if not memory.spans or (self.course in ("rise", "fall") and not self.holds(memory, after, raised)):
             return None
         silent = memory.newest + self.gap_us + 1
-        times = [memory.spans[0].at + self.within_us, *(span.at + self.within_us for span in memory.spans[1:]), silent]
-        return min((at for at in times if after < at <= silent), default=None)
+        for span in memory.spans:
+            if span.at + self.within_us > after:
+                return min(span.at + self.within_us, silent) if silent > after else None
+        return silent if silent > after else None
 
     def shown(self, memory: Trace, at: int) -> Shown:
         return Shown(round(self._changed(memory, at), 9), self.raise_at)

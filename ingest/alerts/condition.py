@@ -22,14 +22,14 @@ class Condition(NamedTuple):
         return "event" in self.where
 
     def holds(self, values: Mapping[str, Value]) -> bool | None:
-        known, whole = True, self.is_event and "event" in values
+        known = True
         for metric, wanted in self.where.items():
             value = values.get(metric)
             if value is None:
-                known = False
-                if whole:
+                if self.is_event and "event" in values:
                     return False
-            elif not _satisfies(value, wanted):
+                known = False
+            elif value is not wanted and not _satisfies(value, wanted):
                 return False
         return True if known else None
 

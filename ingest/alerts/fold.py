@@ -211,7 +211,10 @@ def _parts(join: Join, memory: Joined) -> Iterator[Part]:
 
 
 def _all_fit(parts: Iterable[Part], at: int, device: str, values: Values) -> bool:
-    return all(part.metrics.isdisjoint(values) or part.fits(at, device, values) for part in parts)
+    for part in parts:  # noqa: SIM110 - of two or three a generator would cost more than they
+        if not part.metrics.isdisjoint(values) and not part.fits(at, device, values):
+            return False
+    return True
 
 
 def _all_take(parts: Iterable[Part], at: int, device: str, values: Values) -> None:

@@ -38,13 +38,14 @@ MAX_WATCHES = 100_000
 
 
 class _Source(NamedTuple):
-    """Where a reading came from, and when."""
+    """Where a reading came from, and when; ``said`` is that for the trail."""
 
     presence: Presence
     arrival: Arrival
     known_at: int
     epoch: str
     is_bulk: bool
+    said: Source
 
     def origin(self, reading: Reading) -> Origin:
         stream = self.arrival.stream
@@ -72,12 +73,15 @@ class Judge:
         rows.sort()
         silences, hears = Silences(self._rules, self._directory, self.states), bool(self._rules.absences)
         for at, device, _, reading, source in rows:
-            presence, _, known_at, epoch, is_bulk = source
+            presence, _, known_at, epoch, is_bulk, _ = source
             seat = presence.seats.get(device)
             if seat is None or seat.watch is None or seat.kind is not reading.kind:
                 seat = self._seated(presence, device, reading.kind)
-            if hears and absence.hear(presence, seat, reading, epoch, is_bulk, known_at):
-                silences.attend(work, presence, seat)
+            if hears:
+                if at < seat.heard and absence.is_good(reading):
+                    self._note_late(work, reading, source)  # it was there then: an absence may have been none
+                if absence.hear(presence, seat, reading, epoch, is_bulk, known_at):
+                    silences.attend(work, presence, seat)
             values, watch = reading.values, seat.watch
             if not values or watch is None or reading.quality is Quality.BAD:
                 continue
@@ -143,7 +147,8 @@ class Judge:
         if presence.edition is not edition:
             presence.edition = edition
             presence.reseat()
-        return _Source(presence, arrival, arrival.received_at, stream.epoch, stream.lane == Lane.BULK)
+        said = Source(stream, arrival.received_at)
+        return _Source(presence, arrival, arrival.received_at, stream.epoch, stream.lane == Lane.BULK, said)
 
     def _seated(self, presence: Presence, name: str, kind: Kind) -> Seat:
         """The device's seat, with the rules for its readings of ``kind`` by the inventory of now."""
@@ -197,12 +202,13 @@ class Judge:
             elif may_fold and ask.folds and entry.takes(ask.machine, reading.at, reading.device, values):
                 origin = origin or source.origin(reading)
                 entry.origin = origin
-                self.states.note(entry)
+                if not entry.is_noted:
+                    self.states.note(entry)
                 changed = True
                 continue
             changed |= self._advance(work, ask, slot, subject, seat, reading, source)
         if changed:
-            self.states.trail.hear(place, Source(source.arrival.stream, source.known_at), reading)
+            self.states.trail.hear(place, source.said, reading)
 
     def _overtaken(self, work: Work, seat: Seat, reading: Reading, source: _Source, listening: Listening) -> None:
         """A reading older than what was judged: where something stands, its machine says what it makes of it; where nothing
