@@ -371,9 +371,13 @@ class Outbox:
                 self._room.lost += tally.readings - (before.readings if before else 0)
 
     def _certify_thinned(self, now: Micros, force: bool) -> bool:
-        """Turns the counts of thinned readings into certificates, when they are of a minute and there is room for them."""
-        ripe = sorted(device for device, tally in self._tallies.items() if force or tally.is_ripe(now))[:BATCH_READINGS]
-        if not ripe or self._file.used() >= self._limit:
+        """Turns the counts of thinned readings into certificates, when their time has come and there is room for them."""
+        if not self._tallies or (used := self._file.used()) >= self._limit:
+            return False
+        crowded = used >= self._thin_from
+        due = (device for device, tally in self._tallies.items() if force or tally.is_ripe(now, crowded=crowded))
+        ripe = sorted(due)[:BATCH_READINGS]
+        if not ripe:
             return False
         place = Place(self.gateway, self._next_chunk[Lane.BULK], now)
         lost = [Lost(device, *self._tallies[device][:3], THINNED) for device in ripe]

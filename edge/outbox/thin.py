@@ -1,7 +1,8 @@
 """What a nearly full outbox keeps of the bulk readings that come: one a minute of each device and set of metrics. Pure.
 
 1. Only what comes is thinned, before it is sealed: a batch is never changed.
-2. What is left out is counted by device, and each count ends in a loss certificate.
+2. What is left out is counted by device, and each count ends in a loss certificate; while there is little room, in one that
+   stands for more readings than it takes the room of.
 3. Events are never thinned.
 """
 
@@ -11,6 +12,9 @@ from typing import NamedTuple
 from telemetry.reading import Reading
 
 MINUTE_US = 60_000_000
+HOUR_US = 3_600_000_000
+WORTH = 16
+"""So many readings left out are worth a certificate."""
 
 Shape = tuple[str, frozenset[str]]
 
@@ -26,8 +30,10 @@ class Tally(NamedTuple):
     def with_reading(self, at: int) -> "Tally":
         return Tally(min(self.first, at), max(self.last, at), self.readings + 1, self.since)
 
-    def is_ripe(self, now: int) -> bool:
-        return not 0 <= now - self.since < MINUTE_US
+    def is_ripe(self, now: int, *, crowded: bool) -> bool:
+        """Whether it is to be certified: after a minute; when ``crowded``, not for a few readings before an hour is over."""
+        patience_us = HOUR_US if crowded and self.readings < WORTH else MINUTE_US
+        return not 0 <= now - self.since < patience_us
 
 
 class Thinned(NamedTuple):

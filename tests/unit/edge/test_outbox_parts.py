@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edge.outbox.chunk import Chunk, chunk_of, readings_of, text_of
 from edge.outbox.loss import DAMAGED, FULL, OLD, THINNED, Lost, Place, certificate, given_up, lost_of, merged
 from edge.outbox.tail import BATCH_AGE_US, BATCH_BYTES, BATCH_READINGS, EMPTY, Tail
-from edge.outbox.thin import Tally, Thinned, thin
+from edge.outbox.thin import HOUR_US, MINUTE_US, WORTH, Tally, Thinned, thin
 from telemetry.metric import Kind
 from telemetry.reading import Micros, Reading, faults_of
 
@@ -134,3 +134,22 @@ def test_thinning_goes_on_where_it_was() -> None:
     second = thin([reading(2)], first.tallies, first.minutes, T0 + 5, keep_some=True)
     assert second.kept == []
     assert second.tallies == {"b3-meter": Tally(T0 + 1, T0 + 2, 2, T0)}
+
+
+@pytest.mark.parametrize(
+    ("readings", "after_us", "crowded", "ripe"),
+    [
+        (1, MINUTE_US - 1, False, False),
+        (1, MINUTE_US, False, True),
+        (WORTH - 1, MINUTE_US, True, False),
+        (WORTH, MINUTE_US, True, True),
+        (WORTH, MINUTE_US - 1, True, False),
+        (1, HOUR_US - 1, True, False),
+        (1, HOUR_US, True, True),
+        (1, -1, True, True),
+    ],
+)
+def test_where_there_is_little_room_a_certificate_waits_until_it_stands_for_something(
+    readings: int, after_us: int, crowded: bool, ripe: bool
+) -> None:
+    assert Tally(T0, T0, readings, T0).is_ripe(T0 + after_us, crowded=crowded) is ripe
