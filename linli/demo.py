@@ -28,7 +28,7 @@ from telemetry.errors import ConfigInvalid, Problem
 from telemetry.identity import GatewayRef
 
 DEMO = GatewayRef("411202002001", "gw-jianye-1")
-STAGES = {"demo": 1.0}
+STAGES = {"demo": 1.0, "kinds": 2400.0}
 """The communities that ship, each a folder of ``config``, with the pace of its rules."""
 
 _PREFERRED = {"broker": 1883, "broker_v5": 1884, "meters": 5020}
@@ -46,6 +46,7 @@ class Options(NamedTuple):
     simulate: bool
     stage: str = "demo"
     pace: float | None = None
+    only: tuple[str, ...] = ()
 
 
 class Layout(NamedTuple):

@@ -50,7 +50,7 @@ def _check(options: Options) -> None:
     for look in (
         lambda: gateway.load(layout.gateway_file, load_library(gateway.profile_dirs(layout.gateway_file))),
         lambda: service.check(layout.centre_file),
-        lambda: load_stage(layout.world_file, load_library(), layout.scenario),
+        lambda: load_stage(layout.world_file, load_library(), layout.scenario, options.only),
     ):
         try:
             look()
@@ -114,6 +114,7 @@ def _children(layout: Layout, options: Options, report_fd: int | None) -> list[C
     simulators = [*linli, "sim", "run", str(layout.world_file), "--scenario", str(layout.scenario), "--broker", layout.broker_url]
     simulators += ["--run-dir", str(layout.run_dir), "--truth", str(layout.truth_file)]
     simulators += ["--port", f"meters={layout.meters_port}"]
+    simulators += [word for kind in options.only for word in ("--only", kind)]
     broker = [sys.executable, "-m", "linli.embedded_broker", str(layout.broker_file)]
     children = [Child("broker", broker, logs / "broker.log")] if layout.embedded else []
     children.append(Child("centre", [*linli, "ingest", "run", "--config", str(layout.centre_file)], logs / "ingest.log"))

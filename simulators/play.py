@@ -16,12 +16,12 @@ import structlog
 from simulators import scenario
 from simulators.clock import Anchor, Journal, Wall, wall_clock
 from simulators.ends import End, SerialEnd, TcpEnd
-from simulators.products import EspRfid, Frigate, Moment, Product, Sensor, Vzenith, Zigbee2Mqtt
+from simulators.products import EspRfid, Frigate, Moment, Product, Sensor, Speaker, Vzenith, Zigbee2Mqtt
 from simulators.publisher import Publisher, broker_at
 from simulators.registers import RegisterUnit
 from simulators.scenario import Cue
 from simulators.truth import Ailing, Held, Started, TruthLog
-from simulators.world import EspRfidEnd, FrigateEnd, ModbusEnd, SerialBus, Stage, VzenithEnd, Zigbee2MqttEnd
+from simulators.world import EspRfidEnd, FrigateEnd, ModbusEnd, MqttEnd, SerialBus, Stage, VzenithEnd, Zigbee2MqttEnd
 
 STEP_S = 0.05
 KEEP_S = 1.0
@@ -172,6 +172,8 @@ def _products(stage: Stage) -> dict[str, Product]:
                 found[device.id] = EspRfid(device.id, end.topic)
             case VzenithEnd() as end:
                 found[device.id] = Vzenith(device.id, end.serial)
+            case MqttEnd() as end:
+                found[device.id] = Speaker(device.id, end.topic)
     for base, members in sensors.items():
         bridge = Zigbee2Mqtt(base, members, stage.story)
         found |= dict.fromkeys(members, bridge)

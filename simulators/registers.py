@@ -63,7 +63,9 @@ class RegisterUnit:
 
     def _value(self, name: str, at: float) -> Value:
         value = signals.value(self._points, name, self._seed, at)
-        if isinstance(value, bool | str):
+        if isinstance(value, bool):
+            return scenario.switched(self._story, self.device, name, value, at)
+        if isinstance(value, str):
             return value
         return scenario.bent(self._story, self.device, name, value, at)
 

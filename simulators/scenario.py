@@ -5,8 +5,8 @@
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -18,8 +18,11 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class _Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="do"):
+    """``raises``: the kind of alert for the sake of which it happens."""
+
     at_s: Second
     device: Name
+    raises: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 class Bend(_Step, frozen=True, kw_only=True, tag="bend"):
@@ -30,6 +33,14 @@ class Bend(_Step, frozen=True, kw_only=True, tag="bend"):
     rise_s: Second = 0.0
     for_s: Second
     fall_s: Second = 0.0
+
+
+class Switch(_Step, frozen=True, kw_only=True, tag="switch"):
+    """A point that is yes or no, as a contact, says ``to`` for ``for_s``."""
+
+    point: str
+    to: bool
+    for_s: Second
 
 
 class Silence(_Step, frozen=True, kw_only=True, tag="silence"):
@@ -61,11 +72,13 @@ class Swipe(_Step, frozen=True, kw_only=True, tag="swipe"):
 
 
 class Track(_Step, frozen=True, kw_only=True, tag="track"):
-    """Frigate sees an object arrive, enter ``zone``, stop there and leave after ``for_s``."""
+    """Frigate sees an object arrive, enter ``zone``, stop there and leave after ``for_s``; with ``every_s`` it moves a little and
+    stops again so often."""
 
     label: Text = "car"
     zone: Text
     for_s: Annotated[float, msgspec.Meta(ge=8, le=86_400)]
+    every_s: Second = 0.0
 
 
 class Plate(_Step, frozen=True, kw_only=True, tag="plate"):
@@ -74,13 +87,24 @@ class Plate(_Step, frozen=True, kw_only=True, tag="plate"):
     plate: Text
     colour: Literal["blue", "yellow", "white", "black", "green", "yellow-green"] = "blue"
     direction: Literal[0, 1, 2, 3, 4] = 4
+    confidence: Annotated[int, msgspec.Meta(ge=0, le=100)] = 98
+    fake: bool = False
 
 
-Step = Bend | Silence | Refuse | Report | Swipe | Track | Plate
-Message = Report | Swipe | Track | Plate
+class Publish(_Step, frozen=True, kw_only=True, tag="publish"):
+    """Any other MQTT device says ``payload`` below its topic, JSON or text; ``{utc}`` in it is the instant at which it does."""
+
+    topic: Annotated[str, msgspec.Meta(pattern=r"^[^+#\x00]{1,256}\Z")]
+    payload: dict[str, Any] | str
+    retain: bool = False
+
+
+Step = Bend | Switch | Silence | Refuse | Report | Swipe | Track | Plate | Publish
+Message = Report | Swipe | Track | Plate | Publish
 
 TRACK_ENTERS_S = 1.0
 TRACK_STOPS_S = 3.0
+FIRST_S = 5.0
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,6 +112,17 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     steps: tuple[Step, ...]
     repeat_s: Second = 0.0
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of alert that it is told for."""
+        return frozenset(step.raises for step in self.steps if step.raises)
+
+    def only(self, kinds: Collection[str]) -> "Scenario":
+        """What it tells for the sake of these kinds, from the first second on."""
+        steps = [step for step in self.steps if step.raises in kinds]
+        early = min((step.at_s for step in steps), default=FIRST_S) - FIRST_S
+        return Scenario(tuple(msgspec.structs.replace(step, at_s=step.at_s - early) for step in steps), self.repeat_s)
 
 
 class Cue(NamedTuple):
@@ -127,6 +162,14 @@ def bent(scenario: Scenario, device: str, point: str, base: float, at: float) ->
     return base
 
 
+def switched(scenario: Scenario, device: str, point: str, base: bool, at: float) -> bool:
+    """The value of a point that is yes or no, whose own signal says ``base``."""
+    for step, _ in _under_way(scenario, device, at):
+        if isinstance(step, Switch) and step.point == point:
+            base = step.to
+    return base
+
+
 def fault(scenario: Scenario, device: str, at: float) -> Fault | None:
     for step, _ in _under_way(scenario, device, at):
         if isinstance(step, Silence):
@@ -156,7 +199,7 @@ def lasts(step: Step) -> float:
     match step:
         case Bend():
             return step.rise_s + step.for_s + step.fall_s
-        case Silence() | Refuse() | Track():
+        case Switch() | Silence() | Refuse() | Track():
             return step.for_s
     return 0.0
 
@@ -167,7 +210,7 @@ def faults(scenario: Scenario, points: Mapping[str, frozenset[str]]) -> Iterator
         here = f"steps[{number}]"
         if step.device not in points:
             yield f"{here}.device", f"no device {step.device!r} in the world", f"known: {', '.join(sorted(points))}"
-        elif isinstance(step, Bend) and step.point not in points[step.device]:
+        elif isinstance(step, Bend | Switch) and step.point not in points[step.device]:
             yield f"{here}.point", f"no point {step.point!r}", f"known: {', '.join(sorted(points[step.device]))}"
         if scenario.repeat_s and step.at_s + lasts(step) >= scenario.repeat_s:
             yield here, f"ends after the story begins again at {scenario.repeat_s:g} s", "begin it earlier or raise repeat_s"
@@ -192,9 +235,23 @@ def _told(scenario: Scenario, turn: int) -> Iterator[Cue]:
             yield Cue(began, began, step, "new", turn)
             yield Cue(began + TRACK_ENTERS_S, began, step, "enters", turn)
             yield Cue(began + TRACK_STOPS_S, began, step, "stops", turn)
+            for number in range(1, _updates(step)):
+                yield Cue(began + TRACK_STOPS_S + number * step.every_s, began, step, "stops", turn)
             yield Cue(began + step.for_s, began, step, "end", turn, settles=True)
         elif isinstance(step, Message):
             yield Cue(began, began, step, "", turn)
+
+
+def has_stopped(step: Track, age_s: float) -> bool:
+    """Whether the object of a track stands still so long after it appeared."""
+    if age_s < TRACK_STOPS_S or not step.every_s:
+        return age_s >= TRACK_STOPS_S
+    return math.floor((age_s - TRACK_STOPS_S) / step.every_s + 1e-6) % 2 == 0
+
+
+def _updates(step: Track) -> int:
+    """How often an object stops or moves again while it is there, the first stop counted in."""
+    return math.ceil((step.for_s - TRACK_STOPS_S) / step.every_s) if step.every_s else 1
 
 
 def _under_way(scenario: Scenario, device: str, at: float) -> Iterator[tuple[Step, float]]:

@@ -3,7 +3,7 @@
 Everything wrong with a world and its scenario is said at once, each with its place and a cure.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -69,14 +69,21 @@ class VzenithEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="v
     serial: Level
 
 
-DeviceEnd = ModbusEnd | Zigbee2MqttEnd | EspRfidEnd | FrigateEnd | VzenithEnd
+class MqttEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mqtt", tag_field="type"):
+    """Anything else that publishes, below ``topic``, what the story says."""
+
+    topic: TopicName
+
+
+DeviceEnd = ModbusEnd | Zigbee2MqttEnd | EspRfidEnd | FrigateEnd | VzenithEnd | MqttEnd
 
 SAYS: Mapping[type[DeviceEnd], tuple[type[Step], ...]] = {
-    ModbusEnd: (scenario.Bend, scenario.Silence, scenario.Refuse),
+    ModbusEnd: (scenario.Bend, scenario.Switch, scenario.Silence, scenario.Refuse),
     Zigbee2MqttEnd: (scenario.Report,),
     EspRfidEnd: (scenario.Swipe,),
     FrigateEnd: (scenario.Track,),
     VzenithEnd: (scenario.Plate,),
+    MqttEnd: (scenario.Publish,),
 }
 """Which steps of a story can happen to which device."""
 
@@ -112,8 +119,11 @@ class Stage(msgspec.Struct, frozen=True):
                 yield device, device.end
 
 
-def load_stage(file: Path, library: Library, story: Path | None = None) -> Stage:
-    """The world in ``file`` with its own scenario, or with ``story``. Raises ``ConfigInvalid`` with every problem."""
+def load_stage(file: Path, library: Library, story: Path | None = None, only: Collection[str] = ()) -> Stage:
+    """The world in ``file`` with its own scenario, or with ``story``; of it what raises the kinds ``only``, if any are named.
+
+    Raises ``ConfigInvalid`` with every problem.
+    """
     world = read(read_text(file), str(file), World)
     problems = list(_world_problems(world, file, library))
     told = Scenario(())
@@ -124,9 +134,14 @@ def load_stage(file: Path, library: Library, story: Path | None = None) -> Stage
         except ConfigInvalid as error:
             problems += error.problems
         problems += _story_problems(told, story, world)
+    problems += (
+        Problem(str(story or file), kind, "no step raises it", nearest(kind, told.kinds))
+        for kind in only
+        if kind not in told.kinds
+    )
     if problems:
         raise ConfigInvalid(problems)
-    return Stage(world, told, library)
+    return Stage(world, told.only(only) if only else told, library)
 
 
 def _world_problems(world: World, file: Path, library: Library) -> Iterator[Problem]:
@@ -185,4 +200,6 @@ def _place(end: DeviceEnd) -> object:
             return "esp-rfid", end.topic
         case FrigateEnd():
             return "frigate", end.prefix, end.camera
+        case MqttEnd():
+            return "mqtt", end.topic
     return "vzenith", end.serial

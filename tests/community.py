@@ -51,10 +51,11 @@ class Accepted:
 
 
 class Community:
-    """``linli up`` as a process; leaving the block kills what is left of it."""
+    """``linli up`` as a process, with more ``words`` on its command line; leaving the block kills what is left of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *words: str) -> None:
         self.folder = folder
+        self.words = words
         self.port = free_port()
         self.accepted = Accepted()
         self.log = folder / "up.log"
@@ -65,7 +66,7 @@ class Community:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "linli", "up", "--data", str(self.folder / "data"), "--port", str(self.port)]
-        command += ["--token", TOKEN, "--report-fd", str(self.accepted.descriptor)]
+        command += ["--token", TOKEN, "--report-fd", str(self.accepted.descriptor), *self.words]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, pass_fds=[self.accepted.descriptor])
 

@@ -206,9 +206,9 @@ class Listening:
         while True:
             self._changed.clear()
             wanted, left_over = self._routes.filters, self._left_over
-            await session.unsubscribe(sorted((held | left_over) - wanted))
             for filter_ in await session.subscribe(sorted(wanted - held)):
                 log.warning("subscription refused", broker=session.broker, filter=filter_)
+            await session.unsubscribe(sorted((held | left_over) - wanted))
             held, self._left_over = wanted, self._left_over - left_over
             end_if_cancelled()
             await self._changed.wait()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -65,8 +66,13 @@ class Session:
         return refused
 
     async def unsubscribe(self, filters: list[str]) -> None:
+        """A broker that does not answer has none of them: rumqttd is silent then."""
         for some in _portions(filters):
-            await self._link.unsubscribe(some)
+            try:
+                await self._link.unsubscribe(some)
+            except aiomqtt.MqttError:
+                if self._closed.done():
+                    raise
 
     async def delivery(self, within_s: float | None = None) -> Delivery | None:
         """The next message, ``None`` when there is none in that time.

@@ -35,6 +35,7 @@ def sim() -> None:
     "--broker", default="mqtt://127.0.0.1:1883", show_default=True, help="Where MQTT devices publish. MQTT 设备所用服务器。"
 )
 @click.option("--scenario", type=_FILE, help="Another story than the world's own. 换用其他剧本。")
+@click.option("--only", multiple=True, metavar="KIND", help="Only what raises this kind of alert; repeat. 只演这些告警种类。")
 @click.option("--speed", type=click.FloatRange(0.01, 3600), help="Virtual seconds a second. 虚拟时间倍速。")
 @click.option("--seed", type=int, help="Another seed than the world's. 随机种子。")
 @click.option("--truth", type=_FILE, help="Append the truth to this file. 真值日志文件。")
@@ -48,6 +49,7 @@ def run(
     file: Path,
     broker: str,
     scenario: Path | None,
+    only: tuple[str, ...],
     speed: float | None,
     seed: int | None,
     truth: Path | None,
@@ -60,11 +62,13 @@ def run(
     import simulators
 
     log_to()
-    stage = simulators.load_stage(file, load_library(profiles), scenario)
+    stage = simulators.load_stage(file, load_library(profiles), scenario, only)
     buses = [bus.id for bus in stage.world.buses if isinstance(bus, simulators.TcpBus)]
     chosen = dict(_bus_port(text, buses) for text in ports)
     if check:
         click.echo(f"{file}: {len(stage.world.devices)} devices, {len(stage.story.steps)} steps")
+        for kind in sorted(stage.story.kinds):
+            click.echo(kind)
         return
 
     async def play() -> None:

@@ -23,11 +23,19 @@ import click
     "--scenario", type=click.Path(path_type=Path), default=None, help="Another story for the simulators. 另一个模拟场景。"
 )
 @click.option(
+    "--stage",
+    type=click.Choice(["demo", "kinds"]),
+    default="demo",
+    show_default=True,
+    help="Which community: kinds has a device for each kind of alert. 模拟哪个小区。",
+)
+@click.option(
     "--pace",
     type=click.FloatRange(1, 3600),
     default=None,
-    help="Rules wait this part of their time; 规则等待时间缩短的倍数。",
+    help="How many times shorter rules wait; of kinds 2400, else 1. 规则等待时间缩短的倍数。",
 )
+@click.option("--only", multiple=True, metavar="KIND", help="Only what raises this kind of alert; repeat. 只演这些告警种类。")
 @click.option("--no-sim", is_flag=True, help="No simulated devices. 不启动模拟设备。")
 @click.option("--check", is_flag=True, help="Check everything, start nothing. 只检查,不启动。")
 @click.option(
@@ -40,7 +48,9 @@ def up(
     broker: str | None,
     store: str,
     scenario: Path | None,
+    stage: str,
     pace: float | None,
+    only: tuple[str, ...],
     no_sim: bool,
     check: bool,
     report_fd: int | None,
@@ -54,7 +64,7 @@ def up(
     from linli.demo import Options
     from linli.together import check_all, run
 
-    options = Options(data, port, broker, store, scenario, not no_sim, pace=pace)
+    options = Options(data, port, broker, store, scenario, not no_sim, stage, pace, only)
     if check:
         check_all(options)
         click.echo("everything is in order 检查通过")

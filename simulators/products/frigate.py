@@ -6,7 +6,7 @@ Only ``after`` counts; ``current_zones`` is where the object is, ``entered_zones
 from typing import Any
 
 from simulators.products.post import Moment, Post, Said, compact
-from simulators.scenario import TRACK_ENTERS_S, TRACK_STOPS_S, Cue, Track
+from simulators.scenario import TRACK_ENTERS_S, TRACK_STOPS_S, Cue, Track, has_stopped
 from telemetry.metric import Value
 
 _EVENTS = {"new": "appeared", "enters": "updated", "stops": "updated", "end": "gone"}
@@ -48,7 +48,7 @@ class Frigate:
 
     def _object(self, cue: Cue, track: Track, age_s: float, moment: Moment, ended: bool) -> dict[str, Any]:
         began = round(moment.dated(cue.began), 6)
-        inside, stopped = age_s >= TRACK_ENTERS_S, age_s >= TRACK_STOPS_S
+        inside, stopped = age_s >= TRACK_ENTERS_S, has_stopped(track, age_s)
         return {
             "id": f"{began:.6f}-{_suffix(track.device)}",
             "camera": self._cameras[track.device],

@@ -59,12 +59,12 @@ def _result(plate: Plate, number: int, wall: int) -> dict[str, Any]:
     decimal = {f"dec{name}": getattr(clock, field) for name, field in _DECIMAL}
     return {
         "license": base64.b64encode(plate.plate.encode()).decode(),
-        "confidence": 98,
+        "confidence": plate.confidence,
         "colorType": _COLOURS[plate.colour],
         "type": _TYPES[plate.colour],
         "direction": plate.direction,
         "triggerType": 1,
-        "is_fake_plate": 0,
+        "is_fake_plate": int(plate.fake),
         "isoffline": 0,
         "plateid": number,
         "carColor": 0,

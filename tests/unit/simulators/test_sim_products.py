@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from device_profiles import Keys, Message, extract, load_library
-from simulators.products import EspRfid, Frigate, Moment, Post, Product, Sensor, Vzenith, Zigbee2Mqtt
-from simulators.scenario import Cue, Plate, Report, Scenario, Swipe, Track, cues
+from simulators.products import EspRfid, Frigate, Moment, Post, Product, Sensor, Speaker, Vzenith, Zigbee2Mqtt
+from simulators.scenario import Cue, Plate, Publish, Report, Scenario, Swipe, Track, cues
 from telemetry.metric import Value
 
 WALL = 1_760_000_000_250_000
@@ -38,7 +38,7 @@ CAMERA = Vzenith("gate", "0f1e2d3c-4b5a6978")
 PARKED = Track(at_s=90, device="lane", zone="fire_lane", for_s=40)
 
 
-def said(product: Product, step: Report | Swipe | Track | Plate, phase: str = "") -> Post:
+def said(product: Product, step: Report | Swipe | Track | Plate | Publish, phase: str = "") -> Post:
     told = [cue for cue in cues(Scenario((step,)), -1, 1000) if cue.phase == phase]
     (post,) = product.say(told[0], NOW)
     return post
@@ -116,6 +116,25 @@ def test_a_plate_travels_as_base64_with_the_cameras_own_clock() -> None:
     assert (clock["decyear"], clock["decmon"], clock["decday"], clock["dechour"]) == (2025, 10, 9, 16)
 
 
+def test_a_plate_may_be_read_unsurely_or_from_a_picture() -> None:
+    body = content(said(CAMERA, Plate(at_s=60, device="gate", plate="豫MB8888", confidence=61, fake=True)))
+    result = body["payload"]["AlarmInfoPlate"]["result"]["PlateResult"]
+    assert (result["confidence"], result["is_fake_plate"]) == (61, 1)
+
+
+def test_any_other_device_says_what_the_story_says_with_the_instant_in_it() -> None:
+    payload = {"UtcTime": "{utc}", "Data": {"State": True, "Ids": ["a-{utc}"]}}
+    post = said(Speaker("yard", "yard/onvif-ej"), Publish(at_s=1, device="yard", topic="VideoSource/Dark", payload=payload))
+    assert (post.topic, post.qos, post.retain, post.said) == ("yard/onvif-ej/VideoSource/Dark", 1, False, None)
+    instant = "2025-10-09T08:53:20.250000Z"
+    assert content(post) == {"UtcTime": instant, "Data": {"State": True, "Ids": [f"a-{instant}"]}}
+
+
+def test_a_device_may_say_plain_text() -> None:
+    post = said(Speaker("square", "frigate/square"), Publish(at_s=1, device="square", topic="person", payload="20", retain=True))
+    assert (post.topic, post.payload, post.retain) == ("frigate/square/person", b"20", True)
+
+
 def test_a_camera_says_every_ten_seconds_that_it_lives() -> None:
     (post,) = CAMERA.beat(9.0, Moment(10.0, WALL, WALL))
     assert post.topic == "device/0f1e2d3c-4b5a6978/message/up/keep_alive"
@@ -149,7 +168,7 @@ def test_a_camera_says_every_ten_seconds_that_it_lives() -> None:
     ],
 )
 def test_a_gateway_reads_what_the_story_tells(
-    profile: str, parameters: dict[str, str], product: Product, step: Report | Swipe | Track | Plate, phase: str
+    profile: str, parameters: dict[str, str], product: Product, step: Report | Swipe | Track | Plate | Publish, phase: str
 ) -> None:
     post = said(product, step, phase)
     (seen,) = extract(load_library().profiles[profile], parameters, Message(post.topic, post.payload, False, WALL), KEYS)

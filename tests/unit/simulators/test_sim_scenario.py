@@ -13,12 +13,15 @@ from simulators.scenario import (
     Scenario,
     Silence,
     Swipe,
+    Switch,
     Track,
     bent,
     cues,
     fault,
     faults,
+    has_stopped,
     reported,
+    switched,
 )
 
 DOOR = Report(at_s=10, device="door", fields={"contact": False})
@@ -102,3 +105,32 @@ def test_steps_that_cannot_be_told_are_all_named() -> None:
 def test_every_message_step_gives_a_cue() -> None:
     steps = (Swipe(at_s=1, device="reader", uid="a1"), Plate(at_s=2, device="gate", plate="豫MA1206"), DOOR)
     assert [cue.step for cue in cues(Scenario(steps), 0, 50)] == list(steps)
+
+
+def test_a_contact_is_switched_for_a_while() -> None:
+    story = Scenario((Switch(at_s=10, device="panel", point="input_1", to=True, for_s=5),), repeat_s=100)
+    assert [switched(story, "panel", "input_1", False, at) for at in (9.9, 10, 14.9, 15, 112)] == [False, True, True, False, True]
+    assert not switched(story, "panel", "input_2", False, 12)
+    assert not switched(story, "other", "input_1", False, 12)
+
+
+def test_an_object_that_fidgets_moves_and_stops_in_turn_until_it_leaves() -> None:
+    track = Track(at_s=0, device="lift", zone="lift", for_s=9, every_s=2)
+    told = [(cue.at, cue.phase, has_stopped(track, cue.at)) for cue in cues(Scenario((track,)), -1, 100)]
+    assert told[2:] == [(3, "stops", True), (5, "stops", False), (7, "stops", True), (9, "end", False)]
+    still = Track(at_s=0, device="lift", zone="lift", for_s=9)
+    assert [has_stopped(still, age) for age in (2.9, 3, 5, 8.9)] == [False, True, True, True]
+
+
+def test_what_is_told_for_some_kinds_begins_at_once_and_keeps_its_order() -> None:
+    steps = (
+        Swipe(at_s=60, device="reader", uid="1", raises="denied_burst"),
+        Swipe(at_s=64, device="reader", uid="2", raises="denied_burst"),
+        Swipe(at_s=10, device="reader", uid="3", raises="credential_clone"),
+        Swipe(at_s=12, device="reader", uid="4"),
+    )
+    story = Scenario(steps, repeat_s=100)
+    assert story.kinds == {"denied_burst", "credential_clone"}
+    assert [(step.at_s, step.raises) for step in story.only(["denied_burst"]).steps] == [(5, "denied_burst"), (9, "denied_burst")]
+    assert story.only(["denied_burst"]).repeat_s == 100
+    assert len(story.only(story.kinds).steps) == 3

@@ -143,3 +143,23 @@ def test_a_missing_world_is_said_in_one_line(tmp_path: Path) -> None:
 def test_a_world_without_a_story_stands_still(tmp_path: Path) -> None:
     (tmp_path / "world.yaml").write_text("devices: [{id: one, profile: frigate, end: {type: frigate, camera: a}}]")
     assert load_stage(tmp_path / "world.yaml", load_library()).story == Scenario(())
+
+
+KINDS = config_dir() / "kinds"
+
+
+def test_a_kind_that_no_step_raises_is_refused_with_the_nearest(demo: Stage) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        load_stage(KINDS / "world.yaml", load_library(), None, ["gas_leek"])
+    assert [(problem.path, problem.reason, problem.cure) for problem in caught.value.problems] == [
+        ("gas_leek", "no step raises it", "did you mean 'gas_leak'?")
+    ]
+
+
+def test_a_wired_contact_reads_as_the_story_says() -> None:
+    stage = load_stage(KINDS / "world.yaml", load_library(), None, ["fire_release"])
+    panel = unit(stage, "contacts-1")
+    panel.refresh(0)
+    assert panel.words(Table.DISCRETE, 0, 8) == (0, 0, 0, 0, 0, 0, 0, 0)
+    panel.refresh(6)
+    assert panel.words(Table.DISCRETE, 0, 8) == (1, 0, 0, 0, 0, 0, 0, 0)
