@@ -57,7 +57,7 @@ class Database:
     async def write(self, change: Callable[[sa.Connection], _T]) -> _T:
         """Runs ``change`` in one transaction; what it returns once it is durable. Its exception rolls all of it back.
 
-        Raises ``StoreUnavailable`` when the database cannot be written now: locked, full, read-only, failing, away.
+        Raises ``StoreUnavailable`` when the database cannot be written now: locked, full, read-only, failing, damaged, away.
         """
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._translated, self._backend.transact, change)
 
@@ -75,6 +75,10 @@ class Database:
             return run(work)
         except _NOT_NOW as error:
             raise StoreUnavailable(f"{self._backend}: {error.orig}") from error
+        except sa.exc.DatabaseError as error:
+            if type(error) is not sa.exc.DatabaseError:  # a row that does not fit, or a mistake of ours
+                raise
+            raise StoreUnavailable(f"{self._backend} is damaged: {error.orig}; stop the centre and put back a copy") from error
 
 
 def backend_of(place: Place) -> Backend:

@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from ingest.alerts.tables import alert
+from ingest.alerts.tables import alert, watermark
 from ingest.database import Database, Place, add_up, insert_new, upsert
 from ingest.deadletter import table as dead_letter
 from ingest.history.stale import table as stale_window
@@ -131,4 +132,22 @@ async def test_text_compares_byte_by_byte(place: Place) -> None:
     assert await database.read(lambda connection: connection.scalars(inside).all()) == sorted(words, key=str.encode)
     within = inside.where(dead_letter.c.digest >= "4112", dead_letter.c.digest < "4112:")
     assert await database.read(lambda connection: connection.scalars(within).all()) == ["4112", "411202002001", "411202:"]
+    database.close()
+
+
+async def test_a_page_that_is_damaged_while_a_centre_runs_is_said_with_its_cure(tmp_path: Path) -> None:
+    file = tmp_path / "centre.db"
+    stream = {"community": "411202002001", "epoch": "0" * 16, "lane": "bulk", "seq": 1}
+    database = Database(file)
+    rows = [stream | {"gateway": f"gw-{number:05}"} for number in range(5_000)]
+    await database.write(lambda connection: connection.execute(watermark.insert(), rows))
+    database.close()
+    content = bytearray(file.read_bytes())
+    page = content.index(b"gw-02500") // 4096 * 4096
+    content[page : page + 4096] = b"\xa5" * 4096
+    file.write_bytes(content)
+    database = Database(file)
+    for ask in (database.read, database.write):
+        with pytest.raises(StoreUnavailable, match=r"centre\.db is damaged: .*malformed; stop the centre and put back a copy"):
+            await ask(lambda connection: connection.execute(sa.select(sa.func.max(watermark.c.seq))).all())
     database.close()
