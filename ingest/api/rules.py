@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
@@ -20,6 +20,7 @@ from ingest.api.fields import Asked, Community, Instant, Name, Said, WordsView, 
 from ingest.api.parts import Parts, Wired
 from ingest.api.problems import RESPONSES
 from ingest.api.readings import narrowed
+from ingest.history.retention import PERSONAL
 from ingest.paging import Cursor
 from ingest.tokens import Grant
 from telemetry.errors import ConfigInvalid, TooMuch
@@ -213,7 +214,9 @@ async def replay_draft(
 
 
 @router.get("/api/v1/alerts/{id}/explanation")
-async def explanation(id: str, parts: Wired, grant: Viewer, _asked: Annotated[Asked, Query()]) -> ExplanationView:
+async def explanation(
+    id: str, request: Request, parts: Wired, grant: Viewer, _asked: Annotated[Asked, Query()]
+) -> ExplanationView:
     """Why an alert was raised: the rule, the limit in force, the readings that decided, and what held it back from people."""
     try:
         found = await parts.hindsight.explain(grant.scope, id)
@@ -222,6 +225,7 @@ async def explanation(id: str, parts: Wired, grant: Viewer, _asked: Annotated[As
     if found is None:
         raise HTTPException(404, NO_ALERT)
     alert = found.alert
+    _note(request, parts, alert.rule)
     return ExplanationView(
         alert=alert.id,
         sentence=WordsView.of(found.sentence),
@@ -253,7 +257,9 @@ async def explanation(id: str, parts: Wired, grant: Viewer, _asked: Annotated[As
 
 
 @router.get("/api/v1/rules/{rule}/explanation")
-async def why_not(rule: RuleName, parts: Wired, grant: Viewer, asked: Annotated[WhyNotAsked, Query()]) -> ReasonsView:
+async def why_not(
+    rule: RuleName, request: Request, parts: Wired, grant: Viewer, asked: Annotated[WhyNotAsked, Query()]
+) -> ReasonsView:
     """Why a rule had raised nothing for a device at an instant, or that it had."""
     ref = _gateway_of(parts, grant, asked)
     try:
@@ -262,6 +268,7 @@ async def why_not(rule: RuleName, parts: Wired, grant: Viewer, asked: Annotated[
         raise HTTPException(409, f"It cannot be explained: {error}.") from error
     if found is None:
         raise HTTPException(404, NO_RULE)
+    _note(request, parts, rule)
     return ReasonsView(
         rule=msgspec.json.decode(found.rule),
         rule_version=found.version,
@@ -294,6 +301,12 @@ async def _replayed(parts: Parts, grant: Grant, asked: ReplayAsked, rules: Rules
     except Busy as error:
         raise HTTPException(409, "Another replay of rules is under way; ask again when it is done.") from error
     return _view(asked, found, part(found, after, asked.limit))
+
+
+def _note(request: Request, parts: Parts, rule: str) -> None:
+    """Who reads the readings that a rule judged reads who was where, where they say it: the access log has it."""
+    watcher = parts.hindsight.rules.watchers.get(rule)
+    request.state.personal = watcher is None or not PERSONAL.isdisjoint(watcher.rule.applies_to.kinds)
 
 
 def _after(cursor: str | None, where: str) -> Cursor | None:

@@ -44,6 +44,28 @@ async def test_reading_who_was_where_is_noted_and_reading_water_is_not(centre: C
     assert entry["query"] == "device=b3-door"
 
 
+RULES = """
+rules:
+  - {id: sump_high, kind: sump_high, family: environment, colour: yellow, title: {zh: 高, en: High}, text: {zh: 高, en: High},
+     applies_to: {kinds: [environment]}, when: {type: threshold, metric: level, unit: m, raise_at: 1.5}}
+  - {id: door_denied, kind: door_denied, family: access, colour: yellow, title: {zh: 拒, en: Denied}, text: {zh: 拒, en: Denied},
+     applies_to: {kinds: [access]}, clear_after_quiet_s: 60, when: {type: match, where: {event: denied}}}
+"""
+
+
+async def test_reading_what_alerts_of_doors_stood_on_is_noted_and_of_water_is_not(tmp_path: Path) -> None:
+    async with running(tmp_path, rules_text=RULES) as centre:
+        water, door = await centre.raise_alert(rule="sump_high"), await centre.raise_alert(rule="door_denied", device="b3-door")
+        card = Reading(device="b3-door", kind=Kind.ACCESS, at=Micros(NOW), values={"event": "denied"}, event_id="b3-door:1")
+        await centre.store(card, Reading(device=water.device, kind=Kind.ENVIRONMENT, at=Micros(NOW), values={"level": 1.6}))
+        await centre.parts.evidence.gather(NOW + DAY)
+        for alert in (water, door):
+            for what in ("evidence", "explanation", "journal"):
+                assert (await centre.get(f"/api/v1/alerts/{alert.id}/{what}")).status_code == 200
+        paths = [f"/api/v1/alerts/{door.id}/{what}" for what in ("explanation", "evidence")]
+        assert [path for _, _, path, _ in await noted(centre)] == paths
+
+
 async def test_an_admin_is_told_of_tokens_that_see_no_more_than_its_own(centre: Centre) -> None:
     for whose, community in (("handler", HERE), ("wuhan", ELSEWHERE)):
         alert = await centre.raise_alert(community=community)
