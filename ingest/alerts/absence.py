@@ -48,7 +48,7 @@ def hear(presence: Presence, seat: Seat, reading: Reading, epoch: str, is_bulk: 
         if is_bulk:
             presence.newest = at
     news = not seat.heard and not seat.failing
-    if is_good(reading):
+    if (reading.quality is Quality.GOOD and len(reading.values) > 1) or is_good(reading):
         if at >= seat.heard:
             news = news or seat.failing != 0
             seat.heard, seat.failing = at, 0
@@ -60,9 +60,9 @@ def hear(presence: Presence, seat: Seat, reading: Reading, epoch: str, is_bulk: 
 def is_good(reading: Reading) -> bool:
     """Whether a reading shows that its device is there: not when all it says is that the device is not."""
     values = reading.values
-    if len(values) > 1 and reading.quality is Quality.GOOD:
-        return True
-    return bool(values) and reading.quality in _GOOD and (len(values) > 1 or values.get("online") is not False)
+    if not values or reading.quality not in _GOOD:
+        return False
+    return len(values) > 1 or values.get("online") is not False
 
 
 def says_silent(reading: Reading) -> bool:
