@@ -43,6 +43,7 @@ def server(store: str, folder: Path) -> Iterator[str]:
 def lines_file(folder: Path, store: str) -> Path:
     """The same readings that the fleet sends, as line protocol."""
     line = line_protocol.numeric_line if store == "victoria" else line_protocol.line
+    folder.mkdir()
     path = folder / "lines"
     with path.open("w") as file:
         for ref in refs(FLAT["gateways"]):
@@ -51,11 +52,11 @@ def lines_file(folder: Path, store: str) -> Path:
     return path
 
 
-def bare_rate(store: str, folder: Path) -> float:
-    """Values a second of the plain script. Raises ``RuntimeError`` when not all are there."""
+def bare_rate(store: str, folder: Path, *how: str) -> float:
+    """Values a second of the bare script. Raises ``RuntimeError`` when not all are there."""
     lines = lines_file(folder, store)
     with server(store, folder) as url:
-        command = (sys.executable, bare.__file__, store, url or str(folder / "bare.duckdb"), str(lines))
+        command = (sys.executable, bare.__file__, store, url or str(folder / "bare.duckdb"), str(lines), *how)
         said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout)
     _expect(said["values"], f"the bare writer to {store}")
     return float(said["values"] / said["seconds"])
@@ -64,7 +65,8 @@ def bare_rate(store: str, folder: Path) -> float:
 def flat(store: str, folder: Path) -> Iterator[Row]:
     """As fast as the centre acknowledges."""
     name = STORES[store]
-    reached = bare_rate(store, folder)
+    reached = bare_rate(store, folder / "bare")
+    plain = None if store == "duckdb" else bare_rate(store, folder / "plain", "plain")
     with server(store, folder) as url:
         with Rig(folder / "centre", FLAT["gateways"], f"{store}:{url}/linli" if url else store) as rig:
             fleet = rig.fleet(**FLAT)
@@ -78,6 +80,9 @@ def flat(store: str, folder: Path) -> Iterator[Row]:
     yield Row(f"flat out, {name}: bare writer", reached, "values/s")
     yield Row(f"flat out, {name}: acknowledged", found / seconds, "values/s")
     yield Row(f"flat out, {name}: of the bare writer", found / seconds / reached, "", 0.8)
+    if plain:
+        yield Row(f"flat out, {name}: bare writer, not deflated", plain, "values/s")
+        yield Row(f"flat out, {name}: of the bare writer, not deflated", found / seconds / plain, "")
     yield Row(f"flat out, {name}: for a core of the ingester", found / cpu_s["centre"], "values/s", 300_000)
     for part, spent in cpu_s.items():
         yield Row(f"flat out, {name}: CPU for each reading, {part}", spent / readings * 1e6, "us")

@@ -1,8 +1,8 @@
 """What a store takes from a plain script: reads line protocol, writes it in blocks and counts it. It uses nothing of Linli.
 
-    python bare.py duckdb FILE LINES          python bare.py influx|victoria URL LINES
+    python bare.py duckdb FILE LINES          python bare.py influx|victoria URL LINES [plain]
 
-Prints seconds and the number of values found afterwards.
+To a server lines go deflated, as clients send them, or plain. Prints seconds and the number of values found afterwards.
 """
 
 import json
@@ -58,14 +58,16 @@ def post(url, body=b"", **headers):
         return answer.read()
 
 
-def into_server(kind, url, lines):
+def into_server(kind, url, lines, deflated=True):
     if kind == "influx":
         post(f"{url}/query?" + urllib.parse.urlencode({"q": "CREATE DATABASE bare"}))
     begun = time.monotonic()
     for block in blocks(lines):
-        deflater = zlib.compressobj(1, wbits=31)
-        body = deflater.compress("\n".join(block).encode()) + deflater.flush()
-        post(f"{url}/write?db=bare&precision=ns", body, **{"Content-Encoding": "gzip"})
+        body, headers = "\n".join(block).encode(), {}
+        if deflated:
+            deflater = zlib.compressobj(1, wbits=31)
+            body, headers = deflater.compress(body) + deflater.flush(), {"Content-Encoding": "gzip"}
+        post(f"{url}/write?db=bare&precision=ns", body, **headers)
     took = time.monotonic() - begun
     return took, counted(kind, url, "bare")
 
@@ -86,6 +88,6 @@ def counted(kind, url, db):
 
 
 if __name__ == "__main__":
-    what, where, source = sys.argv[1:]
-    seconds, found = into_duckdb(where, source) if what == "duckdb" else into_server(what, where, source)
+    what, where, source, *how = sys.argv[1:]
+    seconds, found = into_duckdb(where, source) if what == "duckdb" else into_server(what, where, source, how != ["plain"])
     print(json.dumps({"seconds": seconds, "values": found}))
