@@ -35,6 +35,11 @@ WHENS = {
         "when: {type: anomaly, method: robust_z, metric: temperature, unit: degC, floor: 1, learn_s: 300, limit: 3}",
         "when: {type: anomaly, method: ewma, metric: temperature, unit: degC, floor: 1, learn_s: 120, limit: 3}",
         "when: {type: anomaly, method: peers, metric: temperature, unit: degC, floor: 1, limit: 4}\n    subject: zone",
+        "when: {type: anomaly, method: cusum, metric: temperature, unit: degC, floor: 1, learn_s: 120, limit: 5}",
+        "when: {type: anomaly, method: seasonal, metric: temperature, unit: degC, floor: 1, limit: 2}",
+        "when: {type: flatline, metric: temperature, unit: degC, within_s: 60, moved_by: 3, peers: 1}\n    subject: zone",
+        """when: {type: any, for_s: 10, of: [{type: threshold, metric: temperature, unit: degC, raise_at: 36},
+           {type: threshold, metric: temperature, unit: degC, direction: below, raise_at: 20, for_s: 20}]}""",
         """when: {type: all, of: [{type: threshold, metric: temperature, unit: degC, raise_at: 29},
            {type: rate, metric: temperature, unit: degC, within_s: 60, course: rise, raise_at: 3}]}
     subject: zone""",
@@ -45,6 +50,13 @@ WHENS = {
         "when: {type: count, where: {event: denied}, count: 3, within_s: 120}",
         "when: {type: correlation, within_s: 30, of: [{door_open: true}], devices: 2}\n    subject: zone",
         """when: {type: sequence, happens: {door_open: true}, without: [{event: granted}], before_s: 10, settle_s: 3}
+    subject: zone""",
+        "when: {type: surplus, more: {event: denied}, than: {event: granted}, by: 2, within_s: 200}\n    subject: zone",
+        "when: {type: repeat, again: {event: granted}, ends: {event: denied}, within_s: 600, apart_s: 10}\n    subject: zone",
+    ),
+    "parking": (
+        """when: {type: balance, plus: {event: plate, direction: in}, minus: {event: plate, direction: out}, census: present,
+           share: 0.05, at_least: 1}
     subject: zone""",
     ),
 }
@@ -60,7 +72,11 @@ SYSTEM = """
 DEVICES = [
     *(device(f"air-{n}", Kind.ENVIRONMENT, "garage") for n in range(5)),
     *(device(f"door-{n}", Kind.ACCESS, "lobby") for n in range(2)),
+    device("gate", Kind.PARKING, "lot"),
 ]
+
+DAY_S = 86_400
+"""For what knows the hours of a day."""
 
 TURNS = 40
 """A tick takes one turn of each state: so many at most are left when all was said, after a start that waits for a first word."""
@@ -90,13 +106,24 @@ class Said(NamedTuple):
 
 @st.composite
 def series(draw: st.DrawFn) -> list[Reading]:
-    """What the devices say one after the other: numbers that wander and jump, doors, cards, and silence now and then."""
-    found, at = [], 0.0
-    steps = st.builds(Said, st.sampled_from((1, 2, 5, 12, 12, 40, 150)), st.integers(0, 6), st.integers(18, 40))
-    for after_s, number, value in draw(st.lists(steps, min_size=20, max_size=120)):
+    """What the devices say one after the other: numbers that jump, or wander and drift away, doors, cards, cars, and silence now
+    and then."""
+    found, at, wide, drift = [], 0.0, *draw(st.sampled_from(((1.0, 0.0), (0.1, 0.0), (0.1, 0.1), (0.1, 0.2))))
+    steps = st.builds(
+        Said,
+        st.sampled_from((1, 2, 5, 12, 12, 12, 40, 40, 150, DAY_S)),
+        st.sampled_from((0, 0, 0, 1, 2, 3, 4, 5, 5, 6, 7)),
+        st.integers(18, 40),
+    )
+    for place, (after_s, number, value) in enumerate(draw(st.lists(steps, min_size=60, max_size=120))):
         at += after_s
         if number < 5:
-            found.append(reading(at, f"air-{number}", Kind.ENVIRONMENT, {"temperature": float(value)}))
+            found.append(
+                reading(at, f"air-{number}", Kind.ENVIRONMENT, {"temperature": 29 + wide * (value - 29) + drift * place})
+            )
+        elif number == 7:
+            passes = {"event": "plate", "direction": "in" if value % 2 else "out"}
+            found.append(reading(at, "gate", Kind.PARKING, {"present": value} if value % 3 == 0 else passes))
         elif value % 3:
             found.append(reading(at, f"door-{number - 5}", Kind.ACCESS, {"door_open": value % 3 == 1}))
         else:
