@@ -37,8 +37,12 @@ def is_installed() -> bool:
 
 def is_channel(url: str) -> bool:
     """Whether apprise knows a way there."""
-    asked = subprocess.run(PROGRAM, input=_written(Errand(url)), capture_output=True, env=_environment(), timeout=LIMIT_S)  # noqa: S603 - our own program
-    return asked.returncode == 0 and msgspec.json.decode(asked.stdout, type=Outcome).known
+    errand, environment = _written(Errand(url)), _environment()
+    try:
+        said = subprocess.check_output(PROGRAM, input=errand, stderr=subprocess.DEVNULL, env=environment, timeout=LIMIT_S)  # noqa: S603 - our own program
+    except subprocess.SubprocessError:
+        return False
+    return msgspec.json.decode(said, type=Outcome).known
 
 
 class AppriseSender:
