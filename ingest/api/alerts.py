@@ -14,7 +14,7 @@ from ingest.alerts.deeds import AlertChanged, Deed, Ended, acked
 from ingest.alerts.marks import Mark
 from ingest.api import cursor as cursors
 from ingest.api.auth import Handler, Viewer
-from ingest.api.fields import NO_CONTROLS, Asked, Community, Instant, Name, Person, Said, WordsView, said
+from ingest.api.fields import NO_CONTROLS, Asked, Community, Instant, Name, Person, Said, WordsView
 from ingest.api.parts import Parts, Wired
 from ingest.api.preconditions import Key, Seen, alert_stale, etag
 from ingest.api.problems import RESPONSES, Refused
@@ -288,48 +288,7 @@ def tagged(found: Alert | None, response: Response) -> AlertView:
 
 
 def view(alert: Alert) -> AlertView:
-    return AlertView(
-        id=alert.id,
-        seq=alert.seq,
-        rule=alert.rule,
-        kind=alert.kind,
-        family=alert.family,
-        colour=alert.colour,
-        state=alert.state,
-        title=WordsView.of(alert.title),
-        text=WordsView.of(alert.text),
-        device=alert.device,
-        gateway=alert.gateway,
-        community=alert.community,
-        place=WordsView.of(alert.place),
-        zone=alert.zone,
-        value=alert.value,
-        limit=alert.limit,
-        metric=alert.metric,
-        unit=alert.unit,
-        opened_at=said(alert.opened_at) or "",
-        cleared_at=said(alert.cleared_at),
-        closed_at=said(alert.closed_at),
-        acked_at=said(alert.acked_at),
-        acked_by=alert.acked_by,
-        note=alert.note,
-        count=alert.count,
-        origin=alert.origin,
-        withdrawn_at=said(alert.withdrawn_at),
-        clause=alert.clause,
-        rule_version=alert.rule_version,
-        drill=alert.drill,
-        told=alert.told,
-        suppressed_by=alert.suppressed_by,
-        collapsed_into=alert.collapsed_into,
-        folded=alert.folded,
-        flapping=alert.flapping,
-        shelved_until=said(alert.shelved_until),
-        shelved_until_normal=alert.shelved_until_normal,
-        shelved_by=alert.shelved_by,
-        shelf_reason=alert.shelf_reason,
-        assigned_to=alert.assigned_to,
-    )
+    return AlertView.model_validate(alert, from_attributes=True)
 
 
 def _after(cursor: str | None) -> Cursor | None:

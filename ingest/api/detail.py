@@ -176,7 +176,7 @@ async def one_device(
     whole = DeviceWhole(
         **device_view(seen).model_dump(),
         gateway_online=parts.registry.is_online(ref),
-        readings=[_word(row) for row in rows],
+        readings=[WordView.model_validate(row, from_attributes=True) for row in rows],
         alerts=[alert_view(one) for one in await parts.alerts.standing(ref, device, MOST_ALERTS)],
         rules=[_watch(one) for one in _watching(parts, seen)],
         losses=_losses(await parts.auditor.losses(ref, device, MOST_LOSSES)),
@@ -234,10 +234,6 @@ def _watch(watcher: Watcher) -> WatchView:
     rule = watcher.rule
     title = WordsView.of(rule.title)
     return WatchView(rule=rule.id, kind=rule.kind, colour=rule.colour, title=title, rule_version=watcher.version)
-
-
-def _word(row: Row) -> WordView:
-    return WordView(at=said(row.at) or "", metric=row.metric, value=row.value, quality=row.quality, reason=row.reason)
 
 
 def _losses(certificates: Iterable[Certificate]) -> list[LossView]:

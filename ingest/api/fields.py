@@ -28,8 +28,13 @@ Instant = Annotated[
 ]
 """An instant of a question: RFC 3339 with an offset, or 16 digits of microseconds."""
 
-Said = Annotated[str, Field(json_schema_extra={"format": "date-time", "examples": [EXAMPLE]})]
-"""An instant of an answer: RFC 3339, UTC, microseconds."""
+
+def _text(at: object) -> object:
+    return instant.text(at) if isinstance(at, int) else at
+
+
+Said = Annotated[str, BeforeValidator(_text), Field(json_schema_extra={"format": "date-time", "examples": [EXAMPLE]})]
+"""An instant of an answer: RFC 3339, UTC, microseconds; it may be given as microseconds."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN.replace("\\Z", "$"))]
 Community = Annotated[str, Field(pattern=COMMUNITY_PATTERN.replace("\\Z", "$"))]

@@ -9,9 +9,8 @@ from starlette.exceptions import HTTPException
 
 from ingest.alerts import deeds
 from ingest.alerts.deeds import LONGEST_US
-from ingest.alerts.evidence import Evidence, Word
+from ingest.alerts.evidence import Evidence
 from ingest.alerts.evidence_keeper import Kept
-from ingest.alerts.journal import Line
 from ingest.api.alerts import NOT_HERE, AlertView, Checks, done
 from ingest.api.auth import Admin, Handler, Viewer
 from ingest.api.checks import CheckView, check_view
@@ -164,7 +163,7 @@ async def journal(id: str, parts: Wired, grant: Viewer, asked: Annotated[Journal
     lines = await parts.standing.chronicle.of(grant.scope, id, asked.limit)
     if lines is None:
         raise HTTPException(404, NOT_HERE)
-    return JournalView(items=[_line(line) for line in lines])
+    return JournalView(items=[LineView.model_validate(line, from_attributes=True) for line in lines])
 
 
 @router.get("/api/v1/alerts/{id}/evidence")
@@ -230,31 +229,12 @@ def _evidence(kept: Kept) -> EvidenceView:
         clause=it.clause,
         value=it.value,
         limit=it.limit,
-        readings=[_word(word) for word in found.readings],
+        readings=[WordView.model_validate(word, from_attributes=True) for word in found.readings],
         cut=found.cut,
         qualities=dict(found.qualities),
-        gateway=[_word(word) for word in found.gateway],
+        gateway=[WordView.model_validate(word, from_attributes=True) for word in found.gateway],
         profile=found.profile,
         profile_version=found.profile_version,
         unit=found.unit,
         forgotten=found.forgotten,
-    )
-
-
-def _word(word: Word) -> WordView:
-    return WordView(at=said(word.at) or "", metric=word.metric, value=word.value, quality=word.quality, reason=word.reason)
-
-
-def _line(line: Line) -> LineView:
-    return LineView(
-        seq=line.seq,
-        transition=line.transition,
-        event_at=said(line.event_at) or "",
-        known_at=said(line.known_at) or "",
-        actor=line.actor,
-        note=line.note,
-        colour=line.colour,
-        state=line.state,
-        rule_version=line.rule_version,
-        digest=line.digest,
     )
