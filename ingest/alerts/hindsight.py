@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from ingest.alerts import baselines
 from ingest.alerts.episode import Alert, Episode, Key
 from ingest.alerts.explain import Limit, Reason, Traced, limit_of, phase_of, silence, traced, why, why_not
 from ingest.alerts.journal import Line
 from ingest.alerts.machine import Machine
 from ingest.alerts.past import Asked, Past, at_leisure
 from ingest.alerts.rehearsal import Keyed, Rehearsal, rehearsal
-from ingest.alerts.review import Course, Heard, Review, Step, episodes, lookback_us
+from ingest.alerts.review import Course, Heard, Review, Step, episodes, is_learnt, lookback_us
 from ingest.alerts.reviser import Inventory, members
 from ingest.alerts.revision import quiet_before
 from ingest.alerts.rule import Rule
@@ -219,8 +220,10 @@ class Hindsight:
         back = min(lookback_us(rule) or MOST_BACK_US, MOST_BACK_US)
         reopen = micros(rule.reopen_s)
         start = await self._database.read(lambda connection: quiet_before(connection, key, at - back, back, reopen))
-        start = max(start, at - MOST_BACK_US)
-        review = Review(Rules([self.rules.watchers[rule.id]]), self._inventory, subject=key.subject)
+        kept = await self._database.read(lambda connection: baselines.find(connection, key, at)) if is_learnt(rule) else {}
+        start = max(min((last + 1 for last, _ in kept.values()), default=start), at - MOST_BACK_US)
+        states = {mine: state for mine, (_, state) in kept.items()}
+        review = Review(Rules([self.rules.watchers[rule.id]]), self._inventory, subject=key.subject, states=states)
         steps: list[Step] = []
         for heard in await self._heard(rule, ref, device, machine.metrics, start, until + 1):
             for course, step in review.hear(heard):

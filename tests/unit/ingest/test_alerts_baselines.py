@@ -14,13 +14,14 @@ from ingest.alerts import late as lateness
 from ingest.alerts.absence_reviser import AbsenceReviser
 from ingest.alerts.baselines import EVERY_US, HOUR_US, KEEP_US
 from ingest.alerts.episode import Key
+from ingest.alerts.hindsight import Hindsight
 from ingest.alerts.past import Past
 from ingest.alerts.reviser import Reviser
 from ingest.alerts.tables import alert
 from ingest.arrival import Arrival
 from ingest.database import Database
 from ingest.store import EmbeddedStore
-from telemetry.identity import GatewayRef
+from telemetry.identity import GatewayRef, Scope
 from telemetry.metric import Kind
 from telemetry.presence import Device
 from telemetry.reading import Micros, Reading
@@ -86,18 +87,22 @@ class World:
         self.engine = AlertEngine(rules, database, there, lambda: None)
         absences = AbsenceReviser(rules, database, there, past, self.clock, lambda: None)
         revise = self.engine.revise
+        self.hindsight = Hindsight(rules, database, there, past)
         self.reviser = Reviser(rules, database, there, past, store.watermarks, revise, self.clock, absences)
 
     def clock(self) -> int:
         return self.now
 
-    async def hear(self, readings: Iterable[Reading], at: int) -> None:
+    async def hear(self, readings: Iterable[Reading], at: int, *, is_stored: bool = True) -> None:
         self.now = max(self.now, at)
         batch = self._feed.batch(*readings)
         stream = batch.stream._replace(community=self.community)
         arrivals: list[Arrival] = [batch._replace(stream=stream, received_at=Micros(self.now))]
         await self.engine.take(arrivals, self.now)
-        await self._store.write(arrivals)
+        if is_stored:
+            await self._store.write(arrivals)
+        else:
+            self._feed.epoch += 1  # a store takes a stream from its beginning on
 
     async def look(self) -> None:
         self.now += lateness.LIVE_US
@@ -167,6 +172,23 @@ async def test_without_a_state_from_before_nothing_is_changed(worlds: list[World
     await world.hear(after[::2], after[-1].at)
     await world.look()
     assert await world.episodes() == before
+
+
+async def test_an_alert_of_what_learns_is_explained_by_what_it_knew_then(worlds: list[World]) -> None:
+    """Also when the readings that it learnt from are kept no more."""
+    world, _ = worlds
+    await world.engine.open()
+    before, after = said(random.Random(1), 0, KNOWN_H), said(random.Random(2), KNOWN_H, END_H)
+    await world.hear(before, before[-1].at, is_stored=False)
+    await world.written()
+    await world.reviser.keep()
+    await world.hear(after, after[-1].at)
+    first = sa.select(alert.c.id).where(alert.c.rule == "rule_ewma").order_by(alert.c.opened_at).limit(1)
+    id = await world.database.read(lambda connection: connection.scalar(first))
+    assert id is not None
+    found = await world.hindsight.explain(Scope([COMMUNITY]), id)
+    assert found is not None
+    assert [one.change for one in found.trace if one.change] == ["raise"]
 
 
 KEY = Key("rule_ewma", COMMUNITY, f"{REF.gateway}/cellar")
