@@ -186,9 +186,11 @@ class Uplink:
             except TimeoutError:
                 continue
 
-    async def _publish(self, link: aiomqtt.Client, upcoming: Next) -> int:
-        """Sends the batches, together; how many there were."""
+    async def _publish(self, link: aiomqtt.Client, upcoming: Next) -> bool:
+        """Sends the batches, together; false when there was nothing to send."""
         batches = await self._outbox.call(self._outbox.batches, *upcoming)
+        if not self._window.stands(upcoming):
+            return True  # the centre spoke meanwhile: what to send next is to be chosen anew
         try:
             async with asyncio.TaskGroup() as group:
                 for sealed in batches:
@@ -197,7 +199,7 @@ class Uplink:
                     group.create_task(link.publish(self._topic(topic.Leaf.UP), message, qos=1))
         except* aiomqtt.MqttError as errors:
             raise errors.exceptions[0] from None
-        return len(batches)
+        return bool(batches)
 
     async def _publish_again(self, link: aiomqtt.Client, room: int) -> bool:
         """Sends up to ``room`` of the batches that a replay wants, until something new is there; whether one is on."""

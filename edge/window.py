@@ -83,6 +83,11 @@ class Window:
                 return Next(epoch, lane, flow.sent, min(room, AT_ONCE))
         return None
 
+    def stands(self, upcoming: Next) -> bool:
+        """Whether the stream goes on where it did when this was chosen: it may have been acknowledged, or rewound, since."""
+        flow = self._flows.get((upcoming.epoch, upcoming.lane))
+        return flow is not None and flow.sent == upcoming.after
+
     def _older_urgent(self) -> int:
         return sum(
             flow.last - flow.sent for (epoch, lane), flow in self._flows.items() if lane is Lane.URGENT and epoch != self._current

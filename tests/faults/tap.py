@@ -27,7 +27,7 @@ class Tap:
         self.messages: list[tuple[float, str, bytes]] = []
         self._port = port
         self._leaf = leaf
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="tap", protocol=mqtt.MQTTv5)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"tap-{leaf}", protocol=mqtt.MQTTv5)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._subscribe
         self._client.on_message = self._hear

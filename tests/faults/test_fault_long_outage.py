@@ -154,7 +154,7 @@ class Gateway:
         self._chance = random.Random(8)
         self._meters, self._values = meters, READINGS // meters
 
-    async def poll(self) -> None:
+    async def poll(self, every_s: float = POLL_S) -> None:
         while True:
             at, chance = clock(), self._chance.random
             told = [
@@ -163,14 +163,14 @@ class Gateway:
                 for n in range(self._meters)
             ]
             await self._accept(told, Lane.BULK)
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(every_s)
 
-    async def hear(self) -> None:
+    async def hear(self, every_s: float = EVENT_S) -> None:
         while True:
             at = clock()
             door = Reading(device="b3-door", kind=Kind.ACCESS, at=at, values={"event": "opened"}, event_id=f"e{at}")
             await self._accept([door], Lane.URGENT)
-            await asyncio.sleep(EVENT_S)
+            await asyncio.sleep(every_s)
 
     async def seal(self) -> None:
         while True:

@@ -1,7 +1,10 @@
 """The uplink without a broker: what it makes of the centre's word, and what it tells of itself."""
 
+import asyncio
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import pytest
@@ -64,8 +67,18 @@ def uplink(tmp_path: Path, outbox: Outbox, time: Time) -> Uplink:
     return Uplink(config, outbox, list, clock=lambda: T0, monotonic=time)
 
 
-def word(*marks: ack.Mark, key: bytes = KEY, ref: GatewayRef = REF, at: int = T0) -> bytes:
-    return ack.encode(ack.Ack(at=Micros(at), marks=list(marks)), ref, key)
+def word(*marks: ack.Mark, key: bytes = KEY, ref: GatewayRef = REF, at: int = T0, since: int = 0) -> bytes:
+    return ack.encode(ack.Ack(at=Micros(at), marks=list(marks), since=Micros(since)), ref, key)
+
+
+class Wire:
+    """What ``aiomqtt.Client`` is to one who publishes."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    async def publish(self, name: str, payload: bytes, qos: int) -> None:
+        self.sent.append(payload)
 
 
 async def test_the_centres_signed_word_lets_a_batch_go(uplink: Uplink, outbox: Outbox) -> None:
@@ -175,3 +188,31 @@ async def test_a_password_that_others_can_read_is_not_used(tmp_path: Path) -> No
     broker = Broker("mqtts://broker.example", user="gw", password_file="password")
     with pytest.raises(ConfigInvalid, match=r"chmod 600"):
         client(broker, tmp_path.joinpath, "linli-test")
+
+
+async def test_a_centre_that_starts_again_while_a_batch_is_fetched_is_sent_everything_again_at_once(
+    uplink: Uplink, outbox: Outbox, time: Time
+) -> None:
+    window, wire, fetching = uplink._window, Wire(), threading.Event()
+    link: Any = wire
+
+    async def send() -> None:
+        window.refresh(outbox.spans(), outbox.epoch, time.now)
+        upcoming = window.choose(time.now)
+        assert upcoming is not None
+        assert await uplink._publish(link, upcoming)
+
+    await uplink.hear(word(since=T0), retained=False)
+    await send()
+    outbox.append([Reading(device="b3-door", kind=Kind.ACCESS, at=T0 + 1, values={"door_open": False})], Lane.URGENT, T0)
+    blocked = outbox._thread.submit(fetching.wait)
+    sending = asyncio.create_task(send())
+    await asyncio.sleep(0)
+    await uplink.hear(word(since=T0 + 1), retained=False)
+    fetching.set()
+    blocked.result(30)
+    await sending
+    window.refresh(outbox.spans(), outbox.epoch, time.now)
+    upcoming = window.choose(time.now)
+    assert upcoming is not None
+    assert (upcoming.after, upcoming.limit) == (0, 2)

@@ -112,3 +112,17 @@ def test_a_handful_of_older_events_goes_before_the_current_ones() -> None:
 def test_many_older_events_wait_for_the_current_ones() -> None:
     made = window(Span(OLD, Lane.URGENT, 1, HANDFUL + 1), Span(LIVE, Lane.URGENT, 1, 1))
     assert made.choose(0.0) == Next(LIVE, Lane.URGENT, 0, 1)
+
+
+def test_what_was_chosen_before_everything_is_to_be_sent_again_does_not_stand() -> None:
+    made = window(Span(LIVE, Lane.URGENT, 1, 3))
+    made.sent(LIVE, Lane.URGENT, 1, 0.0)
+    chosen = made.choose(0.0)
+    assert chosen == Next(LIVE, Lane.URGENT, 1, 2) and made.stands(chosen)
+    made.rewind(0.0)
+    assert not made.stands(chosen)
+    chosen = made.choose(0.0)
+    assert chosen is not None and made.stands(chosen)
+    made.acknowledged(LIVE, Lane.URGENT, 2, 0.0)
+    assert not made.stands(chosen)
+    assert not made.stands(Next(OLD, Lane.URGENT, 0, 1))
