@@ -1,12 +1,13 @@
 """Readings a second that a core judges by all shipped rules, and what a city's states take of memory.
 
-Each figure is of a process of its own. CPU is the process's, database and all, while it judges: the making of readings is left
-out, and other programs on the machine count for little.
+Each figure is of a process of its own, which collects garbage as the centre does. CPU is the process's, database and all, while
+it judges: the making of readings is left out, and other programs on the machine count for little.
 
     python -m bench.alerts.engine FOLDER GATEWAYS ROUNDS
 """
 
 import asyncio
+import gc
 import json
 import logging
 import subprocess
@@ -28,6 +29,9 @@ from telemetry.presence import decode_inventory, encode
 RULES = Path(__file__).parents[2] / "config" / "rules"
 GATEWAYS = 432_000 // DEVICES
 ROUNDS = 6
+COLLECT_AFTER = (50_000, 20, 10)
+"""As the centre collects garbage (``linli/commands/ingest.py``)."""
+
 TOGETHER = 20
 """Gateways whose words are judged together, as when the centre is busy."""
 
@@ -48,12 +52,16 @@ async def judged(folder: Path, gateways: int, rounds: int) -> dict[str, float]:
 
     engine = AlertEngine(load_rules([RULES], {}), database, registry, changed)
     await engine.open()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
     city = City(gateways)
     first = await _round(engine, city, 0)
     later = [await _round(engine, city, number) for number in range(1, rounds)]
     readings, cpu_s = (sum(column) for column in zip(*later, strict=True))
     wrote = (folder / "centre.db").stat().st_size
     database.close()
+    gc.unfreeze()
     return {
         "readings": readings,
         "cpu_s": cpu_s,

@@ -155,7 +155,8 @@ class Judge:
         seat, ref = presence.seat(name), presence.ref
         device, zone = self._directory.find(ref, name), self._directory.zone_of(ref, name)
         watchers = self._rules.watching(kind, ref.community, name, device, zone)
-        group: tuple[str | int, ...] = (ref.community, *map(id, watchers))
+        whose = ref.community if any(one.is_local for one in watchers) else ""
+        group: tuple[str | int, ...] = (whose, *map(id, watchers))
         watch = self._watches.get(group)
         if watch is None:
             if len(self._watches) >= MAX_WATCHES:

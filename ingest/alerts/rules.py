@@ -46,8 +46,13 @@ class Watcher:
     times: Times = field(default_factory=Times)
     overrides: tuple[Override, ...] = ()
 
+    @property
+    def is_local(self) -> bool:
+        """Whether each community has a machine of its own."""
+        return isinstance(self.rule.when, Match) and self.rule.when.list is not None
+
     def machine(self, community: str) -> Machine[Any]:
-        if isinstance(self.rule.when, Match) and self.rule.when.list is not None:
+        if self.is_local:
             return machine_of(self.rule, self.listed.get(community, frozenset()), self.times)
         return self._machine
 

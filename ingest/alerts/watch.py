@@ -46,7 +46,7 @@ class Listening(NamedTuple):
 
 
 class Watch:
-    """The rules of the devices of one community that have the same."""
+    """The rules of the devices that have the same; of one community where any of them is local to it."""
 
     def __init__(self, watchers: tuple[Watcher, ...], community: str) -> None:
         self._machines = [(watcher, watcher.machine(community)) for watcher in watchers]
