@@ -10,6 +10,7 @@ from device_profiles import load_library
 from edge.config import load, profile_dirs
 from linli.report import log_to
 from linli.stop import told_to_stop
+from linli.turns import take_short_turns
 
 _CONFIG = click.option(
     "--config",
@@ -31,6 +32,7 @@ def edge() -> None:
 def run(config_file: Path, report_fd: int | None) -> None:
     """Read the devices and carry their readings to the centre, until stopped. 采集设备数据并上送中心,直到停止。"""
     log_to()
+    take_short_turns()
     asyncio.run(_run(config_file, report_fd))
 
 

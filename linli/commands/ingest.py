@@ -17,6 +17,7 @@ from ingest.tokens import Role
 from linli.commands._database import database
 from linli.report import log_to
 from linli.stop import told_to_stop
+from linli.turns import take_short_turns
 from telemetry.identity import gateway_ref
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -43,6 +44,7 @@ def run(config: Path) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
+    take_short_turns()
 
     async def until_stopped() -> None:
         await service.run(config, told_to_stop())
