@@ -154,6 +154,16 @@ async def test_a_key_of_one_thing_is_of_no_other_and_of_nobody_else(centre: Cent
     assert [note for _, _, note in (await journal(centre, alert.id))[1:]] == ["x", "y"]
 
 
+@pytest.mark.parametrize("key", ["a b", "x" * 256, "钥匙".encode().decode("latin-1")])
+async def test_a_key_that_is_none_is_refused_and_nothing_is_done(centre: Centre, key: str) -> None:
+    alert = await centre.raise_alert()
+    headers = {b"Idempotency-Key": key.encode("latin-1")}
+    for deed, body in DEEDS:
+        answer = await centre.client("handler").post(f"/api/v1/alerts/{alert.id}/{deed}", json=body, headers=headers)
+        assert assert_problem(answer, 400)["errors"][0]["where"] == "header.idempotency-key"
+    assert len(await journal(centre, alert.id)) == 1
+
+
 async def test_what_is_answered_again_is_within_the_scope_of_now(centre: Centre) -> None:
     alert, key = await centre.raise_alert(), {"Idempotency-Key": "k"}
     assert (await post(centre, f"{alert.id}/comment", {"text": "x"}, **key)).status_code == 200
