@@ -49,20 +49,21 @@ MACHINES: dict[str, Machine[Any]] = {
 
 
 def said(chance: random.Random) -> list[Sample]:
-    """Numbers that wander within a degree or two and now and then jump, of four devices; silence; a few out of order."""
+    """Numbers that wander within a degree or two and now and then jump, of four devices, with what stands exactly on a limit or at
+    the end of a window; silence; a few out of order."""
     at, level, samples = START, 25.0, []
-    for _ in range(250):
+    for number in range(250):
         at += chance.choice((1, 3, 5, 12, 12, 12, 40)) * 1_000_000
-        level = chance.choice((20.0, 25.0, 32.0)) if chance.random() < 0.04 else level
+        level = chance.choice((20.0, 22.0, 25.0, 30.0)) if chance.random() < 0.04 else level
         values: dict[str, Value] = {}
         if chance.random() < 0.95:
-            values["x"] = chance.choice((level, level, round(level + chance.uniform(-1, 1), 1), int(level)))
+            values["x"] = chance.choice((level, level, level + 2, round(level + chance.uniform(-1, 1), 1), int(level)))
         if chance.random() < 0.1 or not values:
             values["wet"] = chance.random() < 0.3
         if chance.random() < 0.03:
             values["works"] = chance.random() < 0.5
         late_us = 30_000_000 if chance.random() < 0.03 else 0
-        samples.append(Sample(at - late_us + chance.randrange(1_000), f"d{chance.randrange(4)}", values, chance.random() > 0.02))
+        samples.append(Sample(at - late_us, f"d{number % 4}", values, chance.random() > 0.02))
     return samples
 
 
