@@ -2,7 +2,8 @@
 
 1. The clock of an absence is the gateway's own bulk data, never the wall: a gateway that is down makes no progress, so
    what is behind it is unknown and nothing fires. (Urgent readings overtake bulk ones and would make them look late.)
-2. The first reading of a new epoch starts every device's grace anew.
+2. The first reading of a new epoch starts every device's grace anew, and so does the first after ``UNHEARD_US`` without a word:
+   what a gateway had not sealed when it went down comes in the epoch of its next start.
 3. A reading without a good value does not end an absence. Any reading with one does.
 4. Of devices that it has not heard of, it learns of ``MAX_DEVICES`` a gateway: what is known is written down each time.
 5. No time runs ahead of the centre's receipt, so that a device with a fast clock cannot make the others look silent.
@@ -20,6 +21,9 @@ from telemetry.quality import Quality
 from telemetry.reading import Reading
 
 _GOOD = (Quality.GOOD, Quality.UNCERTAIN)
+
+UNHEARD_US = 300_000_000
+"""A gateway that runs says something of itself each minute, also when a full outbox is thinned."""
 
 
 class Absent(msgspec.Struct, frozen=True, omit_defaults=True, tag="absent"):
@@ -43,7 +47,7 @@ def hear(presence: Presence, seat: Seat, reading: Reading, epoch: str, is_bulk: 
     if at > received_at:
         at = received_at
     if at > presence.newest:
-        if epoch != presence.epoch:
+        if epoch != presence.epoch or (is_bulk and at - presence.newest > UNHEARD_US):
             presence.epoch, presence.epoch_at = epoch, at
         if is_bulk:
             presence.newest = at

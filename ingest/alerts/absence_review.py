@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ingest.alerts import absence
-from ingest.alerts.absence import Absent
+from ingest.alerts.absence import UNHEARD_US, Absent
 from ingest.alerts.episode import Episode, Key
 from ingest.alerts.ledger import Moved
 from ingest.alerts.machine import Change, Transition
@@ -24,7 +24,6 @@ from telemetry.identity import GatewayRef
 from telemetry.presence import Device
 from telemetry.reading import Reading
 
-UNHEARD_US = 300_000_000
 CLOCK = "uptime"
 """What a gateway says about once a minute, and by which it is known to have begun anew."""
 

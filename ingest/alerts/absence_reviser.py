@@ -9,7 +9,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from ingest.alerts import absence, revision
-from ingest.alerts.absence_review import CLOCK, UNHEARD_US, Lived, Span, absences, moves_of, put_right, span_of
+from ingest.alerts.absence import UNHEARD_US
+from ingest.alerts.absence_review import CLOCK, Lived, Span, absences, moves_of, put_right, span_of
 from ingest.alerts.episode import AlertState, Episode, Key
 from ingest.alerts.gate import Gate
 from ingest.alerts.late import Lateness
