@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ingest.alerts import Rules, load_rules
-from ingest.alerts.calm import always, began, calm_of
+from ingest.alerts.calm import began, calm_of
+from ingest.alerts.calm_tests import always
 from ingest.alerts.machine import Machine, Sample
 from ingest.alerts.rules import Watcher
 from ingest.alerts.when import Absence

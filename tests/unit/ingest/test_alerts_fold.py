@@ -49,8 +49,8 @@ MACHINES: dict[str, Machine[Any]] = {
 
 
 def said(chance: random.Random) -> list[Sample]:
-    """Numbers that wander within a degree or two and now and then jump, of four devices, with what stands exactly on a limit or at
-    the end of a window; silence; a few out of order."""
+    """Numbers that wander within a degree or two and now and then jump, of four devices: also what stands exactly on a limit, or
+    comes at the end of a window; silence; a few out of order."""
     at, level, samples = START, 25.0, []
     for number in range(250):
         at += chance.choice((1, 3, 5, 12, 12, 12, 40)) * 1_000_000
