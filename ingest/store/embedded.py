@@ -55,7 +55,7 @@ class EmbeddedStore:
                 _sound(arrival, unsound)
         if unsound:
             await aside(unsound)
-        return await self._file.write(partial(self._write, arrivals))
+        return await self._file.append(partial(self._write, arrivals))
 
     async def watermarks(self) -> Mapping[Stream, int]:
         return self._marks

@@ -4,13 +4,14 @@
    no write.
 2. A transaction is there after a crash, whole, or not at all.
 3. After an error of DuckDB the file is closed; the next use opens it and learns from it again, for it alone knows what happened.
+4. Between questions its memory is bounded by ``AT_REST``; while something is asked or put right, by ``MOST``.
 """
 
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -23,12 +24,14 @@ from telemetry.errors import StoreUnavailable
 
 _T = TypeVar("_T")
 
-# The limit is of DuckDB's cache as well, which keeps all that was written until it is full: what nobody asks for would be the
-# most of the centre's memory. Summaries of a city's window and the longest answers take no longer with it than with four times
-# as much.
+MOST, AT_REST = "128MB", "64MB"
+"""The limit is of DuckDB's cache as well, which keeps all that was written until it is full: what nobody asks for would be the
+most of the centre's memory. Summaries of a city's window and the longest answers take no longer with ``MOST`` than with four
+times as much, and the longest answers do not do with less."""
+
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 2,
-    "memory_limit": "128MB",
+    "memory_limit": MOST,
     "autoinstall_known_extensions": False,
     "enable_external_access": False,
 }
@@ -43,6 +46,33 @@ class Reader:
         self.connection: duckdb.DuckDBPyConnection | None = None
 
 
+class Room:
+    """The limit of DuckDB's memory: ``MOST`` while any work is ``inside``, else ``at_rest``."""
+
+    def __init__(self) -> None:
+        self.at_rest = AT_REST
+        self._works = 0
+        self._changing = threading.Lock()
+
+    @contextmanager
+    def inside(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        with self._changing:
+            self._works += 1
+            _limit(connection, MOST)
+        try:
+            yield
+        finally:
+            with self._changing:
+                self._works -= 1
+            self.rest(connection)
+
+    def rest(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Gives back what is not in use, if no work is inside."""
+        with self._changing:
+            if not self._works:
+                _limit(connection, self.at_rest)
+
+
 class EmbeddedFile:
     """``learn`` is called in the writing thread whenever the file was opened."""
 
@@ -51,6 +81,7 @@ class EmbeddedFile:
         self._learn = learn
         self._writer = ThreadPoolExecutor(1, "store-write")
         self._file: duckdb.DuckDBPyConnection | None = None
+        self._room = Room()
         self.queries = Reader("store-read")
         self.thinning = Reader("store-thin")
 
@@ -62,6 +93,10 @@ class EmbeddedFile:
     async def write(self, work: Callable[[], _T]) -> _T:
         """Runs ``work`` in the writing thread, with the file open. Raises ``StoreUnavailable``, or ``ConfigInvalid``."""
         return await _in(self._writer, partial(self._work, work))
+
+    async def append(self, work: Callable[[], _T]) -> _T:
+        """The same for what only adds, a group at a time: it does with the memory of a file at rest."""
+        return await _in(self._writer, partial(self._add, work))
 
     async def ask(self, reader: Reader, question: Callable[[duckdb.DuckDBPyConnection], _T]) -> _T:
         """Runs ``question`` in a reading thread. Raises ``StoreUnavailable``."""
@@ -78,6 +113,8 @@ class EmbeddedFile:
             yield file
             file.commit()
         except duckdb.Error as error:
+            if isinstance(error, duckdb.OutOfMemoryException):
+                self._room.at_rest = MOST  # a group that did not do with less is written again, and must not fail for ever
             self._forget()
             raise StoreUnavailable(f"{self._path}: {error}") from error
         except BaseException:
@@ -85,6 +122,10 @@ class EmbeddedFile:
             raise
 
     def _work(self, work: Callable[[], _T]) -> _T:
+        with self._room.inside(self._opened()):
+            return work()
+
+    def _add(self, work: Callable[[], _T]) -> _T:
         self._opened()
         return work()
 
@@ -103,6 +144,7 @@ class EmbeddedFile:
             self._learn(file)
             for reader in (self.queries, self.thinning):
                 reader.connection = file.cursor()
+            self._room.rest(file)
         except BaseException:
             file.close()
             raise
@@ -123,7 +165,8 @@ class EmbeddedFile:
             if reader.connection is None:
                 raise StoreUnavailable(f"{self._path} is not open")
             try:
-                return question(reader.connection)
+                with self._room.inside(reader.connection):
+                    return question(reader.connection)
             except duckdb.Error as error:
                 raise StoreUnavailable(f"{self._path}: {error}") from error
 
@@ -134,6 +177,12 @@ def incoming(file: duckdb.DuckDBPyConnection, columns: Mapping[str, Column]) -> 
     file.register("incoming", dict(columns))
     yield
     file.unregister("incoming")
+
+
+def _limit(connection: duckdb.DuckDBPyConnection, limit: str) -> None:
+    """As far as it goes: a file that is closed has none, and what is in use cannot be given back."""
+    with suppress(duckdb.Error):
+        connection.execute(f"SET memory_limit = '{limit}'")
 
 
 async def _in(thread: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from ingest.arrival import Arrival
-from ingest.store import EmbeddedStore, Query
+from ingest.store import EmbeddedStore, Query, embedded_file
 from ingest.store.columns import Catalogue, Points, Series
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef, Stream
@@ -117,3 +117,38 @@ async def test_people_can_read_a_copy_of_the_file(tmp_path: Path) -> None:
         ("b3-meter", "event", "trip", "good"),
         ("b3-meter", "frequency", "50.5", "good"),
     ]
+
+
+def many(seq: int) -> Arrival:
+    return Arrival(STREAM, seq, [reading(seq * 10_000 + n, frequency=n / 7, voltage=n / 3) for n in range(10_000)], START)
+
+
+async def test_what_was_written_does_not_stay_in_memory_and_a_question_has_more_of_it(tmp_path: Path) -> None:
+    file = embedded_file.EmbeddedFile(tmp_path / "telemetry.duckdb", lambda connection: None)
+
+    def limit(connection: duckdb.DuckDBPyConnection) -> str:
+        ((found,),) = connection.execute("SELECT value FROM duckdb_settings() WHERE name = 'memory_limit'").fetchall()
+        return str(found)
+
+    def at_rest() -> str:
+        with file.transaction() as connection:
+            return limit(connection)
+
+    assert await file.append(at_rest) == "61.0 MiB"
+    assert await file.write(at_rest) == "122.0 MiB"
+    assert await file.ask(file.queries, limit) == "122.0 MiB"
+    assert await file.append(at_rest) == "61.0 MiB"
+    await file.close()
+
+
+async def test_a_group_that_finds_too_little_memory_is_stored_when_it_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_file, "AT_REST", "1MB")
+    store = EmbeddedStore(tmp_path / "telemetry.duckdb")
+    await store.open()
+    with pytest.raises(StoreUnavailable, match="Out of Memory"):
+        await store.write([many(seq) for seq in range(1, 4)])
+    assert await store.write([many(seq) for seq in range(1, 4)]) == []
+    assert await store.watermarks() == {STREAM: 3}
+    await store.close()
