@@ -16,6 +16,7 @@ import structlog
 from ingest import tally
 from ingest.alerts import late, revision
 from ingest.alerts.calm import began
+from ingest.alerts.entry import Entry, Origin
 from ingest.alerts.gate import Gate
 from ingest.alerts.hold import MAX_TURNS
 from ingest.alerts.judge import Judge
@@ -25,7 +26,7 @@ from ingest.alerts.progress import Progress
 from ingest.alerts.review import Course, newest_judged
 from ingest.alerts.revision import Reviewed
 from ingest.alerts.rules import Rules
-from ingest.alerts.states import Entry, Origin, States
+from ingest.alerts.states import States
 from ingest.alerts.tables import Told, drop_watermarks, load_watermarks, save_watermarks, untold
 from ingest.alerts.watch import is_orderly
 from ingest.arrival import Arrival

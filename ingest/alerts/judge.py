@@ -16,13 +16,14 @@ import structlog
 
 from ingest.alerts import absence, late
 from ingest.alerts.calm import began
+from ingest.alerts.entry import Entry, Origin
 from ingest.alerts.episode import Key
 from ingest.alerts.machine import Machine, Sample
 from ingest.alerts.outcome import Directory, Work, moved
 from ingest.alerts.rules import Rules, Watcher
 from ingest.alerts.seat import Presence, Seat, Subject
 from ingest.alerts.silences import Silences
-from ingest.alerts.states import Entry, Origin, States
+from ingest.alerts.states import States
 from ingest.alerts.trail import Heard, Row, Source
 from ingest.alerts.watch import Ask, Listening, Watch, is_orderly
 from ingest.arrival import Arrival

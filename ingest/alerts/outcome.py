@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+from ingest.alerts.entry import Origin
 from ingest.alerts.episode import Key
 from ingest.alerts.late import Late
 from ingest.alerts.ledger import Moved
 from ingest.alerts.machine import Transitions
 from ingest.alerts.rules import Watcher
-from ingest.alerts.states import Origin
 from telemetry.identity import GatewayRef
 from telemetry.presence import Device
 

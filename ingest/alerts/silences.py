@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 from ingest.alerts import absence
 from ingest.alerts.absence import Absent
+from ingest.alerts.entry import Entry, Origin
 from ingest.alerts.episode import Key
 from ingest.alerts.outcome import Directory, Work, moved
 from ingest.alerts.rules import Rules, Watcher
 from ingest.alerts.seat import NEVER, Presence, Seat
-from ingest.alerts.states import Entry, Origin, States
+from ingest.alerts.states import States
 from ingest.alerts.when import Absence
 from telemetry.metric import Kind
 from telemetry.presence import Device
