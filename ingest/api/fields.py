@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from ingest import instant
 from telemetry.identity import COMMUNITY_PATTERN, NAME_PATTERN
@@ -51,7 +51,14 @@ class Asked(BaseModel):
 
 NO_CONTROLS = r"^[^\x00-\x09\x0b-\x1f\x7f]*$"
 
-Person = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS)]
+
+def _named(name: str) -> str:
+    if not any(character.isalnum() for character in name):
+        raise ValueError("a name has a letter or a digit: who reads the journal must see who it was")
+    return name
+
+
+Person = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS), AfterValidator(_named)]
 
 
 class SignedBy(Asked):

@@ -4,6 +4,7 @@ Signals are the program's own: the server installs no handlers.
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ingest.api.feed import Feed
+from ingest.api.seldom import Seldom
 from telemetry.errors import LinliError
 
 CONNECTIONS = 512
@@ -22,6 +24,7 @@ HEAD_S = 10.0
 """How long a connection may take to say a request's head: half a request must not keep a place for ever."""
 
 GRACE_S = 2
+_SELDOM = Seldom()
 
 
 class ListenRefused(LinliError):
@@ -103,6 +106,7 @@ async def serve(
         config.load()
     except (OSError, ssl.SSLError) as error:
         raise ListenRefused(f"the certificate {chain} cannot be used: {error}") from error
+    logging.getLogger("uvicorn.error").addFilter(_SELDOM)  # it warns of every request that is none
     server = _Server(config)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve([listener]), name="api")

@@ -131,6 +131,7 @@ async def test_an_unknown_page_or_method_is_a_problem_too(centre: Centre) -> Non
         (b'{"note": 1e400}', 400),
         (b'{"note": "x", "who": "me"}', 400),
         (b'{"by": ""}', 400),
+        ('{"by": "\u200b\u202e "}'.encode(), 400),
         (b'{"by": "' + b"x" * 65 + b'"}', 400),
         (b'{"note": "' + b"x" * 501 + b'"}', 400),
         (b"note=x", 400),
