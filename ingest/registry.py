@@ -219,6 +219,10 @@ class Registry:
         """How many devices behind a gateway protect life, by its inventory."""
         return sum(device.kind is Kind.SAFETY for device in self._devices.get(ref, {}).values())
 
+    def is_within(self, scope: Scope) -> bool:
+        """Whether the scope covers every community that was ever heard of."""
+        return all(scope.covers(ref.community) for ref in {*self._states, *self._devices, *self._heard})
+
     def _refs(self, scope: Scope) -> list[GatewayRef]:
         return sorted(ref for ref in {*self._states, *self._devices, *self._heard} if scope.covers(ref.community))
 

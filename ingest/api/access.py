@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from ingest.access_log import Wanted
-from ingest.api.auth import Admin
+from ingest.api.auth import Admin, WholeAdmin
 from ingest.api.checks import CheckView, check_view
 from ingest.api.fields import Asked, Instant, Said, said
 from ingest.api.parts import Wired
@@ -112,7 +112,7 @@ async def access_log(parts: Wired, grant: Admin, asked: Annotated[AccessLogAsked
 
 
 @router.get("/api/v1/access-log/check")
-async def check(parts: Wired, _grant: Admin, _asked: Annotated[Asked, Query()]) -> CheckView:
+async def check(parts: Wired, _grant: WholeAdmin, _asked: Annotated[Asked, Query()]) -> CheckView:
     """Whether the access log is what was written: nothing changed, put in, taken out before its time. It reads all of it."""
     return check_view(await parts.access_log.check())
 

@@ -50,7 +50,15 @@ def _admin(grant: Annotated[Grant, Depends(grant_of)]) -> Grant:
     return grant
 
 
+def _whole(grant: Annotated[Grant, Depends(_admin)], parts: Wired) -> Grant:
+    if not parts.registry.is_within(grant.scope):
+        raise HTTPException(403, "This concerns the whole centre: it needs a token of the role admin that sees every community.")
+    return grant
+
+
 Viewer = Annotated[Grant, Depends(grant_of)]
 Handler = Annotated[Grant, Depends(_handler)]
 Supervisor = Annotated[Grant, Depends(_supervisor)]
 Admin = Annotated[Grant, Depends(_admin)]
+WholeAdmin = Annotated[Grant, Depends(_whole)]
+"""For what is of no community: its answer or its effect would reach beyond a scope."""

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from ingest.alerts import Colour
 from ingest.api import cursor as cursors
-from ingest.api.auth import Admin
+from ingest.api.auth import Admin, WholeAdmin
 from ingest.api.fields import Asked, Instant, Said, said
 from ingest.api.parts import Wired
 from ingest.api.preconditions import Key
@@ -182,7 +182,7 @@ async def targets(parts: Wired, grant: Admin, _asked: Annotated[Asked, Query()])
 
 
 @router.post("/api/v1/notifications/targets/{name}/on", status_code=204)
-async def switch_on(name: str, parts: Wired, grant: Admin, _asked: Annotated[Asked, Query()]) -> None:
+async def switch_on(name: str, parts: Wired, _grant: WholeAdmin, _asked: Annotated[Asked, Query()]) -> None:
     """Sends again to a target that was switched off because it answered 410."""
     if not await parts.notifications.switch_on(name):
         raise HTTPException(404, "There is no such target.")

@@ -12,7 +12,7 @@ from ingest.alerts.deeds import LONGEST_US
 from ingest.alerts.evidence import Evidence
 from ingest.alerts.evidence_keeper import Kept
 from ingest.api.alerts import NOT_HERE, AlertView, Checks, done
-from ingest.api.auth import Admin, Handler, Viewer
+from ingest.api.auth import Handler, Viewer, WholeAdmin
 from ingest.api.checks import CheckView, check_view
 from ingest.api.fields import NO_CONTROLS, Asked, Instant, Person, Said, SignedBy, said
 from ingest.api.parts import Wired
@@ -152,7 +152,7 @@ class EvidenceView(BaseModel):
 
 
 @router.get("/api/v1/alerts/check")
-async def check(parts: Wired, _grant: Admin, _asked: Annotated[Asked, Query()]) -> CheckView:
+async def check(parts: Wired, _grant: WholeAdmin, _asked: Annotated[Asked, Query()]) -> CheckView:
     """Whether the journal of all alerts is what was written: nothing changed, put in, taken out. It reads all of it."""
     return check_view(await parts.standing.chronicle.check())
 

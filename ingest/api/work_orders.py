@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 from ingest import instant
 from ingest.alerts import Colour
 from ingest.api import cursor as cursors
-from ingest.api.auth import Admin, Handler, Viewer
+from ingest.api.auth import Handler, Viewer, WholeAdmin
 from ingest.api.checks import CheckView, check_view
 from ingest.api.fields import Asked, Community, Instant
 from ingest.api.parts import Parts, Wired
@@ -154,7 +154,7 @@ async def changes(parts: Wired, grant: Viewer, asked: Annotated[ChangesAsked, Qu
 
 
 @router.get("/api/v1/work-orders/check")
-async def check(parts: Wired, _grant: Admin, _asked: Annotated[Asked, Query()]) -> CheckView:
+async def check(parts: Wired, _grant: WholeAdmin, _asked: Annotated[Asked, Query()]) -> CheckView:
     """Whether the journal of all work orders is what was written: nothing changed, put in, taken out. It reads all of it."""
     return check_view(await parts.work_orders.check())
 

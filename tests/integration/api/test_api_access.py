@@ -10,6 +10,8 @@ from ingest import tokens
 from ingest.api import shield
 from ingest.database import Database
 from ingest.store import open_store
+from telemetry.identity import GatewayRef
+from telemetry.presence import State
 
 GUARDED = [
     "/api/v1/alerts",
@@ -29,6 +31,23 @@ async def test_without_a_valid_token_nothing_is_told(centre: Centre, path: str, 
     answer = await centre.get(path, whose)
     assert_problem(answer, 401)
     assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/alerts/check"),
+        ("GET", "/api/v1/work-orders/check"),
+        ("GET", "/api/v1/access-log/check"),
+        ("POST", "/api/v1/notifications/targets/platform/on"),
+    ],
+)
+async def test_what_is_of_the_whole_centre_is_not_for_the_admin_of_a_part(centre: Centre, method: str, path: str) -> None:
+    centre.parts.registry.take_state(GatewayRef(HERE, "gw-1"), State(online=True, at=NOW), NOW)
+    answer = await centre.client("wuhan-admin").request(method, path)
+    assert_problem(answer, 403)
+    assert "head" not in answer.text
+    assert (await centre.client("admin").request(method, path)).status_code in (200, 404)
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer  x", "Basic dXNlcjpwYXNz", "linli_x", "Bearer \xff\xfe"])
