@@ -5,6 +5,7 @@
 3. Bounded: ``full`` says that ``capacity`` readings wait; past twice that bulk ones are refused, past three times urgent ones.
 4. A commit that fails is tried again until it succeeds; what waits meanwhile stays, in order.
 5. What was refused is counted by device, and certified as lost once the disk takes it.
+6. A clean stop seals what it committed, in the epoch that it was read in.
 """
 
 import asyncio
@@ -116,7 +117,7 @@ class Accept:
         self._pressing.set()
 
     async def run(self) -> None:
-        """Commits until cancelled; then what waits once more, so that a clean stop loses nothing."""
+        """Commits until cancelled; then what waits once more, and seals it, so that a clean stop leaves nothing half done."""
         working = asyncio.create_task(self._work(), name="accept work")
         try:
             await asyncio.shield(working)  # a commit under way is never left: its readings would be committed again
@@ -139,6 +140,7 @@ class Accept:
         for lane in Lane:
             await self._commit(lane)
         await self._certify()
+        await self._seal(force=True)
 
     def _refuse(self, readings: Sequence[Reading]) -> None:
         self.refused += len(readings)
@@ -154,17 +156,17 @@ class Accept:
         if not await self._append([certificate(one, place, number) for number, one in enumerate(lost)], Lane.BULK, None):
             self._refused = merged([*lost, *self._refused])
 
-    async def _seal(self) -> None:
+    async def _seal(self, *, force: bool = False) -> None:
         try:
-            if await self._outbox.call(self._date_and_seal):
+            if await self._outbox.call(self._date_and_seal, force):
                 self._outbox.news.set()
         except OutboxFailing as error:
-            self._note_failure(error)  # what is accepted is durable; it is sealed with the next group
+            self._note_failure(error)  # what is accepted is durable; it is sealed with the next group, or at the next start
 
-    def _date_and_seal(self) -> bool:
+    def _date_and_seal(self, force: bool) -> bool:
         now = self._clock()
         dated = self._date(now)
-        return self._outbox.seal(now) or dated
+        return self._outbox.seal(now, force=force) or dated
 
     def _date(self, now: Micros) -> bool:
         """What was held goes before what comes now, so that events keep their order; but not for ever."""

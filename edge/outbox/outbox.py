@@ -279,7 +279,7 @@ class Outbox:
     # Taking up a file
 
     def _take_up(self, file: OutboxFile, now: Micros) -> None:
-        """Reads what the file holds, opens a new epoch and adopts what was accepted and not sealed."""
+        """Reads what the file holds, seals in an epoch of its own what was accepted and not sealed, and opens a new one."""
         self._file = file
         self.opened_at = now = Micros(max(now, file.newest_sealed(), EARLIEST))
         self._undated = file.undated_waiting().batches
@@ -291,12 +291,17 @@ class Outbox:
         self._room = Room(file, self._streams, self.gateway)
         self._tallies = file.thinned()
         self.roll()
-        self._adopt(now)
+        if self._adopt(now):
+            self.roll()  # what is read from now on follows a time without a gateway, which the epoch tells
         for _ in self.recent():  # who opens the outbox reads this next: damage to it is to be found now
             pass
 
-    def _adopt(self, now: Micros) -> None:
-        """Chunks that an earlier run committed and did not seal go into this epoch, in batches of the usual size."""
+    def _adopt(self, now: Micros) -> bool:
+        """Seals chunks that an earlier run committed and did not seal, in batches of the usual size; whether there were any.
+
+        Not in that run's epoch: after a power cut the file may have forgotten batches of it that were sent.
+        """
+        adopted = False
         for lane in Lane:
             chunks = self._file.chunks(lane, self._file.last_sealed(lane) + 1)
             for place, (n, chunk) in enumerate(chunks, chunks[0][0] if chunks else 0):
@@ -307,6 +312,8 @@ class Outbox:
                 self._tails[lane] = self._tails[lane].with_chunk(n, chunk, now)
             if self._tails[lane].readings:
                 self._seal(lane, self._next_chunk[lane] - 1, now)
+            adopted |= bool(chunks)
+        return adopted
 
     def _mend(self, now: Micros) -> None:
         """Salvages the file if it was found damaged since."""

@@ -74,7 +74,6 @@ async def test_a_stop_in_the_middle_of_a_commit_keeps_every_reading_once(outbox:
             accept.put([reading(n)], Lane.URGENT if n % 3 else Lane.BULK)
             if n % 10 == 0:
                 await asyncio.sleep(0)
-    outbox.seal(T0, force=True)
     kept = [found.at for found in outbox.recent()]
     assert sorted(kept) == [T0 + n for n in range(300)]
 
@@ -86,6 +85,18 @@ async def test_a_clean_stop_commits_what_waits(outbox: Outbox) -> None:
         await asyncio.sleep(0)
     assert waiting.done()
     assert on_disk(outbox.path) == {T0 + 1, T0 + 2}
+
+
+async def test_a_clean_stop_seals_what_it_committed_in_the_epoch_that_it_was_read_in(outbox: Outbox) -> None:
+    accept = Accept(outbox, group_s=3600, clock=lambda: T0)
+    async with running(accept):
+        accept.put([reading(1), reading(2)], Lane.BULK)
+        await asyncio.sleep(0)
+    epoch = outbox.epoch
+    outbox.close()
+    again = Outbox.open(outbox.path, gateway="gw-test", now=T0)
+    assert [sealed.readings for sealed in again.batches(epoch, Lane.BULK, 0, 10)] == [2]
+    assert again.epochs == [epoch, again.epoch]
 
 
 async def test_a_large_hand_over_is_split_into_chunks_of_a_batch(outbox: Outbox) -> None:

@@ -97,13 +97,45 @@ def test_every_start_opens_a_new_epoch_that_names_the_one_before(tmp_path: Path)
     assert [(span.before, span.before_last) for span in current] == [(epoch, 1)]
 
 
-def test_what_was_accepted_and_not_sealed_goes_into_the_next_epoch(tmp_path: Path) -> None:
+def test_what_a_run_had_not_sealed_comes_in_an_epoch_between_its_own_and_that_of_the_next_run(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    first.append([reading(n) for n in range(BATCH_READINGS)], Lane.BULK, T0)
+    first.append([reading(500), reading(501)], Lane.BULK, T0)
+    first.append([reading(502)], Lane.BULK, T0)
+    second = opened(tmp_path)  # as after a kill
+    second.append([reading(503)], Lane.BULK, LATER)
+    second.seal(LATER, force=True)
+    sealed = {span.epoch: [span.last, span.before, span.before_last] for span in second.spans() if span.lane is Lane.BULK}
+    _, between, _ = sealed
+    assert sealed == {first.epoch: [1, None, 0], between: [1, first.epoch, 1], second.epoch: [1, between, 1]}
+    assert [found.at - T0 for found in sent(second)] == list(range(504))
+    (left,) = second.batches(between, Lane.BULK, 0, 10)
+    assert left.readings == 3
+
+
+def test_a_start_that_finds_everything_sealed_opens_one_epoch(tmp_path: Path) -> None:
     first = opened(tmp_path)
     first.append([reading(1)], Lane.BULK, T0)
+    first.seal(T0, force=True)
     first.close()
     second = opened(tmp_path)
-    assert [sealed.epoch for sealed in second.batches(second.epoch, Lane.BULK, 0, 10)] == [second.epoch]
-    assert sent(second) == [reading(1)]
+    assert second.epochs == [first.epoch, second.epoch]
+
+
+def test_a_card_that_forgot_what_was_sent_gives_no_key_to_other_readings(tmp_path: Path) -> None:
+    """The centre would take them for what it has."""
+    first = opened(tmp_path)
+    first.append([reading(1)], Lane.BULK, T0)
+    rolled_back = tmp_path / "rolled-back"
+    rolled_back.mkdir()
+    with sqlite3.connect(tmp_path / "outbox.db") as now, sqlite3.connect(rolled_back / "outbox.db") as then:
+        now.backup(then)
+    first.append([reading(2)], Lane.BULK, T0)
+    first.seal(T0, force=True)
+    assert {(span.epoch, span.last) for span in first.spans() if span.lane is Lane.BULK} == {(first.epoch, 1)}
+    again = opened(rolled_back)
+    assert sent(again) == [reading(1)]
+    assert first.epoch not in {span.epoch for span in again.spans() if span.last}
 
 
 def test_chunks_after_everything_older_was_forgotten_are_not_mistaken_for_sealed(tmp_path: Path) -> None:
