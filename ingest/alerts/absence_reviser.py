@@ -1,6 +1,7 @@
 """Looks again at absences of a device whose readings came late, by what the telemetry store then holds of it and its gateway.
 
-An absence that is over is a matter of the table alone: no state goes by it, and one that stands is judged live.
+An absence that is over is a matter of the table alone: no state goes by it, and one that stands is judged live. What becomes of
+them is decided within the transaction that changes them: one that was raised while the past was read is not taken back.
 """
 
 from collections.abc import Callable, Sequence
@@ -70,16 +71,25 @@ class AbsenceReviser:
         start = await self._start(one, key, watcher, longest_us(spec, device))
         if one.earliest - start > MAX_BACK_US or not self._past.is_kept(one.kind, start):
             return
-        known = await self._database.read(lambda connection: _known(connection, key, start))
-        if any(episode.alert.count > 1 for episode in known):
-            return  # when it was over in between is not known
         heard = await self._heard(one, start)
+        there = absences(spec, one.ref, device, heard)
         good = [it.reading.at for it in heard if it.reading.device == one.device and absence.is_good(it.reading)]
-        right = put_right(absences(spec, one.ref, device, heard), known, good, (one.earliest, one.newest))
-        changed = set(right) ^ set(map(span_of, known))
-        if changed:
+
+        def change(connection: sa.Connection) -> int | None:
+            known = _known(connection, key, start)
+            if any(episode.alert.count > 1 for episode in known):
+                return None  # when it was over in between is not known
+            right = put_right(there, known, good, (one.earliest, one.newest))
+            changed = set(right) ^ set(map(span_of, known))
+            if not changed:
+                return None
             lived = Lived(key, watcher, moves_of(key, watcher, one.ref, device, right, self._places))
-            await self._settle(_Found(lived, min(one.earliest, _first(changed)), one.known_at, self._is_of_life(watcher)))
+            return self._settled(
+                connection, _Found(lived, min(one.earliest, _first(changed)), one.known_at, self._is_of_life(watcher))
+            )
+
+        if await self._database.write(change):
+            self._on_change()
 
     async def _start(self, one: Lateness, key: Key, watcher: Watcher, longest: int) -> int:
         """From when on device and gateway are heard again: by the late readings every silence before has come to its end."""
@@ -97,15 +107,9 @@ class AbsenceReviser:
                 found += page
         return sorted(found, key=lambda it: (it.reading.at, it.reading.device))
 
-    async def _settle(self, found: _Found) -> None:
-        now = self._clock()
-
-        def change(connection: sa.Connection) -> int | None:
-            known = revision.known_of(connection, found)
-            return revision.settled(connection, found, known, now, self._gate, self._told)
-
-        if await self._database.write(change):
-            self._on_change()
+    def _settled(self, connection: sa.Connection, found: _Found) -> int | None:
+        known = revision.known_of(connection, found)
+        return revision.settled(connection, found, known, self._clock(), self._gate, self._told)
 
     def _is_of_life(self, watcher: Watcher) -> bool:
         kind = self._rules.kinds.get(watcher.rule.kind)

@@ -12,7 +12,7 @@ from ingest.alerts import AlertEngine, Changed
 from ingest.alerts import late as lateness
 from ingest.alerts.absence_review import Span, absences
 from ingest.alerts.absence_reviser import AbsenceReviser
-from ingest.alerts.past import Past
+from ingest.alerts.past import Asked, Past
 from ingest.alerts.review import Heard
 from ingest.alerts.reviser import Reviser
 from ingest.alerts.tables import alert
@@ -62,7 +62,9 @@ class World:
         self.told: list[tuple[str, str]] = []
         self._store = store
         self._feed = Feed()
-        rules, inventory, past = rules_of(folder, RULES), _There([GARAGE]), Past(store, lambda kind: 0)
+        rules, inventory, past = rules_of(folder, RULES), _There([GARAGE]), _Read(store, self)
+        self.meanwhile: Sequence[Reading] = ()
+        """What is live while the past is read."""
         self.engine = AlertEngine(rules, self.database, inventory, lambda: None, self._hear)
         mine = AbsenceReviser(rules, self.database, inventory, past, self.clock, lambda: None, self._hear)
         self._reviser = Reviser(rules, self.database, inventory, past, store.watermarks, self.engine.revise, self.clock, mine)
@@ -103,6 +105,18 @@ class World:
         arrivals = [one._replace(received_at=Micros(self.now)) for one in arrivals]
         await self.engine.take(arrivals, self.now)
         await self._store.write(arrivals)
+
+
+class _Read(Past):
+    def __init__(self, store: EmbeddedStore, world: World) -> None:
+        super().__init__(store, lambda kind: 0)
+        self._world = world
+
+    async def readings(self, asked: Asked) -> AsyncIterator[list[Heard]]:
+        async for page in super().readings(asked):
+            yield page
+        meanwhile, self._world.meanwhile = self._world.meanwhile, ()
+        await self._world.live(*meanwhile)
 
 
 class _There(Inventory):
@@ -175,6 +189,14 @@ async def test_a_device_that_brings_its_own_history_was_never_absent(world: Worl
     await world.look()
     assert [one[2] for one in await world.absences()] == ["withdrawn"]
     assert [one for one, _ in world.told] == ["opened", "cleared", "withdrawn"]
+
+
+async def test_one_that_is_raised_while_the_past_is_read_stands(world: World) -> None:
+    await world.live(*clock(0, 3_500), warm(0), warm(3_000))
+    await world.live(*(warm(at) for at in range(300, 3_000, 300)))
+    world.meanwhile = clock(3_500, 4_000)
+    await world.look()
+    assert [one[:3] for one in await world.absences()] == [(900, 3_000, "withdrawn"), (3_900, None, "open")]
 
 
 async def test_a_word_in_its_middle_makes_two_of_one_absence(world: World) -> None:
