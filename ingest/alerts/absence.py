@@ -3,7 +3,7 @@
 1. The clock of an absence is the gateway's own bulk data, never the wall: a gateway that is down makes no progress, so
    what is behind it is unknown and nothing fires. (Urgent readings overtake bulk ones and would make them look late.)
 2. The first reading of a new epoch starts every device's grace anew, and so does the first after ``UNHEARD_US`` without a word:
-   what a gateway had not sealed when it went down comes in the epoch of its next start.
+   a gateway may have stood still without an end, and what it held until its clock was known comes in a later epoch.
 3. A reading without a good value does not end an absence. Any reading with one does.
 4. Of devices that it has not heard of, it learns of ``MAX_DEVICES`` a gateway: what is known is written down each time.
 5. No time runs ahead of the centre's receipt, so that a device with a fast clock cannot make the others look silent.

@@ -297,7 +297,7 @@ class Rig:
         """Everything runs again, undisturbed, until what was accepted is at the centre or the time is over.
 
         It is over as well when nothing more has arrived for ``still_s``: for runs that must lose something.
-        ``in_order``: the backlog goes first, and only then is the gateway started anew to seal the rest; what is sealed by a
+        ``in_order``: the backlog goes first, and only then is the gateway started anew to send the rest; what is read after a
         new start overtakes it (test_fault_alerts).
         """
         for part in (self.broker, self.centre, self.edge):

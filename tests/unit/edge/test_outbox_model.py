@@ -37,7 +37,7 @@ def test_no_more_is_sent_ahead_than_tombstones_reckon_with() -> None:
 class OutboxModel(RuleBasedStateMachine):
     """``waiting``: instants accepted and not acknowledged. ``certified``: what acknowledged certificates told.
 
-    ``took``: what the centre made of a batch, by its key.
+    ``took``: what the centre made of a batch, by its key. ``run_of``: the start after which an instant was accepted.
     """
 
     def __init__(self) -> None:
@@ -54,6 +54,8 @@ class OutboxModel(RuleBasedStateMachine):
         self.content: dict[Key, bytes] = {}
         self.took: dict[Key, tuple[set[int], int]] = {}
         self.events: set[int] = set()
+        self.runs = 0
+        self.run_of: dict[int, int] = {}
 
     def teardown(self) -> None:
         self.outbox.close()
@@ -63,6 +65,7 @@ class OutboxModel(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self.outbox = Outbox.open(self.folder / "outbox.db", gateway="gw-test", now=self.now, max_bytes=BUDGET)
+        self.runs += 1
 
     @rule(lane=st.sampled_from(Lane), count=st.integers(1, 200), seconds=st.integers(0, 90))
     def append(self, lane: Lane, count: int, seconds: int) -> None:
@@ -77,6 +80,7 @@ class OutboxModel(RuleBasedStateMachine):
         ]
         self.outbox.append(given, lane, self.now)
         self.accepted += count
+        self.run_of |= {one.at: self.runs for one in given}
         self.waiting |= {one.at for one in given}
         if lane is Lane.URGENT:
             self.events |= {one.at for one in given}
@@ -173,6 +177,14 @@ class OutboxModel(RuleBasedStateMachine):
         thinned = sum(tally.readings for tally in self.outbox._tallies.values())
         assert there + told + thinned == self.accepted
         assert self.events <= found.keys() | self.acknowledged
+
+    @invariant()
+    def no_epoch_holds_readings_of_two_runs(self) -> None:
+        runs: dict[str, set[int]] = {}
+        for sealed in self.batches():
+            runs.setdefault(sealed.epoch, set()).update(self.run_of[at] for at in self.read(sealed)[0])
+        assert max(map(len, runs.values()), default=0) <= 1
+        assert runs.get(self.outbox.epoch, set()) <= {self.runs}
 
     @invariant()
     def it_stays_within_its_budget(self) -> None:

@@ -70,8 +70,8 @@ def test_a_new_epoch_starts_the_grace_anew_but_what_is_left_of_the_old_one_does_
     assert absent(heard(said(110, "other"), epoch=SECOND, presence=presence)) == 110
 
 
-def test_what_a_gateway_had_not_sealed_when_it_went_down_does_not_make_its_devices_absent_when_it_is_back() -> None:
-    """It comes in the epoch of the next start, so the epoch alone does not tell that the gateway was away."""
+def test_what_a_gateway_held_when_it_went_down_does_not_make_its_devices_absent_when_it_is_back() -> None:
+    """What waited for a clock comes in the epoch of the next start, which then does not tell that the gateway was away."""
     presence = heard(said(0))
     presence = heard(said(2, "other"), epoch=SECOND, presence=presence)
     assert absent(heard(said(303, "other"), epoch=SECOND, presence=presence)) is None
