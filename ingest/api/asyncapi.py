@@ -87,7 +87,7 @@ def _stream() -> dict[str, Any]:
 def _events() -> dict[str, Any]:
     return {
         "address": "{topic}/{community}/{kind}",
-        "description": "Changes of alerts, reminders of work orders and digests, for platforms that prefer MQTT, at QoS 1.",
+        "description": "Changes of alerts and of work orders, and digests, for platforms that prefer MQTT, at QoS 1.",
         "parameters": {
             "topic": {"description": "As `notify.targets` says."},
             "community": {"description": f"A division code: {COMMUNITY_PATTERN}"},
