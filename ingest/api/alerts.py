@@ -1,8 +1,8 @@
 """``/api/v1/alerts``: read, acknowledge and follow alerts."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Query, Request
+from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -15,13 +15,11 @@ from ingest.alerts.marks import Mark
 from ingest.api import cursor as cursors
 from ingest.api.auth import Handler, Viewer
 from ingest.api.fields import NO_CONTROLS, Asked, Community, Instant, Name, Person, Said, WordsView
-from ingest.api.parts import Parts, Wired
+from ingest.api.parts import Wired
 from ingest.api.preconditions import Key, Seen, alert_stale, etag
 from ingest.api.problems import RESPONSES, Refused
 from ingest.api.stream import AlertStream
-from ingest.once import Once
 from ingest.paging import Cursor
-from ingest.tokens import Grant
 from telemetry.metric import Value
 from telemetry.presence import Words
 
@@ -241,43 +239,53 @@ async def alert(id: str, parts: Wired, grant: Viewer, response: Response, _asked
     return tagged(await parts.alerts.get(grant.scope, id), response)
 
 
+class _OneAlert:
+    """An alert that a person does something to: the version that was ``seen``, and the key under which it is done once.
+
+    ``now`` is UTC microseconds.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        parts: Wired,
+        grant: Handler,
+        response: Response,
+        seen: Seen,
+        once: Key,
+        _asked: Annotated[Asked, Query()],
+    ) -> None:
+        self.grant = grant
+        self.now = parts.clock()
+        self._id = id
+        self._parts = parts
+        self._response = response
+        self._seen = seen
+        self._once = once
+
+    async def take(self, deed: Deed) -> AlertView:
+        """The alert after what was done with it."""
+        try:
+            found = await self._parts.standing.deeds.do(self.grant.scope, self._id, deed, self.now, self._seen, self._once)
+        except AlertChanged as error:
+            raise alert_stale(error.version) from error
+        except Ended as error:
+            raise Refused(409, "alert-ended", ENDED) from error
+        self._parts.feed.beat()
+        return tagged(found, self._response)
+
+
+OneAlert = Annotated[_OneAlert, Depends()]
+
+
 @router.post("/api/v1/alerts/{id}/ack")
-async def acknowledge(
-    id: str,
-    parts: Wired,
-    grant: Handler,
-    response: Response,
-    seen: Seen,
-    once: Key,
-    _asked: Annotated[Asked, Query()],
-    body: Annotated[AckAsked | None, Body()] = None,
-) -> AlertView:
+async def acknowledge(one: OneAlert, body: Annotated[AckAsked | None, Body()] = None) -> AlertView:
     """A person takes note of the alert. Once is enough: the first acknowledgement stands, another one changes nothing.
 
     `by` is the token's name unless given. An acknowledged alert is closed as soon as its condition is over.
     """
-    asked, now = body or AckAsked(), parts.clock()
-    return await done(parts, grant, id, acked(asked.by or grant.name, asked.note, now), Checks(now, seen, once), response)
-
-
-class Checks(NamedTuple):
-    """What a deed is done on: the version that was ``seen``, and its idempotency key. ``now`` is UTC microseconds."""
-
-    now: int
-    seen: int | None
-    once: Once | None
-
-
-async def done(parts: Parts, grant: Grant, id: str, deed: Deed, checks: Checks, response: Response) -> AlertView:
-    """The alert after what a person did with it."""
-    try:
-        found = await parts.standing.deeds.do(grant.scope, id, deed, *checks)
-    except AlertChanged as error:
-        raise alert_stale(error.version) from error
-    except Ended as error:
-        raise Refused(409, "alert-ended", ENDED) from error
-    parts.feed.beat()
-    return tagged(found, response)
+    asked = body or AckAsked()
+    return await one.take(acked(asked.by or one.grant.name, asked.note, one.now))
 
 
 def tagged(found: Alert | None, response: Response) -> AlertView:

@@ -3,16 +3,16 @@
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ingest.alerts import deeds
 from ingest.alerts.deeds import LONGEST_US, Deed
-from ingest.api.alerts import AlertsWanted, AlertView, Checks, done
+from ingest.api.alerts import AlertsWanted, AlertView, OneAlert
 from ingest.api.auth import Handler
 from ingest.api.fields import NO_CONTROLS, Asked, Person
 from ingest.api.parts import Wired
-from ingest.api.preconditions import Key, Seen
+from ingest.api.preconditions import Key
 from ingest.api.problems import RESPONSES
 from ingest.tokens import Grant
 
@@ -107,35 +107,15 @@ class BulkView(BaseModel):
 
 
 @router.post("/api/v1/alerts/{id}/assign")
-async def assign(
-    id: str,
-    parts: Wired,
-    grant: Handler,
-    response: Response,
-    seen: Seen,
-    once: Key,
-    body: AssignAsked,
-    _asked: Annotated[Asked, Query()],
-) -> AlertView:
+async def assign(one: OneAlert, body: AssignAsked) -> AlertView:
     """Says whose the alert is. The journal keeps who said so and to whom."""
-    deed = deeds.assigned(body.to, body.by or grant.name, body.note)
-    return await done(parts, grant, id, deed, Checks(parts.clock(), seen, once), response)
+    return await one.take(deeds.assigned(body.to, body.by or one.grant.name, body.note))
 
 
 @router.post("/api/v1/alerts/{id}/comment")
-async def comment(
-    id: str,
-    parts: Wired,
-    grant: Handler,
-    response: Response,
-    seen: Seen,
-    once: Key,
-    body: CommentAsked,
-    _asked: Annotated[Asked, Query()],
-) -> AlertView:
+async def comment(one: OneAlert, body: CommentAsked) -> AlertView:
     """Adds a remark to the alert's journal."""
-    deed = deeds.commented(body.by or grant.name, body.text)
-    return await done(parts, grant, id, deed, Checks(parts.clock(), seen, once), response)
+    return await one.take(deeds.commented(body.by or one.grant.name, body.text))
 
 
 @router.post("/api/v1/alerts/bulk")

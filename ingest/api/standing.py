@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 
@@ -11,12 +11,11 @@ from ingest.alerts import deeds
 from ingest.alerts.deeds import LONGEST_US
 from ingest.alerts.evidence import Evidence
 from ingest.alerts.evidence_keeper import Kept
-from ingest.api.alerts import NOT_HERE, AlertView, Checks, done
-from ingest.api.auth import Handler, Viewer, WholeAdmin
+from ingest.api.alerts import NOT_HERE, AlertView, OneAlert
+from ingest.api.auth import Viewer, WholeAdmin
 from ingest.api.checks import CheckView, check_view
 from ingest.api.fields import NO_CONTROLS, Asked, Instant, Person, Said, SignedBy, said
 from ingest.api.parts import Wired
-from ingest.api.preconditions import Key, Seen
 from ingest.api.problems import RESPONSES, Refused
 from telemetry.metric import Value
 from telemetry.presence import Words
@@ -180,42 +179,21 @@ async def evidence(id: str, request: Request, parts: Wired, grant: Viewer, _aske
 
 
 @router.post("/api/v1/alerts/{id}/shelve")
-async def shelve(
-    id: str,
-    parts: Wired,
-    grant: Handler,
-    response: Response,
-    seen: Seen,
-    once: Key,
-    _asked: Annotated[Asked, Query()],
-    body: Annotated[ShelveAsked, Body()],
-) -> AlertView:
+async def shelve(one: OneAlert, body: Annotated[ShelveAsked, Body()]) -> AlertView:
     """Keeps an alert from people for a while. It stays in every list; when the time is over and it still stands, it is told.
 
     Shelved again it is shelved anew.
     """
-    now = parts.clock()
-    until = now + LONGEST_US if body.until is None else body.until
-    if until <= now:
+    until = one.now + LONGEST_US if body.until is None else body.until
+    if until <= one.now:
         raise Refused(409, "shelf-past", PAST)
-    deed = deeds.shelved(until, body.until_normal, body.by or grant.name, body.reason, now)
-    return await done(parts, grant, id, deed, Checks(now, seen, once), response)
+    return await one.take(deeds.shelved(until, body.until_normal, body.by or one.grant.name, body.reason, one.now))
 
 
 @router.post("/api/v1/alerts/{id}/unshelve")
-async def unshelve(
-    id: str,
-    parts: Wired,
-    grant: Handler,
-    response: Response,
-    seen: Seen,
-    once: Key,
-    _asked: Annotated[Asked, Query()],
-    body: Annotated[SignedBy | None, Body()] = None,
-) -> AlertView:
+async def unshelve(one: OneAlert, body: Annotated[SignedBy | None, Body()] = None) -> AlertView:
     """Ends a shelf before its time. An alert that still stands is told again."""
-    deed = deeds.unshelved((body.by if body else None) or grant.name)
-    return await done(parts, grant, id, deed, Checks(parts.clock(), seen, once), response)
+    return await one.take(deeds.unshelved((body.by if body else None) or one.grant.name))
 
 
 def _evidence(kept: Kept) -> EvidenceView:
