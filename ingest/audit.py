@@ -23,9 +23,9 @@ POINTS, ALERTS = "points", "alerts"
 
 
 class Cause(StrEnum):
-    """``certificate``: the gateway gave it up and said so. ``dead_letter``: it cannot be read, or the store refuses it; it is
-    kept aside. ``gap``: its batch is here no more, nor at the gateway. ``pending``: on its way into the store.
-    ``retention``: dropped by age. ``surplus``: the store holds more than was counted, which is no loss."""
+    """``certificate``: the gateway gave it up and said so. ``dead_letter``: it cannot be read, its batch says it twice, or the
+    store refuses it; it is kept aside. ``gap``: its batch is here no more, nor at the gateway. ``pending``: on its way into
+    the store. ``retention``: dropped by age. ``surplus``: the store holds more than was counted, which is no loss."""
 
     CERTIFICATE = "certificate"
     DEAD_LETTER = "dead_letter"
@@ -128,7 +128,7 @@ def _compare_hour(evidence: Evidence, hour: Hour, allowance: "_Allowance") -> tu
     put_back = min(extra, aside)  # set aside once, and readable since
     sound = stored + short - extra
     aside, extra = aside - put_back, extra - put_back
-    found = [_of(hour, aside, Cause.DEAD_LETTER, "set aside: it cannot be read")] if aside else []
+    found = [_of(hour, aside, Cause.DEAD_LETTER, "set aside: it cannot be taken")] if aside else []
     found += allowance.explain(hour, short)
     if extra:
         found.append(allowance.explain_surplus(hour, extra))

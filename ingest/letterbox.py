@@ -4,6 +4,7 @@
 2. A letter that is tried again goes to the telemetry store alone, never to the rules: its moment is past.
 3. It leaves the box only when all of it is stored, or set aside again piece by piece; a crash in between repeats harmlessly.
 4. Only what belongs to an acknowledged batch is tried: anything else its gateway sends again by itself, once it can be read.
+5. What was said twice is never stored: it would stand in the place of the reading that was taken.
 """
 
 import re
@@ -118,6 +119,8 @@ def read_again(letter: Letter, now: Micros) -> tuple[Arrival, bool]:
     found = _ORIGIN.fullmatch(letter.origin)
     if found is None:
         raise BatchInvalid("it is of no batch that was acknowledged: its gateway sends it again by itself once it can be read")
+    if letter.reason == batch.SAID_TWICE:
+        raise BatchInvalid(f"{letter.reason}, and that one was taken")
     stream, seq = Stream(*letter.ref, found[1], found[2]), int(found[3])
     if batch.head_of(letter.body) is None:
         return Arrival(stream, seq, (_sound(letter.body),), now), False
@@ -129,7 +132,8 @@ def read_again(letter: Letter, now: Micros) -> tuple[Arrival, bool]:
 
 def sound_by_hour(connection: sa.Connection, ref: GatewayRef) -> Counter[Hour]:
     """How many readings of a gateway lie here that are sound, so that only the store can have refused them."""
-    bodies = sa.select(table.c.body).where(table.c.community == ref.community, table.c.gateway == ref.gateway)
+    mine = table.c.community == ref.community, table.c.gateway == ref.gateway, table.c.reason != batch.SAID_TWICE
+    bodies = sa.select(table.c.body).where(*mine)
     found: Counter[Hour] = Counter()
     for body in connection.execute(bodies).scalars():
         try:

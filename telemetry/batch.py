@@ -1,7 +1,8 @@
 """The one message of the system: a sealed batch of readings, and its bytes.
 
 JSON, readable with any MQTT client; zlib-compressed when that is smaller. The first byte tells: ``{`` or 0x78.
-Decoding is bounded: a small message cannot unpack into a large one.
+Decoding is bounded: a small message cannot unpack into a large one. What it lets through a store can hold: each reading is
+sound, and of one device at one instant there is one, the first; the others are poison.
 """
 
 import zlib
@@ -13,11 +14,12 @@ import msgspec
 
 from telemetry.errors import BatchInvalid
 from telemetry.identity import EPOCH_PATTERN, GatewayRef, Stream
-from telemetry.reading import EARLIEST, LATEST, Name, Reading, all_sound, faults_of
+from telemetry.reading import EARLIEST, LATEST, Name, Reading, all_sound, any_said_twice, faults_of
 
 MAX_READINGS = 1_000
 MAX_BYTES = 1 << 20
 MAX_SEQ = (1 << 63) - 1
+SAID_TWICE = "said twice: its batch has a reading of this device at this instant before it"
 
 Instant = Annotated[int, msgspec.Meta(ge=EARLIEST, le=LATEST)]
 Epoch = Annotated[str, msgspec.Meta(pattern=EPOCH_PATTERN)]
@@ -123,19 +125,16 @@ def unpack(message: bytes) -> bytes:
 
 
 def decode(message: bytes) -> Decoded:
-    """The batch in ``message``. Unsound readings are set apart as poison; raises ``BatchInvalid`` when the rest is unusable."""
+    """The batch in ``message``. What no store could hold is set apart as poison; raises ``BatchInvalid`` when the rest is
+    unusable."""
     body = unpack(message)
     try:
         batch = _batch.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_leniently(body)
-    if all_sound(batch.readings):
+        return _decode_one_by_one(body)
+    if all_sound(batch.readings) and not any_said_twice(batch.readings):
         return Decoded(batch, (), len(body))
-    poison = tuple(
-        Poison(_encoder.encode(reading), "; ".join(faults)) for reading in batch.readings if (faults := faults_of(reading))
-    )
-    batch = msgspec.structs.replace(batch, readings=[reading for reading in batch.readings if not faults_of(reading)])
-    return Decoded(batch, poison, len(body))
+    return _decode_one_by_one(body)
 
 
 def head_of(message: bytes) -> Head | None:
@@ -146,22 +145,22 @@ def head_of(message: bytes) -> Head | None:
         return None
 
 
-def _decode_leniently(body: bytes) -> Decoded:
+def _decode_one_by_one(body: bytes) -> Decoded:
     try:
         head = _lenient.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BatchInvalid(str(error)) from error
-    sound: list[Reading] = []
+    taken: dict[tuple[str, int], Reading] = {}
     poison: list[Poison] = []
     for raw in head.readings:
         try:
             reading = _reading.decode(raw)
-            faults = faults_of(reading)
+            faults = faults_of(reading) or ([SAID_TWICE] if (reading.device, reading.at) in taken else [])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             faults = [str(error)]
         if faults:
             poison.append(Poison(bytes(raw), "; ".join(faults)))
         else:
-            sound.append(reading)
+            taken[reading.device, reading.at] = reading
     fields = {name: getattr(head, name) for name in Head.__struct_fields__}
-    return Decoded(Batch(**fields, readings=sound), tuple(poison), len(body))
+    return Decoded(Batch(**fields, readings=list(taken.values())), tuple(poison), len(body))

@@ -65,3 +65,10 @@ def all_sound(readings: Sequence[Reading]) -> bool:
             if not (type(value) is bool and name in bools) and fault_of(reading.kind, name, value):
                 return False
     return True
+
+
+def any_said_twice(readings: Sequence[Reading]) -> bool:
+    """Whether two are of one device at one instant. All that come pass here: instants alone clear most batches."""
+    if len({reading.at for reading in readings}) == len(readings):
+        return False
+    return len({(reading.device, reading.at) for reading in readings}) < len(readings)

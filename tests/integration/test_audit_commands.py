@@ -209,6 +209,17 @@ async def test_a_loss_certificate_and_a_dead_letter_are_named_as_causes(here: He
         assert (await here.linli("audit")).exit_code == 0
 
 
+async def test_a_gateway_that_says_one_instant_again_and_again_leaves_nothing_unexplained(here: Here, gateway: Gateway) -> None:
+    now = intake.wall_clock()
+    async with here.running():
+        await gateway.say(*(level(now, metres / 100) for metres in range(100)))
+        await gateway.settled()
+        found = await here.audit()
+        assert (found["accepted"], found["stored"], found["missing"], found["unexplained"]) == (100, 1, 99, 0)
+        assert {one["cause"] for one in found["findings"]} == {"dead_letter"}  # type: ignore[attr-defined]
+        assert (await here.linli("audit")).exit_code == 0
+
+
 async def test_dead_letters_are_listed_shown_tried_and_dropped(here: Here, gateway: Gateway) -> None:
     now = intake.wall_clock()
     async with here.running():

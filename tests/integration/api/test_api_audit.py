@@ -69,7 +69,7 @@ async def test_what_is_missing_is_named_with_its_hour_and_cause(centre: Centre) 
             "readings": 1,
             "cause": "dead_letter",
             "device": "",
-            "reason": "set aside: it cannot be read",
+            "reason": "set aside: it cannot be taken",
         }
     ]
 

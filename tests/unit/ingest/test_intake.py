@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ingest.acknowledger import Acknowledger
@@ -126,6 +127,14 @@ async def test_an_unsound_reading_is_set_aside_with_its_bytes_and_the_rest_is_ta
         (poison,) = sink.waiting()[0].poison
         assert b'"door_open":7' in poison.body
         assert "is a bool" in poison.reason
+
+
+async def test_of_what_a_batch_says_twice_one_is_taken_and_counted_and_no_sink_is_given_the_other(centre: Centre) -> None:
+    await centre.take(sealed(1, READING, msgspec.structs.replace(READING, values={"door_open": False})))
+    assert centre.stats.readings[Kind.ACCESS] == 1
+    for sink in centre.sinks:
+        (arrival,) = sink.waiting()
+        assert (arrival.readings, [poison.reason for poison in arrival.poison]) == ([READING], [batch.SAID_TWICE])
 
 
 async def test_a_batch_that_cannot_be_decoded_is_rejected_by_name_and_does_not_block_the_next(centre: Centre) -> None:

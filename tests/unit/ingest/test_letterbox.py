@@ -157,6 +157,26 @@ async def test_a_batch_of_another_gateway_is_not_taken(world: World) -> None:
     assert (tried.gone, "gw-1" in tried.reason) == (False, True)
 
 
+async def test_what_was_said_twice_never_takes_the_place_of_what_was_taken(world: World) -> None:
+    twin = msgspec.structs.replace(SOUND, values={"level": 9.5})
+    decoded = batch.decode(whole(SOUND, twin))
+    arrival = Arrival(Stream(*REF, EPOCH, "bulk"), 1, decoded.batch.readings, Micros(T), decoded.poison)
+    await world.took(arrival)
+    await world.store.write([arrival])
+    (poison,) = decoded.poison
+    letter = await world.letter(poison.body, reason=poison.reason)
+    tried = await world.box.try_again(HERE, letter.id)
+    assert tried is not None
+    assert (tried.stored, tried.gone) == (0, False)
+    assert [row.value for row in await world.store.read(Query(("41",)))] == [1.5]
+    assert await world.audited() == {Cause.DEAD_LETTER: 1}
+
+
+async def test_what_was_said_twice_is_no_witness_for_other_readings(world: World) -> None:
+    await world.letter(msgspec.json.encode(SOUND), reason=batch.SAID_TWICE)
+    assert not await world.database.read(lambda connection: letterbox.sound_by_hour(connection, REF))
+
+
 async def test_sound_readings_among_the_letters_are_those_that_a_store_refused(world: World) -> None:
     for body in (msgspec.json.encode(SOUND), msgspec.json.encode(UNSOUND), b"x", whole(SOUND)):
         await world.letter(body)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.batch import MAX_BYTES, MAX_READINGS, Batch, Lane, decode, encode, encode_readings, head_of, join
+from telemetry.batch import MAX_BYTES, MAX_READINGS, SAID_TWICE, Batch, Lane, decode, encode, encode_readings, head_of, join
 from telemetry.errors import BatchInvalid
 from telemetry.metric import METRICS, Kind, ValueType
 from telemetry.quality import Quality
@@ -48,7 +48,7 @@ def batches(draw: st.DrawFn) -> Batch:
         sealed_at=draw(st.integers(EARLIEST, LATEST)),
         sent_at=draw(st.integers(EARLIEST, LATEST)),
         resent=draw(st.booleans()),
-        readings=draw(st.lists(readings(), max_size=8)),
+        readings=draw(st.lists(readings(), max_size=8, unique_by=lambda reading: (reading.device, reading.at))),
     )
 
 
@@ -123,6 +123,39 @@ def test_one_bad_reading_is_set_apart_and_the_others_stay(reading: object, reaso
     assert [kept.values for kept in decoded.batch.readings] == [{"voltage": 230.5}]
     assert len(decoded.poison) == 1
     assert reason in decoded.poison[0].reason
+
+
+METER = Reading(device="b3-meter", kind=Kind.ENERGY, at=T0, values={"voltage": 230.5})
+
+
+def saying(*readings: Reading) -> bytes:
+    return encode(
+        Batch(gateway="gw-test", epoch="0" * 16, lane=Lane.BULK, seq=1, sealed_at=T0, sent_at=T0, readings=list(readings))
+    )
+
+
+def test_of_what_a_device_says_twice_at_one_instant_the_first_stays_and_the_others_are_set_apart() -> None:
+    others = [msgspec.structs.replace(METER, values={"voltage": volts}) for volts in (231.0, 232.0)]
+    decoded = decode(saying(METER, *others, METER))
+    assert decoded.batch.readings == [METER]
+    assert [msgspec.json.decode(poison.body)["values"] for poison in decoded.poison] == [
+        {"voltage": 231.0},
+        {"voltage": 232.0},
+        {"voltage": 230.5},
+    ]
+    assert {poison.reason for poison in decoded.poison} == {SAID_TWICE}
+
+
+@pytest.mark.parametrize("change", [{"at": T0 + 1}, {"device": "b4-meter"}])
+def test_another_instant_or_another_device_is_no_twin(change: dict[str, Any]) -> None:
+    decoded = decode(saying(METER, msgspec.structs.replace(METER, **change)))
+    assert (len(decoded.batch.readings), decoded.poison) == (2, ())
+
+
+def test_what_cannot_be_taken_does_not_stand_in_the_way_of_what_can_at_its_instant() -> None:
+    decoded = decode(saying(msgspec.structs.replace(METER, values={"sparkle": 1.0}), METER, METER))
+    assert decoded.batch.readings == [METER]
+    assert ["sparkle" in poison.reason for poison in decoded.poison] == [True, False]
 
 
 def test_a_small_message_cannot_unpack_into_a_large_one() -> None:
