@@ -2,7 +2,7 @@
 
 1. A kept state was durable, stood for no alert, and has decided nothing after ``at``.
 2. One that late readings have overtaken is taken away: no review begins from what did not hear them.
-3. Bounded: one for each state in ``EVERY_US``, for ``KEEP_US``.
+3. Bounded: one for each state in ``EVERY_US``, for ``KEEP_US``; ``TOGETHER`` in one transaction, so that nothing waits long.
 """
 
 from collections.abc import Collection, Iterator
@@ -21,6 +21,7 @@ from ingest.database import insert_new, metadata
 HOUR_US = 3_600_000_000
 EVERY_US = 12 * HOUR_US
 KEEP_US = 72 * HOUR_US
+TOGETHER = 1_000
 
 _KEY = Key._fields
 _table = sa.Table(
@@ -38,16 +39,21 @@ _table = sa.Table(
 _decoder: msgspec.json.Decoder[Judged] = msgspec.json.Decoder(Judged)
 
 
-def keep(connection: sa.Connection, rules: Collection[str], now: int) -> None:
-    """Keeps the states of ``rules`` as they are written, those of which none is kept lately, and forgets the old ones."""
-    slot = now // EVERY_US
+def keep(connection: sa.Connection, rules: Collection[str], now: int, after: Key | None = None) -> Key | None:
+    """Keeps the states of ``rules`` as they are written, those of which none is kept lately, and forgets the old ones: of
+    ``TOGETHER``, in the order of their keys; the last of them, ``None`` when none can follow."""
+    slot, mine = now // EVERY_US, [rule_state.c[name] for name in _KEY]
     have = sa.and_(*(_table.c[name] == rule_state.c[name] for name in _KEY), _table.c.slot == slot)
     wanted = sa.select(rule_state).where(
         rule_state.c.rule.in_(list(rules)), rule_state.c.version == VERSION, ~sa.exists().where(have)
     )
-    rows = connection.execute(wanted).mappings().all()
+    if after is None:
+        connection.execute(_table.delete().where(_table.c.slot < (now - KEEP_US) // EVERY_US))
+    else:
+        wanted = wanted.where(sa.tuple_(*mine) > sa.tuple_(*map(sa.literal, after)))
+    rows = connection.execute(wanted.order_by(*mine).limit(TOGETHER)).mappings().all()
     insert_new(connection, _table, _kept(rows, slot))
-    connection.execute(_table.delete().where(_table.c.slot < (now - KEEP_US) // EVERY_US))
+    return Key(*(rows[-1][name] for name in _KEY)) if len(rows) == TOGETHER else None
 
 
 def find(connection: sa.Connection, key: Key, before: int) -> dict[Key, tuple[int, Judged]]:

@@ -10,6 +10,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -107,7 +108,11 @@ class Reviser:
         now = self._clock()
         if self._learnt and now >= self._keep_at:
             self._keep_at = now + KEEP_EVERY_US
-            await self._database.write(lambda connection: baselines.keep(connection, self._learnt, now))
+            after: Key | None = None
+            while True:
+                keep = partial(baselines.keep, rules=self._learnt, now=now, after=after)
+                if (after := await self._database.write(keep)) is None:
+                    break
 
     async def look(self) -> bool:
         """Looks at what came late of one device, if any is ready; whether there was one. Raises ``StoreUnavailable``."""

@@ -208,6 +208,14 @@ async def test_a_state_is_kept_twice_a_day_and_for_three_days(worlds: list[World
     assert slots == list(range(slots[-1] - KEEP_US // EVERY_US, slots[-1] + 1))
 
 
+async def test_all_are_kept_a_few_at_a_time(worlds: list[World], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "TOGETHER", 1)
+    world, _ = worlds
+    await learnt(world, said(random.Random(1), 0, 24))
+    rules = await world.database.read(lambda one: one.execute(sa.text("select rule from alert_baseline")).scalars().all())
+    assert sorted(rules) == sorted(f"rule_{name}" for name in WHENS)
+
+
 async def test_what_late_readings_have_overtaken_is_a_beginning_no_more(worlds: list[World]) -> None:
     world, _ = worlds
     readings = said(random.Random(1), 0, KNOWN_H)
