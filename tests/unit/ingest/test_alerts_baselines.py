@@ -208,6 +208,7 @@ async def test_a_state_is_kept_twice_a_day_and_for_three_days(worlds: list[World
     assert slots == list(range(slots[-1] - KEEP_US // EVERY_US, slots[-1] + 1))
 
 
+@pytest.mark.both_databases
 async def test_all_are_kept_a_few_at_a_time(worlds: list[World], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "TOGETHER", 1)
     world, _ = worlds
