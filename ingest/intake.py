@@ -3,7 +3,7 @@
 1. A batch is acknowledged when the telemetry store *and* the alert transaction hold it: the lower of the two watermarks.
 2. Duplicates change nothing; order is restored per stream; each sink skips what it has.
 3. Poison is set aside with bytes and reason, acknowledged as rejected, and never blocks what follows.
-4. What an unregistered gateway sends is counted and not taken.
+4. What an unregistered gateway sends is not taken; that it sends is told, once a minute at most.
 5. A batch that comes because a replay was asked for is stored again and nothing else: no order, no count, no rule.
 
 It decides and hands over, and waits for nothing; ``ingest.reception`` is its MQTT shell. Lost messages, full queues and kills
@@ -15,8 +15,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
 
-import structlog
-
 from ingest.acknowledger import Acknowledger
 from ingest.arrival import Arrival, span_of
 from ingest.deadletter import DeadLetter
@@ -24,6 +22,7 @@ from ingest.metrics import Stats
 from ingest.registry import Registry
 from ingest.sequencer import Verdict
 from ingest.sink import Sink
+from ingest.strangers import Strangers
 from telemetry import batch, presence, topic
 from telemetry.batch import Poison
 from telemetry.command import Reply, decode_reply
@@ -31,9 +30,6 @@ from telemetry.errors import BatchInvalid, CommandInvalid, TopicInvalid
 from telemetry.identity import GatewayRef, Stream
 from telemetry.reading import Micros
 
-log = structlog.get_logger()
-
-MAX_STRANGERS = 10_000
 MAX_TOPICS = 65_536
 
 
@@ -78,7 +74,7 @@ class Intake:
         self._replied = replied
         self._clock = clock
         self._parse = lru_cache(MAX_TOPICS)(lambda name: topic.parse(root, name.decode()))
-        self._strangers: set[GatewayRef] = set()
+        self._strangers = Strangers()
 
     @property
     def is_crowded(self) -> bool:
@@ -92,7 +88,7 @@ class Intake:
         except (TopicInvalid, UnicodeDecodeError):
             return
         if self._gateways.key(ref) is None:
-            self._refuse_stranger(ref)
+            self._strangers.heard(ref, self._clock())
             return
         try:
             match leaf:
@@ -168,8 +164,3 @@ class Intake:
     def _set_aside(self, ref: GatewayRef, leaf: topic.Leaf, reason: str, body: bytes) -> None:
         self._stats.dead_letters += 1
         self._poison(DeadLetter(ref, str(leaf), reason, body))
-
-    def _refuse_stranger(self, ref: GatewayRef) -> None:
-        if ref not in self._strangers and len(self._strangers) < MAX_STRANGERS:
-            self._strangers.add(ref)
-            log.warning("gateway is not registered; nothing of it is taken", gateway=str(ref), cure="linli ingest gateway add")
