@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -22,11 +23,11 @@ from telemetry.batch import Lane
 from tests.servers import influxdb, victoria_metrics
 
 READINGS = 300
-FLAT = {"gateways": 50, "batches": 60, "readings": READINGS, "values": 5}
+FLAT: dict[str, Any] = {"gateways": 50, "batches": 60, "readings": READINGS, "values": 5}
 CITY = {"gateways": 2_200, "readings": 200, "values": 2, "rate": 180.0}
 CITY_S = 300
 BACKLOG_GATEWAYS, BACKLOG_HOURS = 100, 8.0
-SMALL = {"gateways": 100, "batches": 3_000, "readings": 1, "values": 2, "lane": "urgent"}
+SMALL: dict[str, Any] = {"gateways": 100, "batches": 3_000, "readings": 1, "values": 2, "lane": "urgent"}
 STORES = {"duckdb": "embedded store", "victoria": "VictoriaMetrics", "influx": "InfluxDB 1.6.7"}
 
 
@@ -115,8 +116,8 @@ def city(folder: Path) -> Iterator[Row]:
 
 def small(folder: Path) -> Iterator[Row]:
     """One reading a message."""
-    with Rig(folder, int(SMALL["gateways"])) as rig:
-        fleet = rig.fleet(**SMALL)  # type: ignore[arg-type]
+    with Rig(folder, SMALL["gateways"]) as rig:
+        fleet = rig.fleet(**SMALL)
         before = rig.cpu_s()
         fleet.begin()
         said = fleet.result()

@@ -12,19 +12,20 @@ import time
 import urllib.parse
 import urllib.request
 import zlib
+from collections.abc import Iterator
 
 BLOCK = 5_000
 END = 4_000_000_000
 """Seconds: asked for no end, VictoriaMetrics leaves out what lies ahead of its clock."""
 
 
-def blocks(path):
+def blocks(path: str) -> Iterator[list[str]]:
     lines = pathlib.Path(path).read_text().splitlines()
     for start in range(0, len(lines), BLOCK):
         yield lines[start : start + BLOCK]
 
 
-def into_duckdb(path, lines):
+def into_duckdb(path: str, lines: str) -> tuple[float, int]:
     import duckdb
     import numpy
 
@@ -32,7 +33,8 @@ def into_duckdb(path, lines):
     file.execute(
         "CREATE TABLE point (series INTEGER, instant BIGINT, number DOUBLE, quality UTINYINT, stream INTEGER, seq BIGINT)"
     )
-    known, begun = {}, time.monotonic()
+    known: dict[tuple[str, str], int] = {}
+    begun = time.monotonic()
     for number, block in enumerate(blocks(lines)):
         series, instants, values = [], [], []
         for line in block:
@@ -44,35 +46,37 @@ def into_duckdb(path, lines):
                 values.append(float(value))
         count = len(series)
         columns = {"series": numpy.array(series), "instant": numpy.array(instants), "number": numpy.array(values)}
-        for name, value in (("quality", 0), ("stream", 1), ("seq", number)):
-            columns[name] = numpy.full(count, value)
+        for name, same in (("quality", 0), ("stream", 1), ("seq", number)):
+            columns[name] = numpy.full(count, same)
         file.register("block", columns)
         file.execute("INSERT INTO point SELECT * FROM block")
         file.unregister("block")
-    return time.monotonic() - begun, file.execute("SELECT count(*) FROM point").fetchone()[0]
+    took = time.monotonic() - begun
+    ((values,),) = file.execute("SELECT count(*) FROM point").fetchall()
+    return took, values
 
 
-def post(url, body=b"", **headers):
-    request = urllib.request.Request(url, data=body, headers=headers, method="POST")
+def post(url: str, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+    request = urllib.request.Request(url, data=body, headers=headers or {}, method="POST")
     with urllib.request.urlopen(request, timeout=60) as answer:
-        return answer.read()
+        answer.read()
 
 
-def into_server(kind, url, lines, deflated=True):
+def into_server(kind: str, url: str, lines: str, deflated: bool = True) -> tuple[float, int]:
     if kind == "influx":
         post(f"{url}/query?" + urllib.parse.urlencode({"q": "CREATE DATABASE bare"}))
     begun = time.monotonic()
     for block in blocks(lines):
-        body, headers = "\n".join(block).encode(), {}
+        body, headers = "\n".join(block).encode(), dict[str, str]()
         if deflated:
             deflater = zlib.compressobj(1, wbits=31)
             body, headers = deflater.compress(body) + deflater.flush(), {"Content-Encoding": "gzip"}
-        post(f"{url}/write?db=bare&precision=ns", body, **headers)
+        post(f"{url}/write?db=bare&precision=ns", body, headers)
     took = time.monotonic() - begun
     return took, counted(kind, url, "bare")
 
 
-def counted(kind, url, db):
+def counted(kind: str, url: str, db: str) -> int:
     """How many numbers the server holds in this database, qualities apart."""
     if kind == "influx":
         wanted = urllib.parse.urlencode({"db": db, "q": 'SELECT count(*) FROM "energy"'})

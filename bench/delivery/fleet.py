@@ -166,4 +166,5 @@ def main(port: int, gateways: int, batches: int, readings: int, values: int, rat
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:6]), float(sys.argv[6]), Lane(sys.argv[7] if len(sys.argv) > 7 else "bulk"))  # type: ignore[arg-type]
+    port, gateways, batches, readings, values = map(int, sys.argv[1:6])
+    main(port, gateways, batches, readings, values, float(sys.argv[6]), Lane(sys.argv[7] if len(sys.argv) > 7 else "bulk"))
