@@ -37,9 +37,9 @@ def _lines(error: LinliError) -> list[str]:
     return [str(problem) for problem in error.problems] if isinstance(error, ConfigInvalid) else [str(error)]
 
 
-def log_to(stream: TextIO = sys.stderr) -> None:
-    """One logfmt line an event on ``stream``; the level comes from LINLI_LOG (default info)."""
-    level = logging.getLevelNamesMapping().get(os.environ.get("LINLI_LOG", "info").upper(), logging.INFO)
+def log_to(stream: TextIO = sys.stderr, usual: str = "info") -> None:
+    """One logfmt line an event on ``stream``; the level comes from LINLI_LOG, or is the ``usual`` one."""
+    level = logging.getLevelNamesMapping().get(os.environ.get("LINLI_LOG", usual).upper(), logging.INFO)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -54,8 +54,7 @@ def pairs(_context: click.Context, _option: click.Parameter, given: tuple[str, .
 
 def opened(file: Path | None) -> tuple[GatewayConfig, Library]:
     """The gateway that is meant. Raises ``ConfigInvalid``."""
-    os.environ.setdefault("LINLI_LOG", "error")  # what goes wrong is said once, as the command's own error
-    log_to()
+    log_to(usual="error")  # what goes wrong is said once, as the command's own error
     return open_gateway(file or _usual_file())
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,7 +52,10 @@ def ended(program: subprocess.Popen[str]) -> tuple[int, list[str]]:
 
 def until_it_runs(program: subprocess.Popen[str]) -> None:
     assert program.stderr is not None
+    late = threading.Timer(END_S, program.kill)
+    late.start()
     assert any("centre runs" in line for line in program.stderr)
+    late.cancel()
 
 
 def test_a_centre_whose_database_another_has_taken_ends_to_start_anew(

@@ -1,19 +1,19 @@
 """What a fire panel and a lift say by the contacts of one module: read from a foreign server, added by the installer."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import CliRunner
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from edge.provisioning.add import Add, add
 from edge.provisioning.probe import Probe, probe
 from edge.provisioning.site import Offline
-from linli.cli import command_line
 from telemetry.errors import ConfigInvalid
 from tests.installers import opened, write_gateway
 from tests.servers import HOST, free_port
@@ -55,15 +55,16 @@ async def test_contacts_of_one_module_become_devices_that_say_what_they_mean(gat
 
 
 async def test_the_commands_say_it_in_the_installers_words(gateway: Path) -> None:
-    def linli(*words: str) -> str:
-        result = CliRunner().invoke(command_line, [*words, "--config", str(gateway)])
-        assert result.exit_code == 0, result.output
-        return result.output
+    async def linli(*words: str) -> str:
+        command = (sys.executable, "-m", "linli", *words, "--config", str(gateway))
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     where = ("--profile", "wellpro-wp8028", "--bus", "contacts", "--unit", "4")
-    assert "input_1: released" in await asyncio.to_thread(linli, "device", "probe", *where, "--input", "1=released")
-    await asyncio.to_thread(linli, "device", "add", "--id", "b3-lift-1", *where, "--input", "2=lift_fault:inverted")
+    assert "input_1: released" in await linli("device", "probe", *where, "--input", "1=released")
+    await linli("device", "add", "--id", "b3-lift-1", *where, "--input", "2=lift_fault:inverted")
     devices = yaml.safe_load((gateway.parent / "devices.yaml").read_text())["devices"]
     assert devices[0]["inputs"] == FAULT
-    listed = await asyncio.to_thread(linli, "device", "list")
+    listed = await linli("device", "list")
     assert "input_2: not lift_fault" in listed and "environment" in listed

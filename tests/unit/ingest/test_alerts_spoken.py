@@ -1,4 +1,4 @@
-"""Which kinds of alert no device could raise today: the guide names them, no more and no fewer."""
+"""Which kinds of alert no device could raise today, and which only a contact: the guide names them, no more and no fewer."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from ingest.alerts import load_rules
 from ingest.alerts.rule import Rule
 from ingest.alerts.when import Absence
 from linli.paths import config_dir
-from telemetry.metric import Kind
+from telemetry.metric import METRICS, Kind, ValueType
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "rules.md").read_text(encoding="utf-8")
 NAMING_METRICS = ("metric", "counter", "census")
@@ -43,24 +43,39 @@ def conditions(when: Any) -> Iterator[dict[str, Any]]:
                 yield from conditions(one) if "type" in one else [one]
 
 
-def is_said(kinds: tuple[Kind, ...], metric: str, wanted: Any) -> bool:
+def is_said(kinds: tuple[Kind, ...], metric: str, wanted: Any, wired: bool) -> bool:
     if metric != "event" or isinstance(wanted, dict):
-        return any(metric in said()[kind][0] for kind in kinds)
+        by_contact = {
+            kind for kind in kinds if wired and metric in METRICS[kind] and METRICS[kind][metric].type is ValueType.BOOL
+        }
+        return bool(by_contact) or any(metric in said()[kind][0] for kind in kinds)
     words = wanted if isinstance(wanted, list | tuple) else [wanted]
     return any(word in said()[kind][1] for kind in kinds for word in words)
 
 
-def can_be_raised(rule: Rule) -> bool:
+def can_be_raised(rule: Rule, wired: bool) -> bool:
+    """Whether devices say what a rule asks for; ``wired``: or a site's contacts may."""
     kinds = rule.applies_to.kinds
     if isinstance(rule.when, Absence) or Kind.GATEWAY in kinds:  # told by gateways and the centre themselves
         return True
     needed = conditions(msgspec.to_builtins(rule.when))
-    return all(is_said(kinds, metric, wanted) for condition in needed for metric, wanted in condition.items())
+    return all(is_said(kinds, metric, wanted, wired) for condition in needed for metric, wanted in condition.items())
+
+
+def mute(wired: bool) -> set[str]:
+    rules = [watcher.rule for watcher in load_rules([config_dir() / "rules"]).watchers.values()]
+    return {rule.kind for rule in rules} - {rule.kind for rule in rules if can_be_raised(rule, wired)}
+
+
+def named(beginning: str) -> set[str]:
+    told = re.search(beginning + r"[^:]*:[^`]*(.*?)\n\n", GUIDE, re.DOTALL)
+    assert told is not None
+    return set(re.findall(r"`(\w+)`\s\(", told[1]))
 
 
 def test_the_guide_names_the_kinds_that_no_device_with_a_profile_can_raise() -> None:
-    rules = [watcher.rule for watcher in load_rules([config_dir() / "rules"]).watchers.values()]
-    mute = {rule.kind for rule in rules} - {rule.kind for rule in rules if can_be_raised(rule)}
-    told = re.search(r"No device with a profile says[^:]*:(.*?)\n\n", GUIDE, re.DOTALL)
-    assert told is not None
-    assert set(re.findall(r"`(\w+)` \(", told[1])) == mute
+    assert named("No device with a profile says") == mute(wired=True)
+
+
+def test_the_guide_names_the_kinds_that_come_through_contacts_alone() -> None:
+    assert named("Some kinds come through dry contacts") == mute(wired=False) - mute(wired=True)
