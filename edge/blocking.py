@@ -44,7 +44,11 @@ class Blocking(ThreadPoolExecutor):
                 raise OSError(f"{self._most} calls hang")
             self._under_way.add(future)  # type: ignore[arg-type]  # what it gives does not matter here
         future.add_done_callback(self._ended)
-        threading.Thread(target=work, name="blocking", daemon=True).start()
+        try:
+            threading.Thread(target=work, name="blocking", daemon=True).start()
+        except RuntimeError as error:
+            self._ended(future)
+            raise OSError(f"no thread for a call that blocks: {error}") from error
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -28,7 +28,7 @@ class Model(NamedTuple):
 
     name: str
     kind: Kind
-    count: int
+    devices: int
     zones: int
     says: dict[str, tuple[float, float] | bool]
 
@@ -47,7 +47,7 @@ MODELS = (
     Model("smoke", Kind.SAFETY, 16, 8, {"smoke": False, "battery": (80, 2)}),
     Model("leak", Kind.SAFETY, 4, 4, {"water_leak": False, "battery": (80, 2)}),
 )
-DEVICES = sum(model.count for model in MODELS)
+DEVICES = sum(model.devices for model in MODELS)
 
 
 class Told(NamedTuple):
@@ -59,7 +59,7 @@ def ref_of(number: int) -> GatewayRef:
     return GatewayRef(f"41120{number // 1000 % 10}{number % 1000:03}001", f"gw-{number:05}")
 
 
-PLACES = tuple(Told(f"{model.name}-{n:02}", model) for model in MODELS for n in range(model.count))
+PLACES = tuple(Told(f"{model.name}-{n:02}", model) for model in MODELS for n in range(model.devices))
 
 
 def inventory(number: int) -> Inventory:
@@ -111,7 +111,7 @@ class City:
             if place.model.kind in URGENT and (number + n) % HEARTBEAT_ROUNDS == 0:
                 yield self._sealed(gateway, Lane.URGENT, [self._reading(gateway, place, at)], at + 50_000)
         if self._chance.random() < 0.1:
-            place = PLACES[self._chance.randrange(MODELS[0].count)]
+            place = PLACES[self._chance.randrange(MODELS[0].devices)]
             for after, said in (
                 (0, {"event": "granted", "direction": "in"}),
                 (1, {"door_open": True}),

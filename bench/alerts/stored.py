@@ -142,7 +142,9 @@ async def _lists(
 ) -> list[Row]:
     first = [await _asked(client, whose, path, {}) for whose, client in clients.items() for _ in range(5)]
     some = [
-        await _asked(client, whose, path, {name: value for name, value in zip(filters, values, strict=True) if value} | place)
+        await _asked(
+            client, whose, path, {name: value for name, value in zip(filters, values, strict=True) if value} | dict(place)
+        )
         for whose, client in clients.items()
         for values in product(*filters.values())
         for place in PLACES

@@ -18,7 +18,7 @@ from bench.report import Row, publish
 from edge.outbox import Outbox
 from telemetry import __version__
 from telemetry.batch import Lane
-from telemetry.metric import Kind
+from telemetry.metric import Kind, Value
 from telemetry.reading import Micros, Reading
 from tests.community import EXPECTED, Community
 
@@ -62,7 +62,7 @@ def bytes_written(folder: Path, per_commit: int, bar: float) -> Row:
 
 
 def _reading(at: int, n: int, chance: random.Random) -> Reading:
-    values = {"temperature": round(20 + chance.gauss(0, 1), 1), "humidity": round(50 + chance.gauss(0, 3), 1)}
+    values: dict[str, Value] = {"temperature": round(20 + chance.gauss(0, 1), 1), "humidity": round(50 + chance.gauss(0, 3), 1)}
     return Reading(device=f"room-{n % 40:03}", kind=Kind.ENVIRONMENT, at=at, values=values)
 
 

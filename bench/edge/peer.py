@@ -16,6 +16,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import psutil
+from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.edge.rig import FLOATS, POINTS, WHOLES
 from tests.servers import free_port, mosquitto
@@ -47,7 +48,7 @@ class Platform:
     def __init__(self, port: int) -> None:
         self.values: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         self._client.on_message = self._hear
         self._client.connect("127.0.0.1", port)
         self._client.subscribe([(TELEMETRY, 1), (f"{QUESTION}+", 1)])

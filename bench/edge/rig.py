@@ -29,10 +29,21 @@ FLOATS = (
     "current_l3",
     "active_power_l1",
     "active_power_l2",
+    "active_power_l3",
+    "active_power",
 )
-FLOATS += ("active_power_l3", "active_power")
-WHOLES = ("voltage", "current", "apparent_power", "reactive_power", "frequency", "apparent_power_l1", "apparent_power_l2")
-WHOLES += ("apparent_power_l3", "reactive_power_l1", "reactive_power_l2")
+WHOLES = (
+    "voltage",
+    "current",
+    "apparent_power",
+    "reactive_power",
+    "frequency",
+    "apparent_power_l1",
+    "apparent_power_l2",
+    "apparent_power_l3",
+    "reactive_power_l1",
+    "reactive_power_l2",
+)
 UNITS = {"voltage": "V", "current": "A", "active": "W", "apparent": "VA", "reactive": "var", "frequency": "Hz"}
 POINTS = len(FLOATS) + len(WHOLES)
 

@@ -19,8 +19,8 @@ from ingest.database import Database
 from ingest.store import Address, EmbeddedStore, InfluxStore, Level, PointStore
 from ingest.store.line_protocol import line
 from telemetry.identity import GatewayRef, Stream
-from telemetry.metric import Kind
-from telemetry.reading import Reading
+from telemetry.metric import Kind, Value
+from telemetry.reading import Micros, Reading
 from tests.servers import influxdb
 
 START = 1_790_000_000_000_000
@@ -39,7 +39,7 @@ def blocks(count: int) -> Iterator[list[Arrival]]:
             readings = []
             for n in range(READINGS):
                 at += 997
-                values = {
+                values: dict[str, Value] = {
                     "voltage": round(230 + chance.gauss(0, 2), 1),
                     "current": round(chance.uniform(0, 30), 2),
                     "active_power": round(chance.uniform(0, 6000), 1),
@@ -47,7 +47,7 @@ def blocks(count: int) -> Iterator[list[Arrival]]:
                     "energy_import": round(at / 1e12, 2),
                 }
                 readings.append(Reading(device=f"meter-{n % 30}", kind=Kind.ENERGY, at=at, values=values))
-            block.append(Arrival(Stream(*ref(gateway), "0" * 16, "bulk"), seq, readings, at))
+            block.append(Arrival(Stream(*ref(gateway), "0" * 16, "bulk"), seq, readings, Micros(at)))
         yield block
 
 
@@ -77,7 +77,7 @@ async def embedded(folder: Path) -> list[Row]:
     for seq in range(1, 201):
         reading = Reading(device="b3-roof-door", kind=Kind.ACCESS, at=START + seq, values={"door_open": True})
         begun = time.perf_counter()
-        await store.write([Arrival(stream, seq, [reading], START)])
+        await store.write([Arrival(stream, seq, [reading], Micros(START))])
         times.append(time.perf_counter() - begun)
     await store.close()
     size = sum(file.stat().st_size for file in folder.glob("telemetry.duckdb*"))

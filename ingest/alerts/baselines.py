@@ -1,7 +1,8 @@
 """States of rules that go by all that was ever said, kept now and then: where a review of such a rule can begin.
 
 1. A kept state was durable, stood for no alert, and has decided nothing after ``at``.
-2. One that late readings have overtaken is taken away: no review begins from what did not hear them.
+2. One that a review found overtaken by late readings is taken away: the next begins before them. A review that gave up, or had
+   no state to begin with, leaves the later ones.
 3. Bounded: one for each state in ``EVERY_US``, for ``KEEP_US``; ``TOGETHER`` in one transaction, so that nothing waits long.
 """
 

@@ -55,6 +55,19 @@ def test_so_many_calls_may_hang_and_no_more() -> None:
     assert blocking.submit(sum, (1, 2)).result(30) == 3
 
 
+def test_where_no_thread_is_to_be_had_a_call_fails_and_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    blocking = Blocking(most=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        for _ in range(3):
+            with pytest.raises(OSError, match="no thread"):
+                blocking.submit(sum, (1, 2))
+    assert blocking.submit(sum, (1, 2)).result(30) == 3
+
+
 def test_a_call_that_is_under_way_may_end_before_the_program_does() -> None:
     blocking, done = Blocking(), []
     started = threading.Event()
