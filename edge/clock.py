@@ -2,7 +2,8 @@
 
 1. Known means vouched for: by a time service that holds the kernel's clock, or by the centre's signed word. A site without a
    time service has the centre's time: where the two differ by more than ``TOLERANCE_US``, the centre's counts. Its words may
-   come late or again, but never early: one of them puts the clock forward, only ``WORDS`` in a row put it back.
+   come late or again, but never early: one of them puts the clock forward, only ``WORDS`` in a row put it back; the first
+   does by what it cannot have been on its way.
 2. Before that, time goes on from the newest reading kept: a board without a battery does not begin in 1970 again.
 3. Once known, it follows the monotonic clock: a wall clock that somebody sets changes nothing until it is vouched for.
 4. A ``Stamp`` says what an instant was read from, so that it can be dated anew when the true time is learned.
@@ -21,6 +22,7 @@ from telemetry.reading import Micros
 
 TOLERANCE_US = 2_000_000
 WORDS = 8
+MOST_LATE_US = 30_000_000
 LOOK_US = 1_000_000
 REDATE_US = 100_000
 """A smaller difference is not worth dating anew."""
@@ -96,15 +98,19 @@ class Clock:
                 self._look()
             return Stamp(self._boot, self._base, self.known)
 
-    def hear(self, at: int) -> float:
-        """Takes the centre's time, as its signed word just told it; how far it is ahead of ours, in seconds."""
+    def hear(self, at: int, late_us: int = 0) -> float:
+        """Takes the centre's time, as its signed word just told it; how far it is ahead of ours, in seconds.
+
+        ``late_us``: for how long the word can have been on its way.
+        """
         ahead = at - self.utc()
         with self._lock:
             self._told.append(self._base + ahead)
             if not self._held:
                 best = max(self._told)
-                enough = not self.known or best > self._base or len(self._told) == WORDS
-                if enough and abs(best - self._base) > TOLERANCE_US:
+                late_us = 0 if len(self._told) == WORDS else min(late_us, MOST_LATE_US)
+                may_go_back = not self.known or len(self._told) == WORDS
+                if best - self._base > TOLERANCE_US or (may_go_back and self._base - best > late_us + TOLERANCE_US):
                     self._base = best
                 self.known = True
         return ahead / 1e6

@@ -61,7 +61,7 @@ class Uplink:
         *,
         config_hash: Callable[[], str] = lambda: "",
         clock: Callable[[], Micros] = wall_clock,
-        told: Callable[[int], float] | None = None,
+        told: Callable[[int, int], float] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         gateway = config.gateway
@@ -75,7 +75,7 @@ class Uplink:
         self._inventory = inventory
         self._config_hash = config_hash
         self._clock = clock
-        self._told = told or (lambda at: (at - clock()) / 1e6)
+        self._told = told or (lambda at, _late_us: (at - clock()) / 1e6)
         self._ref = GatewayRef(gateway.gateway.community, gateway.gateway.id)
         self._key = read_key(config.path(gateway.centre.key_file), "gateway's key")
         self._monotonic = monotonic
@@ -267,7 +267,7 @@ class Uplink:
             self._refusing = False
         if retained:
             return
-        self.clock_offset_s = self._told(word.at)
+        self.clock_offset_s = self._told(word.at, round((now - self._connected_at) * 1e6))
         if self._window.heard(word.credit, word.since, now):
             log.info("contact with the centre again; the backlog drains apart", epoch=await self._outbox.call(self._outbox.roll))
 

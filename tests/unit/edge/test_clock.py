@@ -129,6 +129,34 @@ def test_a_clock_that_ran_ahead_is_put_back_when_all_words_say_so() -> None:
         assert clock.utc() == board.true + (3600 * S if n < WORDS - 1 else 0)
 
 
+def test_a_first_word_that_may_have_been_long_on_its_way_does_not_put_a_clock_back_by_as_much() -> None:
+    board = Board(off=S)
+    clock = board.clock()
+    word = board.true
+    board.passes(5)
+    clock.hear(word, late_us=5 * S)
+    assert clock.known
+    assert clock.utc() == board.true + S
+
+
+@pytest.mark.parametrize(("ahead_s", "late_s"), [(8, 5), (60, 3600)])
+def test_a_clock_that_is_further_ahead_than_a_word_can_be_late_is_put_back(ahead_s: int, late_s: int) -> None:
+    board = Board(off=ahead_s * S)
+    clock = board.clock()
+    clock.hear(board.true, late_us=late_s * S)
+    assert clock.known
+    assert clock.utc() == board.true
+
+
+def test_words_in_a_row_put_back_what_the_first_left_because_it_might_have_been_late() -> None:
+    board = Board(off=4 * S)
+    clock = board.clock()
+    for n in range(WORDS):
+        clock.hear(board.true, late_us=5 * S)
+        assert clock.utc() == board.true + (4 * S if n < WORDS - 1 else 0)
+        board.passes(10)
+
+
 def test_instants_of_an_unknown_clock_can_be_dated_anew_within_one_boot_only() -> None:
     stamped, now = Stamp("b", TRUE - 50 * S, False), Stamp("b", TRUE, True)
     assert correction_of(stamped, now) == 50 * S
