@@ -23,6 +23,7 @@ from telemetry.reading import Micros
 TOLERANCE_US = 2_000_000
 WORDS = 8
 MOST_LATE_US = 30_000_000
+"""A word that came hours after the connection was not on its way for hours: the centre was away."""
 LOOK_US = 1_000_000
 REDATE_US = 100_000
 """A smaller difference is not worth dating anew."""
