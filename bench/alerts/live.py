@@ -170,8 +170,9 @@ async def _go_off(bridge: aiomqtt.Client) -> dict[str, int]:
 
 
 async def _opened(client: httpx.AsyncClient, alert: str) -> tuple[int, int]:
-    """When the gateway heard it, and when it began to be judged."""
-    answer = await client.get(f"/api/v1/alerts/{alert}/journal")
+    """When the gateway heard it, and when it began to be judged. Asks no faster than a token may."""
+    while (answer := await client.get(f"/api/v1/alerts/{alert}/journal")).status_code == httpx.codes.TOO_MANY_REQUESTS:
+        await asyncio.sleep(int(answer.headers["Retry-After"]))
     answer.raise_for_status()
     (opened,) = (line for line in answer.json()["items"] if line["transition"] == "opened")
     return (_micros(opened["event_at"]), _micros(opened["known_at"]))
