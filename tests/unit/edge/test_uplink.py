@@ -14,6 +14,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from device_profiles import load_library
 from edge import config as configuration
 from edge.broker import client
+from edge.clock import Clock
 from edge.outbox import Outbox
 from edge.uplink import Uplink, greeting, is_taken_over
 from edge.window import OUTAGE_S
@@ -58,13 +59,17 @@ def time() -> Time:
     return Time()
 
 
-@pytest.fixture
-def uplink(tmp_path: Path, outbox: Outbox, time: Time) -> Uplink:
+def made(tmp_path: Path, outbox: Outbox, time: Time, **parts: Any) -> Uplink:
     (tmp_path / "gateway.yaml").write_text(GATEWAY)
     (tmp_path / "gateway.key").write_text(KEY.hex())
     (tmp_path / "gateway.key").chmod(0o600)
     config = configuration.load(tmp_path / "gateway.yaml", load_library())
-    return Uplink(config, outbox, list, clock=lambda: T0, monotonic=time)
+    return Uplink(config, outbox, list, **{"clock": lambda: T0, "monotonic": time, **parts})
+
+
+@pytest.fixture
+def uplink(tmp_path: Path, outbox: Outbox, time: Time) -> Uplink:
+    return made(tmp_path, outbox, time)
 
 
 def word(*marks: ack.Mark, key: bytes = KEY, ref: GatewayRef = REF, at: int = T0, since: int = 0) -> bytes:
@@ -216,3 +221,18 @@ async def test_a_centre_that_starts_again_while_a_batch_is_fetched_is_sent_every
     upcoming = window.choose(time.now)
     assert upcoming is not None
     assert (upcoming.after, upcoming.limit) == (0, 2)
+
+
+async def test_a_first_word_that_a_slow_line_held_back_puts_no_clock_back(tmp_path: Path, outbox: Outbox, time: Time) -> None:
+    """The uplink tells the clock for how long the word can have been on its way: since the connection was made."""
+
+    def board() -> int:
+        return round(time.now * 1e6)
+
+    clock = Clock(boot="b", wall=lambda: T0 + board(), monotonic=board, synchronised=lambda: False)
+    uplink = made(tmp_path, outbox, time, clock=clock.utc, told=clock.hear)
+    uplink._connected_at, said = time.now, clock.utc()
+    time.now += 5
+    await uplink.hear(word(at=said), retained=False)
+    assert clock.known
+    assert clock.utc() == said + 5_000_000
