@@ -17,9 +17,10 @@
 9. What was accepted while nobody vouched for the clock stands apart and is dated anew before it is sealed, never after.
 
 A *chunk* is what one commit accepted of one lane. Sealing names a run of chunks and copies nothing, so a reading is
-written once. ``outbox`` decides with ``tail`` (when to seal), ``undated`` (when something was), ``thin`` (what to leave out)
-and ``room`` (what to give up, with ``tombstones`` for what was); ``chunk`` and ``loss`` say what is kept and what stands for
-what is lost; ``file`` holds the tables, which ``schema`` makes; ``mend`` makes sense of what ``salvage`` finds in a damaged one.
+written once. ``lanes`` commits and seals, by ``tail`` (when a lane is due), ``undated`` (when something was) and ``thin`` (what
+to leave out); ``budget`` says when something has to go, and ``room`` what, with ``tombstones`` for what went; ``chunk`` and
+``loss`` say what is kept and what stands for what is lost; ``file`` holds the tables, which ``schema`` makes; ``salvage`` puts a
+new file in the place of a damaged one, of which ``wreck`` reads what can be read and ``mend`` makes sense.
 """
 
 from edge.outbox.file import OutboxFailing, OutboxUnusable

@@ -1,10 +1,9 @@
 """The outbox itself: accepts, seals, hands out what is to be sent, and forgets on the centre's word."""
 
 import asyncio
-import contextlib
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -13,31 +12,23 @@ import structlog
 
 from edge.clock import Stamp
 from edge.outbox import ballast
-from edge.outbox.chunk import chunk_of, readings_of, text_of
-from edge.outbox.file import BatchRow, OutboxFailing, OutboxFile, OutboxUnusable, is_damage, is_full
-from edge.outbox.loss import DAMAGED, EVERY_DEVICE, FULL, OLD, THINNED, Lost, Place, certificate
+from edge.outbox.budget import Budget
+from edge.outbox.chunk import readings_of
+from edge.outbox.file import BatchRow, OutboxFailing, OutboxFile, OutboxUnusable, is_damage
+from edge.outbox.lanes import Lanes
+from edge.outbox.loss import DAMAGED, EVERY_DEVICE, Lost, certificate
 from edge.outbox.room import Room
 from edge.outbox.salvage import emptied, resume, salvage
-from edge.outbox.schema import Damaged
 from edge.outbox.sealed import Sealed, sealed
 from edge.outbox.streams import Streams
-from edge.outbox.tail import BATCH_READINGS, EMPTY
-from edge.outbox.thin import Shape, Tally, thin
+from edge.outbox.thin import Shape, thin
 from edge.outbox.undated import Undated, dated, undated
 from telemetry.batch import Lane
 from telemetry.presence import Span
 from telemetry.reading import EARLIEST, Micros, Reading
 
-REPLAY_US = 24 * 3600 * 1_000_000
 MAX_AGE_US = 7 * 24 * 3600 * 1_000_000
-STEP_US = 3600 * 1_000_000
-"""Between two looks at the clock no more than this passes, else it was set."""
-STEADY_US = 24 * 3600 * 1_000_000
-"""How long a clock that was set is not asked how old a batch is: what only looks old has this long to be sent."""
-LOOK_AFTER_US = 60 * 1_000_000
 DATED_AT_ONCE = 200
-
-NOTHING: Mapping[str, Tally | None] = {}
 
 _T = TypeVar("_T")
 
@@ -73,15 +64,12 @@ class Outbox:
         self.max_bytes = max_bytes
         self.news = asyncio.Event()
         self.salvaged = 0
-        self._max_age_us = max_age_us
         self._thread = ThreadPoolExecutor(1, "outbox")
-        self._steady_since = self._looked_at = now
-        self._looked_after_at = 0
         self._is_damaged = False
         self._minutes: dict[Shape, int] = {}
-        self._trouble = ""
+        self._budget = Budget(path, now, max_bytes=max_bytes, max_age_us=max_age_us)
         self._take_up(file, now)
-        self._has_ballast = ballast.lay(path)
+        self._budget.lay_ballast()
 
     @classmethod
     def open(cls, path: Path, *, gateway: str, now: Micros, max_bytes: int = 1 << 30, max_age_us: int = MAX_AGE_US) -> "Outbox":
@@ -156,24 +144,25 @@ class Outbox:
         outbox nearly full leaves out are durable as their count.
         """
         self._mend(now)
-        pressure = self._pressure() if lane is Lane.BULK else 0
-        if pressure < self._thin_from:
-            made = self._with_relief(lambda: self._keep(readings, lane, now))
+        budget = self._budget
+        pressure = budget.pressure() if lane is Lane.BULK else 0
+        if pressure < budget.thin_from:
+            made = budget.with_relief(lambda: self._lanes.keep(readings, lane, now))
         else:
-            thinned = thin(readings, self._tallies, self._minutes, now, keep_some=pressure < self._limit)
-            made = self._with_relief(lambda: self._keep(thinned.kept, lane, now, thinned.tallies))
+            thinned = thin(readings, self._lanes.tallies, self._minutes, now, keep_some=pressure < budget.limit)
+            made = budget.with_relief(lambda: self._lanes.keep(thinned.kept, lane, now, thinned.tallies))
             self._minutes = thinned.minutes
-        self._make_room()
+        budget.make_room()
         return made
 
     def seal(self, now: Micros, *, force: bool = False) -> bool:
         """Seals what has waited long enough, or everything; true when a batch was made. To be called every few seconds."""
         self._mend(now)
-        self._look_after(now)
-        sealed = self._with_relief(lambda: self._certify_thinned(now, force))
-        due = [lane for lane, tail in self._tails.items() if tail.readings and (force or tail.is_due(now))]
+        self._budget.look_after(now)
+        sealed = self._budget.with_relief(lambda: self._certify_thinned(now, force))
+        due = self._lanes.due(now, force=force)
         for lane in due:
-            self._with_relief(lambda lane=lane: self._seal(lane, self._next_chunk[lane] - 1, now))  # type: ignore[misc]
+            self._budget.with_relief(lambda lane=lane: self._lanes.seal(lane, now))  # type: ignore[misc]
         return sealed or bool(due)
 
     def roll(self) -> str:
@@ -190,7 +179,7 @@ class Outbox:
         """Makes the readings durable apart, until ``date`` knows when they were made; it seals nothing."""
         self._mend(now)
         held = undated(self._next_undated, lane, readings, stamp)
-        self._with_relief(lambda: self._file.add_undated(held))
+        self._budget.with_relief(lambda: self._file.add_undated(held))
         self._next_undated += 1
         self._undated += 1
         return False
@@ -204,7 +193,7 @@ class Outbox:
         sealed = False
         held_bytes = self._file.undated_bytes() if self._undated else 0
         for held in self._file.undated(DATED_AT_ONCE) if self._undated else ():
-            readings = dated(held, stamp, give_up=held_bytes > self._limit // 4)
+            readings = dated(held, stamp, give_up=held_bytes > self._budget.limit // 4)
             if readings is None:
                 break
             held_bytes -= len(held.body)
@@ -244,13 +233,13 @@ class Outbox:
         with self._file.transaction():
             self._file.set_mark(n, lane, seq)
         self._streams.marks[key] = seq
-        self._look_after(now)
+        self._budget.look_after(now)
         return seq - known
 
     def pending(self) -> Pending:
         """What the centre has not acknowledged yet, sealed or not."""
         streams = self._streams
-        tails = [tail for tail in self._tails.values() if tail.readings]
+        tails = [tail for tail in self._lanes.tails.values() if tail.readings]
         waiting = [self._file.waiting(*key, streams.mark(key)) for key in streams if streams.last(key) > streams.mark(key)]
         if self._undated:
             waiting.append(self._file.undated_waiting())
@@ -284,36 +273,15 @@ class Outbox:
         self.opened_at = now = Micros(max(now, file.newest_sealed(), EARLIEST))
         self._undated = file.undated_waiting().batches
         self._next_undated = file.last_undated() + 1
-        self._limit = self.max_bytes
-        self._tails = dict.fromkeys(Lane, EMPTY)
-        self._next_chunk = {lane: 1 + file.last_chunk(lane) for lane in Lane}
         self._streams = Streams(file)
         self._room = Room(file, self._streams, self.gateway)
-        self._tallies = file.thinned()
+        self._lanes = Lanes(file, self._streams, self._room, self.gateway)
+        self._budget.take_up(file, self._room)
         self.roll()
-        if self._adopt(now):
+        if self._lanes.adopt(now):
             self.roll()  # what is read from now on follows a time without a gateway, which the epoch tells
         for _ in self.recent():  # who opens the outbox reads this next: damage to it is to be found now
             pass
-
-    def _adopt(self, now: Micros) -> bool:
-        """Seals chunks that an earlier run committed and did not seal, in batches of the usual size; whether there were any.
-
-        Not in that run's epoch: after a power cut the file may have forgotten batches of it that were sent.
-        """
-        adopted = False
-        for lane in Lane:
-            chunks = self._file.chunks(lane, self._file.last_sealed(lane) + 1)
-            for place, (n, chunk) in enumerate(chunks, chunks[0][0] if chunks else 0):
-                if n != place or text_of(chunk) is None:
-                    raise Damaged(f"chunks of {lane} are damaged before or at {n}")
-                if not self._tails[lane].has_room(chunk):
-                    self._seal(lane, n - 1, now)
-                self._tails[lane] = self._tails[lane].with_chunk(n, chunk, now)
-            if self._tails[lane].readings:
-                self._seal(lane, self._next_chunk[lane] - 1, now)
-            adopted |= bool(chunks)
-        return adopted
 
     def _mend(self, now: Micros) -> None:
         """Salvages the file if it was found damaged since."""
@@ -327,149 +295,21 @@ class Outbox:
         self._is_damaged = False
         self.salvaged += 1
 
-    # Writing
+    # Inside
 
     def _take_in(self, held: Undated, readings: list[Reading], now: Micros) -> bool:
         if not readings:
             lost = Lost(EVERY_DEVICE, held.first_at, max(held.first_at, now), held.readings, DAMAGED)
-            readings = [certificate(lost, Place(self.gateway, self._next_chunk[held.lane], now), 0)]
-        sealed = self._with_relief(lambda: self._keep(readings, held.lane, now, held=held.n))
+            readings = [certificate(lost, self._lanes.place(held.lane, now), 0)]
+        sealed = self._budget.with_relief(lambda: self._lanes.keep(readings, held.lane, now, held=held.n))
         self._undated -= 1
         return sealed
 
-    def _keep(
-        self,
-        readings: Sequence[Reading],
-        lane: Lane,
-        now: Micros,
-        tallies: Mapping[str, Tally | None] = NOTHING,
-        *,
-        held: int | None = None,
-    ) -> bool:
-        """One commit: the readings, if any, what is counted of those that were left out, and what is held no more."""
-        chunk = chunk_of(readings) if readings else None
-        tail, n, seq = self._tails[lane], self._next_chunk[lane], self._streams.next_seq[lane]
-        split = chunk is not None and not tail.has_room(chunk)
-        after = (EMPTY if split else tail).with_chunk(n, chunk, now) if chunk else tail
-        due = chunk is not None and (lane is Lane.URGENT or after.is_due(now))
-        with self._file.transaction():
-            for device, tally in tallies.items():
-                self._file.set_thinned(device, tally)
-            if held is not None:
-                self._file.drop_undated(held)
-            if chunk is not None:
-                self._file.add_chunk(lane, n, chunk)
-            if split:
-                self._file.seal(self._streams.current, lane, seq, tail, n - 1, now)
-            if due:
-                self._file.seal(self._streams.current, lane, seq + split, after, n, now)
-        self._next_chunk[lane] += chunk is not None
-        self._streams.next_seq[lane] += split + due
-        self._tails[lane] = EMPTY if due else after
-        self._count(tallies)
-        return split or due
-
-    def _count(self, tallies: Mapping[str, Tally | None]) -> None:
-        """Takes over what a commit made of the tallies; ``None`` is one that has become a certificate."""
-        for device, tally in tallies.items():
-            before = self._tallies.pop(device, None)
-            if tally is not None:
-                self._tallies[device] = tally
-                self._room.lost += tally.readings - (before.readings if before else 0)
-
     def _certify_thinned(self, now: Micros, force: bool) -> bool:
-        """Turns the counts of thinned readings into certificates, when their time has come and there is room for them."""
-        if not self._tallies or (used := self._file.used()) >= self._limit:
+        """As far as there is room for certificates."""
+        if not self._lanes.tallies or (used := self._file.used()) >= self._budget.limit:
             return False
-        crowded = used >= self._thin_from
-        due = (device for device, tally in self._tallies.items() if force or tally.is_ripe(now, crowded=crowded))
-        ripe = sorted(due)[:BATCH_READINGS]
-        if not ripe:
-            return False
-        place = Place(self.gateway, self._next_chunk[Lane.BULK], now)
-        lost = [Lost(device, *self._tallies[device][:3], THINNED) for device in ripe]
-        certificates = [certificate(one, place, number) for number, one in enumerate(lost)]
-        return self._keep(certificates, Lane.BULK, now, dict.fromkeys(ripe))
-
-    def _seal(self, lane: Lane, last: int, now: Micros) -> bool:
-        with self._file.transaction():
-            self._file.seal(self._streams.current, lane, self._streams.next_seq[lane], self._tails[lane], last, now)
-        self._streams.next_seq[lane] += 1
-        self._tails[lane] = EMPTY
-        return True
-
-    # Room
-
-    @property
-    def _thin_from(self) -> int:
-        return self._limit * 3 // 4
-
-    def _pressure(self) -> int:
-        """Bytes in use, once what is acknowledged has made way for what is not."""
-        if self._file.used() >= self._thin_from:
-            with contextlib.suppress(sqlite3.Error):  # then there is less room, which the commit will find out
-                self._room.forget_down_to(self._thin_from - 1)
-        return self._file.used()
-
-    def _make_room(self) -> None:
-        """Back under the budget: first what is acknowledged, then the oldest bulk batches, each leaving its certificates."""
-        if self._file.used() <= self._limit:
-            return
-        target = self._limit * 15 // 16
-        try:
-            self._room.forget_down_to(target)
-            self._room.evict_down_to(target, FULL)
-        except sqlite3.Error as error:  # what was appended is durable; room is made after the next
-            self._say("room cannot be made", error=str(error))
-            return
-        crowded = self._file.used() > self._limit
-        self._say("urgent readings alone fill it; others are only counted" if crowded else "it is full")
-
-    def _relieve(self) -> None:
-        """The disk is full: gives the ballast back, and an eighth of what is kept."""
-        self._say("the disk is full")
-        ballast.drop(self.path)
-        self._has_ballast = False
-        self._limit = min(self._limit, self._file.used()) * 7 // 8
-        self._room.forget_down_to(self._limit)
-        self._room.evict_down_to(self._limit, FULL)
-        self._file.checkpoint()
-
-    def _with_relief(self, write: Callable[[], bool]) -> bool:
-        try:
-            return write()
-        except sqlite3.Error as error:
-            if not is_full(error):
-                raise
-        self._relieve()
-        return write()
-
-    def _look_after(self, now: Micros) -> None:
-        """What is due from time to time: the ballast, the replay window, the age of what waits."""
-        if not 0 <= now - self._looked_at < STEP_US:
-            self._steady_since = now
-        self._looked_at = now
-        if not self._has_ballast and ballast.lay(self.path):
-            self._has_ballast, self._limit = True, self.max_bytes
-        if 0 <= now - self._looked_after_at < LOOK_AFTER_US:
-            return
-        self._looked_after_at = now
-        with contextlib.suppress(sqlite3.Error):  # the same is due in a minute
-            self._room.forget_older(now - REPLAY_US)
-            if now - self._steady_since >= STEADY_US:
-                self._room.evict_older(now - self._max_age_us, OLD)
-            if self._file.used() < self._thin_from:
-                self._say("")
-
-    def _say(self, trouble: str, **values: str) -> None:
-        """Logs that there is less and less room, once each, and that there is room again."""
-        if trouble and trouble != self._trouble:
-            log.warning("outbox gives up what it must", because=trouble, file=str(self.path), **values)
-        elif self._trouble and not trouble:
-            log.info("outbox has room again", lost=self.lost)
-        self._trouble = trouble
-
-    # Inside
+        return self._lanes.certify_thinned(now, crowded=used >= self._budget.thin_from, force=force)
 
     def _sealed(self, row: BatchRow) -> Sealed:
         return sealed(self._file, row, self.gateway, self._streams.epochs[row.epoch].id)

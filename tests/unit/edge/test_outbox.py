@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge.outbox import BATCH_AGE_US, BATCH_READINGS, EpochUnknown, MarkBeyond, Outbox, OutboxUnusable
-from edge.outbox.outbox import REPLAY_US
+from edge.outbox.budget import REPLAY_US
 from telemetry.batch import Lane, decode
 from telemetry.metric import Kind
 from telemetry.reading import Micros, Reading

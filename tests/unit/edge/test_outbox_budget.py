@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from edge.outbox import Outbox, ballast
+from edge.outbox.budget import STEADY_US
 from edge.outbox.loss import FULL, OLD, THINNED
-from edge.outbox.outbox import MAX_AGE_US, STEADY_US
+from edge.outbox.outbox import MAX_AGE_US
 from edge.outbox.tombstones import MOST_TOMBSTONES, SENT_AHEAD
 from telemetry.batch import Lane, decode
 from telemetry.metric import Kind

@@ -174,7 +174,7 @@ class OutboxModel(RuleBasedStateMachine):
         assert max(found.values(), default=1) == 1
         assert not found.keys() & self.acknowledged
         there = len(found) + self.unsealed() + len(self.acknowledged)
-        thinned = sum(tally.readings for tally in self.outbox._tallies.values())
+        thinned = sum(tally.readings for tally in self.outbox._lanes.tallies.values())
         assert there + told + thinned == self.accepted
         assert self.events <= found.keys() | self.acknowledged
 
@@ -205,7 +205,7 @@ class OutboxModel(RuleBasedStateMachine):
 
     def unsealed(self) -> int:
         """Readings in tails, and what certificates among them tell."""
-        return sum(self.counted(tail.first, lane) for lane, tail in self.outbox._tails.items() if tail.readings)
+        return sum(self.counted(tail.first, lane) for lane, tail in self.outbox._lanes.tails.items() if tail.readings)
 
     def counted(self, first: int, lane: Lane) -> int:
         kept = [one for _, chunk in self.outbox._file.chunks(lane, first) for one in readings_of(chunk) or ()]

@@ -1,0 +1,126 @@
+"""The two lanes of an outbox: what is committed and in no batch yet, and how it comes into one.
+
+1. One commit holds what was accepted together, the batches that it makes due, the counts of what was left out, and the end of
+   what was held; what is noted here has become durable.
+2. Bulk readings are sealed when their lane's count, size or age is reached, urgent ones at once.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from edge.outbox.chunk import chunk_of, text_of
+from edge.outbox.file import OutboxFile
+from edge.outbox.loss import THINNED, Lost, Place, certificate
+from edge.outbox.room import Room
+from edge.outbox.schema import Damaged
+from edge.outbox.streams import Streams
+from edge.outbox.tail import BATCH_READINGS, EMPTY
+from edge.outbox.thin import Tally
+from telemetry.batch import Lane
+from telemetry.reading import Micros, Reading
+
+NOTHING: Mapping[str, Tally | None] = {}
+
+
+class Lanes:
+    """``tails`` are the chunks that no batch names yet, ``tallies`` what was thinned and no certificate tells of yet."""
+
+    def __init__(self, file: OutboxFile, streams: Streams, room: Room, gateway: str) -> None:
+        self.tails = dict.fromkeys(Lane, EMPTY)
+        self.tallies = file.thinned()
+        self.next_chunk = {lane: 1 + file.last_chunk(lane) for lane in Lane}
+        self._file = file
+        self._streams = streams
+        self._room = room
+        self._gateway = gateway
+
+    def adopt(self, now: Micros) -> bool:
+        """Seals chunks that an earlier run committed and did not seal, in batches of the usual size; whether there were any.
+
+        Not in that run's epoch: after a power cut the file may have forgotten batches of it that were sent.
+        """
+        adopted = False
+        for lane in Lane:
+            chunks = self._file.chunks(lane, self._file.last_sealed(lane) + 1)
+            for place, (n, chunk) in enumerate(chunks, chunks[0][0] if chunks else 0):
+                if n != place or text_of(chunk) is None:
+                    raise Damaged(f"chunks of {lane} are damaged before or at {n}")
+                if not self.tails[lane].has_room(chunk):
+                    self._seal(lane, n - 1, now)
+                self.tails[lane] = self.tails[lane].with_chunk(n, chunk, now)
+            if self.tails[lane].readings:
+                self.seal(lane, now)
+            adopted |= bool(chunks)
+        return adopted
+
+    def keep(
+        self,
+        readings: Sequence[Reading],
+        lane: Lane,
+        now: Micros,
+        tallies: Mapping[str, Tally | None] = NOTHING,
+        *,
+        held: int | None = None,
+    ) -> bool:
+        """One commit: the readings, if any, what is counted of those that were left out, and what is held no more.
+
+        True when that sealed a batch.
+        """
+        chunk = chunk_of(readings) if readings else None
+        tail, n, seq = self.tails[lane], self.next_chunk[lane], self._streams.next_seq[lane]
+        split = chunk is not None and not tail.has_room(chunk)
+        after = (EMPTY if split else tail).with_chunk(n, chunk, now) if chunk else tail
+        due = chunk is not None and (lane is Lane.URGENT or after.is_due(now))
+        with self._file.transaction():
+            for device, tally in tallies.items():
+                self._file.set_thinned(device, tally)
+            if held is not None:
+                self._file.drop_undated(held)
+            if chunk is not None:
+                self._file.add_chunk(lane, n, chunk)
+            if split:
+                self._file.seal(self._streams.current, lane, seq, tail, n - 1, now)
+            if due:
+                self._file.seal(self._streams.current, lane, seq + split, after, n, now)
+        self.next_chunk[lane] += chunk is not None
+        self._streams.next_seq[lane] += split + due
+        self.tails[lane] = EMPTY if due else after
+        self._count(tallies)
+        return split or due
+
+    def due(self, now: Micros, *, force: bool) -> list[Lane]:
+        """The lanes of which something is to be sealed now."""
+        return [lane for lane, tail in self.tails.items() if tail.readings and (force or tail.is_due(now))]
+
+    def seal(self, lane: Lane, now: Micros) -> bool:
+        """Seals what of a lane is in no batch yet; true, as that made one."""
+        return self._seal(lane, self.next_chunk[lane] - 1, now)
+
+    def certify_thinned(self, now: Micros, *, crowded: bool, force: bool) -> bool:
+        """Turns the counts of thinned readings into certificates when their time has come; true when that sealed a batch."""
+        due = (device for device, tally in self.tallies.items() if force or tally.is_ripe(now, crowded=crowded))
+        ripe = sorted(due)[:BATCH_READINGS]
+        if not ripe:
+            return False
+        place = self.place(Lane.BULK, now)
+        lost = [Lost(device, *self.tallies[device][:3], THINNED) for device in ripe]
+        certificates = [certificate(one, place, number) for number, one in enumerate(lost)]
+        return self.keep(certificates, Lane.BULK, now, dict.fromkeys(ripe))
+
+    def place(self, lane: Lane, now: Micros) -> Place:
+        """Where certificates stand that are committed next."""
+        return Place(self._gateway, self.next_chunk[lane], now)
+
+    def _seal(self, lane: Lane, last: int, now: Micros) -> bool:
+        with self._file.transaction():
+            self._file.seal(self._streams.current, lane, self._streams.next_seq[lane], self.tails[lane], last, now)
+        self._streams.next_seq[lane] += 1
+        self.tails[lane] = EMPTY
+        return True
+
+    def _count(self, tallies: Mapping[str, Tally | None]) -> None:
+        """Takes over what a commit made of the tallies; ``None`` is one that has become a certificate."""
+        for device, tally in tallies.items():
+            before = self.tallies.pop(device, None)
+            if tally is not None:
+                self.tallies[device] = tally
+                self._room.lost += tally.readings - (before.readings if before else 0)
