@@ -69,7 +69,6 @@ MAX_COMMANDS = 100
 RULES_GATHER_S = 0.1
 RULES_GROUP = 2_000
 STORE_GATHER_S = 0.5
-STORE_GROUP = 20_000
 LOOK_S = 0.2
 
 
@@ -195,7 +194,7 @@ class Service:
         self._releases = Releases(database, Gate(rules), self._changed, notifier.told)
         self._notifications = Notifications(database, config.centre.notify.targets, notifier.standing, notifier.wake)
         self._replays = Replays(
-            store, self._commands, self._gateways.key, self._registry.is_online, self._stats, intake.wall_clock
+            store, database, self._commands, self._gateways.key, self._registry.is_online, self._stats, intake.wall_clock
         )
         self._tokens = _tokens(config)
         self._access_log = AccessLog(database, intake.wall_clock, config.centre.api.access_log_days)
@@ -247,8 +246,10 @@ class Service:
         engine, store = self._engine, self._store
         alerts, points = await engine.watermarks(), await store.watermarks()
         return (
-            self._sink("alerts", self._judge, engine.advance, alerts, confirmed, RULES_GATHER_S, RULES_GROUP),
-            self._sink("points", self._points.keep, store.advance, points, confirmed, STORE_GATHER_S, STORE_GROUP),
+            self._sink("alerts", self._judge, engine.advance, alerts, confirmed, RULES_GATHER_S, RULES_GROUP, None),
+            self._sink(
+                "points", self._points.keep, store.advance, points, confirmed, STORE_GATHER_S, store.limits.group, store.foresee
+            ),
         )
 
     def _sink(
@@ -260,12 +261,13 @@ class Service:
         confirmed: Callable[[Sequence[Stream]], None],
         gather_s: float,
         group: int,
+        foresee: Callable[[Sequence[Arrival]], None] | None,
     ) -> Sink:
         def durable() -> Mapping[Stream, int]:
             return sink.durable
 
         recalling = Recalling(name, self._finished, self._forgetting, durable, write, self._passing(name, advance), advance)
-        sink = Sink(name, recalling.write, recalling.settle, watermarks, confirmed, gather_s, group)
+        sink = Sink(name, recalling.write, recalling.settle, watermarks, confirmed, gather_s, group, foresee)
         return sink
 
     def _passing(self, sink: str, advance: Callable[[Stream, int], Awaitable[None]]) -> Callable[[Gap], Awaitable[None]]:

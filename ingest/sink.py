@@ -4,6 +4,7 @@
 2. Bounded, and fair between gateways (``ingest.waiting``): what finds no room comes again, because it is not acknowledged.
 3. A sink that is down holds up nobody but itself.
 4. A gap is settled in its turn, after what came before it: noted, and then passed over.
+5. While a group is written the next is told beforehand, if it is known by then.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ class Sink:
     """``write`` makes arrivals durable and ``settle`` a gap, or they raise ``StoreUnavailable``.
 
     ``confirmed`` is called with the streams of what became durable. ``gather_s`` is how long bulk data may wait for more;
-    ``group`` is how many readings are written together.
+    ``group`` is how many readings are written together. ``foresee`` hears of a group before its turn, and owes nothing.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Sink:
         confirmed: Callable[[Sequence[Stream]], None],
         gather_s: float = 0.0,
         group: int = GROUP,
+        foresee: Callable[[Sequence[Arrival]], None] | None = None,
     ) -> None:
         self.name = name
         self.durable = dict(watermarks)
@@ -53,6 +55,7 @@ class Sink:
         self._settle = settle
         self._confirmed = confirmed
         self._gather_s = gather_s
+        self._foresee = foresee
         self._sequencer = Sequencer(watermarks)
         self._waiting = Waiting(group)
         self._some = asyncio.Event()
@@ -134,7 +137,12 @@ class Sink:
         if isinstance(step, Gap):
             await self._settle(step)
         else:
+            self._look_ahead()
             await self._write(step)
+
+    def _look_ahead(self) -> None:
+        if self._foresee and (group := self._waiting.foresee()):
+            self._foresee(group)
 
     def _skip(self, gap: Gap) -> None:
         new = gap not in self._told and len(self._told) < GAPS_TOLD
@@ -156,6 +164,7 @@ class Sink:
             self._some.set()
             if self._waiting.hurries:
                 self._hurry.set()
+        self._look_ahead()
         return True
 
     def _taken(self) -> None:

@@ -5,12 +5,13 @@
    come while a bulk group is written, so while some come those groups are brief.
 2. Bounded by bytes of JSON, whatever the number of readings. When it is full, room is made at the cost of the gateway that
    holds most; a gateway that holds its share or more is refused itself.
-3. A group that was given out is given out again, unchanged, until it is ``done``. Gaps come alone, and never two in a row
-   while batches wait: a gateway with many gaps delays the others by one.
+3. A group that was given out is given out again, unchanged, until it is ``done``. The one after it may be foreseen, unless
+   something urgent comes first. Gaps come alone, and never two in a row while batches wait: a gateway with many gaps delays the
+   others by one.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from ingest.arrival import Arrival
@@ -42,6 +43,7 @@ class Waiting:
         self._bulk: _Lane = OrderedDict()
         self._load: dict[_Gateway, int] = {}
         self._given: list[Item] = []
+        self._foreseen: list[Item] = []
         self._gap_was_last = False
         self._urgent_was_alone = False
         self._brief_groups = 0
@@ -50,15 +52,15 @@ class Waiting:
         self.load = 0
 
     def __bool__(self) -> bool:
-        return bool(self._given or self._urgent or self._bulk)
+        return bool(self._given or self._foreseen or self._urgent or self._bulk)
 
     def __iter__(self) -> Iterator[Item]:
-        return chain(self._given, *self._urgent.values(), *self._bulk.values())
+        return chain(self._given, self._foreseen, *self._urgent.values(), *self._bulk.values())
 
     @property
     def hurries(self) -> bool:
         """Whether there is more to do than to gather: something urgent waits, or a whole group."""
-        return bool(self._urgent or self._given) or self._readings >= self._group_readings
+        return bool(self._urgent or self._given or self._foreseen) or self._readings >= self._group_readings
 
     @property
     def is_crowded(self) -> bool:
@@ -83,10 +85,19 @@ class Waiting:
     def next(self) -> list[Arrival] | Gap:
         """What is to be done next; again until it is done."""
         if not self._given:
+            self._given, self._foreseen = self._foreseen, []
+        if not self._given:
             self._given = self._next_gap() if self._gap_was_last is False else []
             self._given = self._given or self._next_group() or self._next_gap()
         first = self._given[0]
-        return first if isinstance(first, Gap) else [item for item in self._given if isinstance(item, Arrival)]
+        return first if isinstance(first, Gap) else _arrivals(self._given)
+
+    def foresee(self) -> list[Arrival]:
+        """The whole group that comes after the one that is given out, told once; none while less than a group waits."""
+        if not self._given or self._foreseen or self._urgent or self._brief_groups or self._readings < self._group_readings:
+            return []
+        self._foreseen = self._next_group()
+        return _arrivals(self._foreseen)
 
     def done(self) -> list[Item]:
         """The group given out last is durable; what it was."""
@@ -147,7 +158,11 @@ class Waiting:
         return item
 
     def _append(self, item: Item, ref: _Gateway, cost: int) -> None:
-        lane = self._urgent if item.stream[3] == _URGENT else self._bulk
+        if item.stream[3] == _URGENT:
+            lane = self._urgent
+            self._unforesee()
+        else:
+            lane = self._bulk
         queue = lane.get(ref)
         if queue is None:
             queue = lane[ref] = deque()
@@ -155,6 +170,13 @@ class Waiting:
         self._load[ref] = self._load.get(ref, 0) + cost
         self.load += cost
         self._readings += _readings(item)
+
+    def _unforesee(self) -> None:
+        """What was foreseen waits again, before all else of its streams."""
+        while self._foreseen:
+            item = self._foreseen.pop()
+            self._bulk.setdefault(item.stream[:2], deque()).appendleft(item)
+            self._readings += _readings(item)
 
     def _last_of_heaviest(self, but: _Gateway) -> Arrival | None:
         """Takes away what came last from the gateway that holds most, of its bulk lane if it can be."""
@@ -183,6 +205,10 @@ class Waiting:
 
 def _cost(item: Item) -> int:
     return OVERHEAD + (item.size if isinstance(item, Arrival) else 0)
+
+
+def _arrivals(group: Sequence[Item]) -> list[Arrival]:
+    return [item for item in group if isinstance(item, Arrival)]
 
 
 def _readings(item: Item) -> int:

@@ -23,7 +23,7 @@ from telemetry.batch import Lane
 from tests.servers import influxdb, victoria_metrics
 
 READINGS = 300
-FLAT: dict[str, Any] = {"gateways": 50, "batches": 60, "readings": READINGS, "values": 5}
+FLAT: dict[str, Any] = {"gateways": 50, "batches": 180, "readings": READINGS, "values": 5}
 CITY = {"gateways": 2_200, "readings": 200, "values": 2, "rate": 180.0}
 CITY_S = 300
 BACKLOG_GATEWAYS, BACKLOG_HOURS = 100, 8.0

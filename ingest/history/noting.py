@@ -34,6 +34,9 @@ class NotingStore:
         self._present.learn(arrivals)
         return refusals
 
+    def foresee(self, arrivals: Sequence[Arrival]) -> None:
+        self._store.foresee(arrivals)
+
     async def restore(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
         async with self._stale.noted(arrivals):
             return await self._store.restore(arrivals)

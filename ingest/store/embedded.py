@@ -57,6 +57,9 @@ class EmbeddedStore:
             await aside(unsound)
         return await self._file.append(partial(self._write, arrivals))
 
+    def foresee(self, arrivals: Sequence[Arrival]) -> None:
+        """What it prepares depends on what was written before."""
+
     async def watermarks(self) -> Mapping[Stream, int]:
         return self._marks
 

@@ -4,12 +4,15 @@
 2. The watermark stands in the centre's own database, so a crash between the two writes the same lines once more.
 3. A line that the server will never take is found and refused, and the others are stored; see ``line_writer``.
 4. A server that is down, at its limit or refuses us costs nothing: the write raises and is repeated later.
+5. While it works at one group the next is encoded, so that neither of them waits for the other.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 import sqlalchemy as sa
 import structlog
@@ -19,7 +22,7 @@ from ingest.database import Database, insert, metadata
 from ingest.store import line_protocol, victoria
 from ingest.store.answer import Meaning, Verdict
 from ingest.store.facts import body_of, bounded
-from ingest.store.line_blocks import MAX_LINES, Block, blocks, body_of_lines
+from ingest.store.line_blocks import MAX_LINES, Block, Encoded, body_of_lines, encoded
 from ingest.store.line_server import ANSWER_S, LineServer, Unwelcome
 from ingest.store.line_writer import Line, LineWriter
 from ingest.store.profile import Address, Profile
@@ -33,7 +36,11 @@ from telemetry.metric import Kind
 
 log = structlog.get_logger()
 
-_NUMBERS_ONLY = Limits(resolution_us=victoria.RESOLUTION_US, text=False, durable=False, deletes=False)
+GROUP = 30_000
+"""Readings. Between two groups a server waits for the watermark and for the centre to find time."""
+
+_LIMITS = Limits(group=GROUP)
+_NUMBERS_ONLY = _LIMITS._replace(resolution_us=victoria.RESOLUTION_US, text=False, durable=False, deletes=False)
 
 watermark = sa.Table(
     "store_watermark",
@@ -41,6 +48,13 @@ watermark = sa.Table(
     *(sa.Column(name, sa.String, primary_key=True) for name in Stream._fields),
     sa.Column("seq", sa.BigInteger, nullable=False),
 )
+
+
+class _Foreseen(NamedTuple):
+    """What was told beforehand, and its lines in the making; of two, one is being written and the other comes next."""
+
+    arrivals: Sequence[Arrival]
+    encoding: asyncio.Task[Encoded]
 
 
 class InfluxStore:
@@ -61,6 +75,7 @@ class InfluxStore:
         self._ready = False
         self._marks: Mapping[Stream, int] = {}
         self._writing = asyncio.Lock()
+        self._foreseen: deque[_Foreseen] = deque(maxlen=2)
 
     @property
     def limits(self) -> Limits:
@@ -68,9 +83,9 @@ class InfluxStore:
             case Profile.VICTORIA:
                 return _NUMBERS_ONLY
             case Profile.V2:
-                return Limits(deletes=bool(self._address.org))
+                return _LIMITS._replace(deletes=bool(self._address.org))
             case profile:
-                return Limits(deletes=profile is not Profile.V3)
+                return _LIMITS._replace(deletes=profile is not Profile.V3)
 
     async def open(self) -> None:
         self._marks = await self._database.read(_marks)
@@ -101,25 +116,20 @@ class InfluxStore:
             new, marks = fresh(arrivals, self._marks)
             if not new:
                 return []
-            refusals = await self.restore(new)
+            await self._prepared()
+            refusals = await self._stored(self._encoding_of(arrivals, new))
             if refusals:
                 await aside(refusals)
             await self._move(marks)
             return refusals
 
     async def restore(self, arrivals: Sequence[Arrival]) -> Sequence[Refusal]:
-        profile = await self._prepared()
-        refusals: list[Refusal] = []
-        numbers_only = profile is Profile.VICTORIA
-        encoding = blocks(arrivals, numbers_only, lambda: self._writer.max_bytes, self._server.pack, refusals)
-        block = await asyncio.to_thread(next, encoding, None)
-        while block:
-            following = asyncio.get_running_loop().run_in_executor(None, next, encoding, None)
-            try:
-                refusals += [_refusal(*refused) for refused in await self._writer.write(block)]
-            finally:
-                block = await following  # the server works at one block while the next is encoded and packed
-        return refusals
+        await self._prepared()
+        return await self._stored(self._encoded(arrivals))
+
+    def foresee(self, arrivals: Sequence[Arrival]) -> None:
+        if self._profile is not None:
+            self._foreseen.append(_Foreseen(arrivals, asyncio.create_task(self._encoded(arrivals))))
 
     async def read(self, query: Query) -> list[Row]:
         scope = Scope(query.communities)
@@ -145,6 +155,21 @@ class InfluxStore:
         if self.limits.deletes:
             for kind in kinds:
                 await self._server.delete(line_protocol.measurement(kind, level), at)
+
+    def _encoding_of(self, arrivals: Sequence[Arrival], new: Sequence[Arrival]) -> Awaitable[Encoded]:
+        """What was foreseen, if it is this; of what is not all new anew."""
+        for foreseen in [one for one in self._foreseen if one.arrivals == arrivals and len(new) == len(arrivals)]:
+            self._foreseen.remove(foreseen)
+            return foreseen.encoding
+        return self._encoded(new)
+
+    async def _encoded(self, arrivals: Sequence[Arrival]) -> Encoded:
+        numbers_only = self._profile is Profile.VICTORIA
+        return await asyncio.to_thread(encoded, arrivals, numbers_only, self._writer.max_bytes, self._server.pack)
+
+    async def _stored(self, encoding: Awaitable[Encoded]) -> list[Refusal]:
+        blocks, refusals = await encoding
+        return [*refusals, *(_refusal(*refused) for refused in await self._writer.write_all(blocks))]
 
     async def _store_summaries(self, lines: Sequence[Line]) -> None:
         refused = await self._writer.write(lines)

@@ -65,10 +65,25 @@ class Block(Sequence[Line]):
         ]
 
 
-def blocks(
-    arrivals: Iterable[Arrival], numbers_only: bool, max_bytes: Callable[[], int], pack: Pack, refusals: list[Refusal]
+class Encoded(NamedTuple):
+    """What arrivals came to: blocks to send, and what no store may take."""
+
+    blocks: Sequence[Block]
+    refusals: Sequence[Refusal]
+
+
+def encoded(arrivals: Iterable[Arrival], numbers_only: bool, max_bytes: int, pack: Pack) -> Encoded:
+    refusals: list[Refusal] = []
+    return Encoded(list(_blocks(arrivals, numbers_only, max_bytes, pack, refusals)), refusals)
+
+
+def body_of_lines(lines: Iterable[Line], pack: Pack) -> bytes:
+    return pack(_joined(line.text for line in lines))
+
+
+def _blocks(
+    arrivals: Iterable[Arrival], numbers_only: bool, max_bytes: int, pack: Pack, refusals: list[Refusal]
 ) -> Iterator[Block]:
-    """``max_bytes`` is asked before each block: what a server takes is learned on the way."""
     waiting: list[Piece] = []
     count = 0
     for arrival in arrivals:
@@ -82,13 +97,9 @@ def blocks(
         yield from _cut(waiting, max_bytes, pack)
 
 
-def body_of_lines(lines: Iterable[Line], pack: Pack) -> bytes:
-    return pack(_joined(line.text for line in lines))
-
-
-def _cut(pieces: Sequence[Piece], max_bytes: Callable[[], int], pack: Pack) -> Iterator[Block]:
+def _cut(pieces: Sequence[Piece], max_bytes: int, pack: Pack) -> Iterator[Block]:
     joined, count = _joined(chain.from_iterable([piece.texts for piece in pieces])), _count(pieces)
-    if len(joined) > max_bytes() and count > 1:
+    if len(joined) > max_bytes and count > 1:
         for half in _parted(pieces, count // 2):
             yield from _cut(half, max_bytes, pack)
     else:

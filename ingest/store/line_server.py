@@ -1,9 +1,11 @@
 """A server that takes line protocol, over HTTP: InfluxDB 1 to 3, or VictoriaMetrics.
 
 Every request has a time limit; whatever goes wrong on the way is ``StoreUnavailable``, but for ``post``, which says what it
-means for its lines.
+means for its lines. Lines go out in threads: on a loop that decodes batches a body of megabytes would wait for a turn for each
+piece that the socket takes.
 """
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -42,10 +44,13 @@ class LineServer:
         self._profile = Profile.V1
         self._identity: dict[str, str] = {}
         timeout = httpx.Timeout(answer_s, connect=CONNECT_S)
-        self._http = httpx.AsyncClient(base_url=address.url, timeout=timeout, trust_env=False, verify=secured(address.tls))
+        verify = secured(address.tls)
+        self._http = httpx.AsyncClient(base_url=address.url, timeout=timeout, trust_env=False, verify=verify)
+        self._posting = httpx.Client(base_url=address.url, timeout=timeout, trust_env=False, verify=verify)
 
     async def close(self) -> None:
         await self._http.aclose()
+        self._posting.close()
 
     async def prepare(self) -> Profile:
         """Finds out what it is, unless the address says so; on InfluxDB 1.x makes the database if it may."""
@@ -66,12 +71,18 @@ class LineServer:
         return deflated(lines) if self._address.gzip else lines
 
     async def post(self, packed: bytes) -> Verdict:
-        """Writes lines, and says what the answer means for them."""
+        """Writes lines, and says what the answer means for them. When it is cancelled they may be written all the same."""
+        try:
+            return await asyncio.to_thread(self._post, packed)
+        except OSError as error:
+            return Verdict(Meaning.LATER, str(error))
+
+    def _post(self, packed: bytes) -> Verdict:
         path, parameters = writing(self._address, self._profile)
         encoding = {"Content-Encoding": "gzip"} if self._address.gzip else {}
         headers = {"Content-Type": "text/plain; charset=utf-8", **encoding, **self._identity}
         try:
-            answer = await self._http.post(path, params=parameters, content=packed, headers=headers)
+            answer = self._posting.post(path, params=parameters, content=packed, headers=headers)
         except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
             return Verdict(Meaning.CUT, str(error) or type(error).__name__)
         except httpx.HTTPError as error:

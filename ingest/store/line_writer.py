@@ -11,6 +11,8 @@
 Sending a line twice is harmless, so halving may send again what was taken.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
@@ -27,6 +29,9 @@ LEAST_BYTES = 64_000
 
 DENIED_REST_S = 30.0
 FAULTS_BEFORE_DOUBT = 5
+ABREAST = 2
+"""Blocks on their way together: the server works at one while the other comes in."""
+
 _COMPARED = 40
 
 
@@ -62,6 +67,7 @@ class LineWriter:
         self._rest_for = ""
         self._faulty = ""
         self._faults = 0
+        self._abreast = ABREAST
 
     def check_rest(self) -> None:
         """Raises ``StoreUnavailable`` while the server is not to be asked."""
@@ -78,6 +84,25 @@ class LineWriter:
         """The lines that the server will never take; the others are stored. Raises ``StoreUnavailable``."""
         self.check_rest()
         return await self._settle(lines)
+
+    async def write_all(self, blocks: Sequence[Sequence[Line]]) -> list[Refused]:
+        """The same of many blocks. After one that was not taken they go one by one, until all of some write were."""
+        refused: list[Refused] = []
+        under_way: deque[asyncio.Task[list[Refused]]] = deque()
+        abreast, self._abreast = self._abreast, 1
+        try:
+            for block in blocks:
+                if len(under_way) == abreast:
+                    refused += await under_way.popleft()
+                under_way.append(asyncio.create_task(self.write(block)))
+            while under_way:
+                refused += await under_way.popleft()
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+        self._abreast = ABREAST
+        return refused
 
     async def _settle(self, lines: Sequence[Line]) -> list[Refused]:
         found = await self._send(lines)

@@ -83,12 +83,14 @@ class Query(msgspec.Struct, frozen=True):
 class Limits(NamedTuple):
     """What a store cannot keep. ``resolution_us`` is its finest step of time; without ``text`` it keeps numbers only,
     to about 15 digits, and no event id or reason; not ``durable``: what it confirmed last may be lost when its machine fails;
-    not ``deletes``: how long it keeps anything is a setting of its server, and ``drop_before`` does nothing."""
+    not ``deletes``: how long it keeps anything is a setting of its server, and ``drop_before`` does nothing. ``group`` is how
+    many readings it is best given at once."""
 
     resolution_us: int = 1
     text: bool = True
     durable: bool = True
     deletes: bool = True
+    group: int = 20_000
 
     @property
     def countable(self) -> bool:
@@ -121,6 +123,9 @@ class PointStore(Protocol):
         What it refuses is given to ``aside`` before the watermark moves past it, so that a crash cannot lose it; it may be
         given again. Raises ``StoreUnavailable`` (nothing has moved: write the same again later), or what ``aside`` raises.
         """
+
+    def foresee(self, arrivals: Sequence[Arrival]) -> None:
+        """Told, while a ``write`` is under way, what will probably be given to the next: a store may prepare it. Never raises."""
 
     async def watermarks(self) -> Mapping[Stream, int]:
         """The highest ``seq`` of each stream up to which everything is durable here."""

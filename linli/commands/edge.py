@@ -71,7 +71,7 @@ def plan(config_file: Path, delay_ms: float | None, as_json: bool) -> None:
 
 async def _run(config_file: Path, report_fd: int | None) -> None:
     from edge.agent import run as run_agent
-    from edge.blocking import Blocking
+    from linli.blocking import Blocking
 
     asyncio.get_running_loop().set_default_executor(Blocking())
     await run_agent(config_file, report_fd=report_fd, stop=told_to_stop())

@@ -14,6 +14,7 @@ from ingest.config import CentreConfig, load
 from ingest.gateways import GatewayEntry
 from ingest.secret_file import read_key
 from ingest.tokens import Role
+from linli.blocking import Blocking
 from linli.commands._database import database
 from linli.report import log_to
 from linli.stop import told_to_stop
@@ -47,6 +48,7 @@ def run(config: Path) -> None:
     take_short_turns()
 
     async def until_stopped() -> None:
+        asyncio.get_running_loop().set_default_executor(Blocking())
         await service.run(config, told_to_stop())
 
     try:

@@ -40,6 +40,20 @@ async def test_what_was_written_is_read_back_equal(shelf: Shelf, store: PointSto
     ]
 
 
+async def test_what_was_foreseen_changes_nothing_of_what_is_written(shelf: Shelf, store: PointStore) -> None:
+    first, second, third = (arrival(seq, climate(START + seq * MS, float(seq))) for seq in (1, 2, 3))
+    await store.write([first])
+    for told in ([second], [first, second], [third], [second, third]):  # told of what comes, of what was, and of what never comes
+        store.foresee(told)
+    await store.write([first, second])
+    store.foresee([third])
+    await store.write([third])
+    assert points(await shelf.all_rows(store)) == [
+        Point("garage-climate", "temperature", START + seq * MS, float(seq)) for seq in (1, 2, 3)
+    ]
+    assert await store.watermarks() == {STREAM: 3}
+
+
 async def test_a_value_keeps_the_type_that_the_vocabulary_fixes(shelf: Shelf, store: PointStore) -> None:
     values = {"temperature": 21, "running": True, "motion": False, "fault_code": -7, "level": 1.25}
     await store.write([arrival(1, climate(START, values=values))])

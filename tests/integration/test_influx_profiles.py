@@ -177,7 +177,7 @@ async def test_points_that_2_x_drops_are_refused_and_all_at_once_when_it_drops_a
         (json_reply(503, {"code": "unavailable", "message": "too busy"}), "too busy"),
         (json_reply(429, {"code": "too many requests", "message": "slow down"}, **{"Retry-After": "20"}), "slow down"),
         (json_reply(500, {"code": "internal error", "message": "engine is closed"}), "engine is closed"),
-        (Reply(204, after_s=30.0), "Timeout"),
+        (Reply(204, after_s=30.0), "timed out"),
     ],
     ids=["404", "403", "401", "503", "429", "500", "silence"],
 )

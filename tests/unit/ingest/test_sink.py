@@ -105,6 +105,24 @@ async def test_a_group_is_bounded() -> None:
     assert store.told == [[1, 2], [3, 4], [5]]
 
 
+async def test_the_next_group_is_told_while_one_is_written() -> None:
+    store, foreseen = Store(), list[list[int]]()
+    store.gate.clear()
+    told = lambda arrivals: foreseen.append([one.seq for one in arrivals])  # noqa: E731
+    sink = Sink("points", store.write, store.settle, {}, store.confirmed.extend, group=10, foresee=told)
+    for seq in (1, 2, 3):
+        sink.push(arrival(seq, readings=4))
+    async with running(sink):
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert foreseen == []  # what waits is no whole group
+        sink.push(arrival(4, readings=4))
+        assert foreseen == [[3, 4]]
+        store.gate.set()
+        await until(sink, 4)
+    assert store.told == [[1, 2], [3, 4]]
+
+
 async def test_a_store_that_is_down_keeps_what_waits_and_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BACKOFF_S", (0.001, 0.01))
     store = Store()

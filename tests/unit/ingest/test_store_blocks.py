@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.arrival import Arrival
-from ingest.store.line_blocks import MAX_LINES, Block, blocks, body_of_lines
+from ingest.store.line_blocks import MAX_LINES, Block, body_of_lines, encoded
 from ingest.store.line_protocol import line
 from ingest.store.line_server import deflated
 from ingest.store.line_writer import MAX_BYTES, Origin
@@ -29,8 +29,8 @@ def reading(n: int, **values: Value) -> Reading:
 
 
 def made(arrivals: list[Arrival], max_bytes: int = MAX_BYTES) -> tuple[list[Block], list[Refusal]]:
-    refusals: list[Refusal] = []
-    return list(blocks(arrivals, False, lambda: max_bytes, deflated, refusals)), refusals
+    found = encoded(arrivals, False, max_bytes, deflated)
+    return list(found.blocks), list(found.refusals)
 
 
 def test_a_block_has_at_most_so_many_lines_and_the_next_goes_on() -> None:

@@ -1,5 +1,6 @@
 """Whatever a server answers: what is bad for good is found, nothing else is given up, and nobody is hammered."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -7,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.store.answer import MAX_WAIT_S, Meaning, Named, Verdict
-from ingest.store.line_writer import DENIED_REST_S, FAULTS_BEFORE_DOUBT, LEAST_BYTES, MAX_BYTES, Line, LineWriter, Origin, size_of
+from ingest.store.line_writer import (
+    ABREAST,
+    DENIED_REST_S,
+    FAULTS_BEFORE_DOUBT,
+    LEAST_BYTES,
+    MAX_BYTES,
+    Line,
+    LineWriter,
+    Origin,
+    size_of,
+)
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import Stream
 from telemetry.metric import Kind
@@ -222,3 +233,44 @@ async def test_faults_at_different_lines_are_not_one_fault() -> None:
         with pytest.raises(StoreUnavailable):
             await model.written(lines(100)[start:])
     assert len(model.asked) == FAULTS_BEFORE_DOUBT * 2
+
+
+async def test_blocks_go_side_by_side_and_after_one_that_was_not_taken_one_by_one() -> None:
+    most = on_their_way = 0
+    answers = [STORED, STORED, STORED, Verdict(Meaning.LATER, "busy"), STORED]
+
+    async def send(body: Sequence[Line]) -> Verdict:
+        nonlocal most, on_their_way
+        on_their_way += 1
+        most = max(most, on_their_way)
+        await asyncio.sleep(0)
+        on_their_way -= 1
+        return answers.pop(0) if answers else STORED
+
+    writer = LineWriter("model", send, lambda: 0.0)
+    blocks = [lines(2), lines(3), lines(4)]
+
+    async def side_by_side() -> int:
+        nonlocal most
+        most = 0
+        await writer.write_all(blocks)
+        return most
+
+    assert await side_by_side() == ABREAST
+    with pytest.raises(StoreUnavailable, match="busy"):
+        await side_by_side()
+    assert on_their_way == 0
+    assert [await side_by_side(), await side_by_side()] == [1, ABREAST]
+
+
+async def test_a_fault_that_never_passes_is_found_among_many_blocks() -> None:
+    model = Model(failing_at({9}))
+    blocks = [lines(20)[:5], lines(20)[5:12], lines(20)[12:]]
+    for _ in range(FAULTS_BEFORE_DOUBT + 1):
+        try:
+            refused = await model.writer.write_all(blocks)
+            break
+        except StoreUnavailable:
+            model.now += MAX_WAIT_S
+    assert [seq_of(one.line) for one in refused] == [9]
+    assert model.kept == set(range(20)) - {9}

@@ -114,6 +114,41 @@ def test_what_was_given_out_is_given_again_unchanged_until_it_is_done() -> None:
     assert waiting.load == 0
 
 
+def test_the_next_whole_group_is_foreseen_once_and_comes_next() -> None:
+    waiting = Waiting(group_readings=4)
+    for seq in (1, 2, 3):
+        waiting.put(arrival("gw-a", seq))
+    assert waiting.foresee() == []  # nothing is given out yet: what comes next is asked for
+    assert [one.seq for one in waiting.next()] == [1, 2]
+    assert waiting.foresee() == []  # what waits is less than a group
+    for seq in (4, 5, 6):
+        waiting.put(arrival("gw-a", seq))
+    assert [one.seq for one in waiting.foresee()] == [3, 4]
+    assert waiting.foresee() == []
+    waiting.put_gap(gap("gw-a", 8))
+    assert len(list(waiting)) == 7
+    waiting.done()
+    assert waiting.hurries
+    assert [given(waiting) for _ in range(3)] == [[("gw-a", 3), ("gw-a", 4)], [("gw-a", 5), ("gw-a", 6)], [("gw-a", 8)]]
+    assert not waiting
+    assert waiting.load == 0
+
+
+def test_what_is_urgent_comes_before_what_was_foreseen_and_no_order_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BRIEF", 2)
+    waiting = Waiting(group_readings=4)
+    for seq in range(1, 7):
+        waiting.put(arrival("gw-a", seq))
+    waiting.next()
+    waiting.foresee()
+    waiting.put_gap(gap("gw-a", 8))
+    waiting.put(arrival("gw-b", 1, Lane.URGENT))
+    waiting.done()
+    assert waiting.foresee() == []
+    assert given(waiting) == [("gw-b", 1)]
+    assert [given(waiting) for _ in range(5)] == [[("gw-a", seq)] for seq in (3, 4, 5, 6, 8)]
+
+
 @pytest.mark.usefixtures("room_for_six")
 def test_a_gateway_that_holds_its_share_is_refused_and_another_finds_room() -> None:
     waiting = Waiting(group_readings=100)

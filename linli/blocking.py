@@ -1,6 +1,6 @@
 """Calls that block, each on a thread of its own, which the end of the program does not wait for.
 
-1. A name server or a broker that does not answer keeps a thread for half a minute; the others, and a stop, go on.
+1. A name server, a broker or a store that does not answer keeps a thread for half a minute; the others, and a stop, go on.
 2. At a stop what is under way has ``LEAVE_S`` to end: a file that is being written is whole.
 3. Bounded: past ``MOST`` calls under way a new one fails with an ``OSError``, as when the system has no threads left.
 

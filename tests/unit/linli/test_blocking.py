@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from edge.blocking import Blocking
+from linli.blocking import Blocking
 
 HANGS = """
 import asyncio, threading
-from edge.blocking import Blocking
+from linli.blocking import Blocking
 
 async def main():
     loop = asyncio.get_running_loop()
