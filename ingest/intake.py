@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from ingest.acknowledger import Acknowledger
-from ingest.arrival import Arrival, span_of
+from ingest.arrival import Arrival, gist_of
 from ingest.deadletter import DeadLetter
 from ingest.metrics import Stats
 from ingest.registry import Registry
@@ -120,7 +120,7 @@ class Intake:
             decoded.poison,
             decoded.size,
             checked=True,
-            span=span_of(sealed.readings),
+            looked=gist_of(sealed.readings),
         )
         if sealed.replay:
             self._restore(ref, sealed.replay, arrival)
@@ -151,8 +151,8 @@ class Intake:
         if verdicts[0] in (Verdict.NEW, Verdict.HELD):  # once for each batch, whatever the other sinks make of it
             self._stats.batches += 1
             counted = self._stats.readings
-            for reading in arrival.readings:
-                counted[reading.kind] += 1
+            for kind, readings in arrival.gist.kinds.items():
+                counted[kind] += readings
 
     def _take_state(self, ref: GatewayRef, state: presence.State, retained: bool) -> None:
         self._registry.take_state(ref, state, self._clock())

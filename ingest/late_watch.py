@@ -99,7 +99,12 @@ class LateWatch:
 
 
 def _late(arrival: Arrival) -> int:
-    limit = arrival.received_at - LATE_US
+    """How many readings were late; those of most batches all were, or none."""
+    limit, reach = arrival.received_at - LATE_US, arrival.reach
+    if reach is None or reach[0] >= limit:
+        return 0
+    if reach[1] < limit:
+        return len(arrival.readings)
     return sum(reading.at < limit for reading in arrival.readings)
 
 

@@ -23,6 +23,7 @@ from telemetry.metric import Kind
 from telemetry.reading import EARLIEST, LATEST, Reading
 
 KEEP_US = 400 * 24 * HOUR_US
+_GATEWAY = Kind.GATEWAY
 
 _tally = sa.Table(
     "tally",
@@ -97,7 +98,7 @@ def count(arrivals: Iterable[Arrival]) -> Counted:
             sound[Hour(*ref, hour * HOUR_US)] += readings
         for poison in arrival.poison:
             aside[Hour(*ref, _said_at(poison.body, arrival.received_at) // HOUR_US * HOUR_US)] += 1
-        own = [reading for reading in arrival.readings if reading.kind is Kind.GATEWAY]
+        own = [reading for reading in arrival.readings if reading.kind is _GATEWAY] if _GATEWAY in arrival.gist.kinds else ()
         certificates += [_certified(ref, reading) for reading in own if reading.values.get("event") == "loss"]
     return Counted({hour: Taken(sound[hour], aside[hour]) for hour in sorted(sound | aside)}, certificates)
 

@@ -19,8 +19,7 @@ class Present:
 
     def learn(self, arrivals: Iterable[Arrival]) -> None:
         for arrival in arrivals:
-            if arrival.readings:
-                at = sorted([reading.at for reading in arrival.readings])[len(arrival.readings) // 2]
+            if (at := arrival.gist.middle) is not None:
                 self._newest[arrival.stream.ref] = max(at, self._newest.get(arrival.stream.ref, 0))
 
     def median(self) -> int | None:

@@ -3,6 +3,7 @@
 A *series* is one metric of one device. It is written once and points name it by number, which keeps points narrow.
 """
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -125,15 +126,15 @@ class Points:
 
     def columns(self) -> Mapping[str, Column]:
         """One array a column, masked or ``None`` where a point has no such value; what no point has is left out."""
-        counts, points = np.array(self._counts, np.int64), len(self)
+        counts, points = _packed("q", self._counts), len(self)
         stream, seq, sizes = np.array(self._batches, np.int64).reshape(-1, 3).T
         columns: dict[str, Column] = {
-            "instant": np.repeat(np.array(self._instants, np.int64), counts),
-            "quality": np.repeat(np.array(self._qualities, np.uint8), counts),
+            "instant": np.repeat(_packed("q", self._instants), counts),
+            "quality": np.repeat(_packed("B", self._qualities), counts),
             "stream": np.repeat(stream, sizes),
             "seq": np.repeat(seq, sizes),
-            "series": np.array(self._series, np.int64),
-            "number": np.array(self._numbers, np.float64),
+            "series": _packed("q", self._series),
+            "number": _packed("d", self._numbers),
         }
         for place, code in self._rare["quality"].items():
             columns["quality"][place] = code
@@ -169,6 +170,11 @@ class Points:
         if not reading.faults:
             device.learn(reading.values)
         return len(self._series) - first
+
+
+def _packed(code: str, numbers: list[Any]) -> Column:
+    """As numpy would make it of the list, which it reads twice."""
+    return np.frombuffer(array(code, numbers), code)
 
 
 def _column(kind: Kind, metric: str, value: Value | None) -> str:

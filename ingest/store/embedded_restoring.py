@@ -25,7 +25,7 @@ def missing(file: duckdb.DuckDBPyConnection, arrivals: Sequence[Arrival]) -> lis
     """
     wanted = {_place(arrival, reading) for arrival in arrivals for reading in arrival.readings if is_name(reading.device)}
     free = wanted - _held(file, sorted(wanted))
-    return [arrival._replace(readings=_taken(arrival, free)) for arrival in arrivals]
+    return [arrival._replace(readings=_taken(arrival, free), looked=None) for arrival in arrivals]
 
 
 def _held(file: duckdb.DuckDBPyConnection, places: Sequence[_Place]) -> set[_Place]:
