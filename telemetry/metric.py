@@ -56,6 +56,9 @@ def _text(meaning: str) -> Metric:
     return Metric(ValueType.TEXT, "", meaning)
 
 
+LIFE = frozenset({"released", "trapped"})
+"""What a device says that protects life, though it is of another kind than safety: a fire panel, a lift that calls for help."""
+
 # What any device may say of itself, whatever its kind.
 _COMMON: dict[str, Metric] = {
     "event": _text("what happened, a word of the kind's vocabulary"),

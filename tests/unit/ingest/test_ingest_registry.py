@@ -181,3 +181,12 @@ async def test_what_is_remembered_of_a_gateway_is_bounded(registry: Registry, mo
     assert registry.gateways(Scope(["41"]))[0].last_seen == NOW - 9
     registry.seen([arrival(reading("device-0", at=NOW - 1))])
     assert registry.gateways(Scope(["41"]))[0].last_seen == NOW - 1
+
+
+async def test_a_gateway_protects_life_by_its_safety_devices_its_fire_panels_and_its_lifts(registry: Registry) -> None:
+    detector = Device(id="b3-smoke", kind=Kind.SAFETY, profile="zigbee2mqtt-smoke")
+    panel = Device(id="b3-panel", kind=Kind.ACCESS, profile="wellpro-wp8028", metrics={"released": ""})
+    lift = Device(id="b3-lift", kind=Kind.ENVIRONMENT, profile="wellpro-wp8028", metrics={"trapped": "", "lift_fault": ""})
+    registry.take_inventory(REF, inventory(DOOR, METER, detector, panel, lift))
+    assert registry.safety_devices(REF) == 3
+    assert registry.safety_devices(ELSEWHERE) == 0
