@@ -5,6 +5,7 @@
 3. It leaves the box only when all of it is stored, or set aside again piece by piece; a crash in between repeats harmlessly.
 4. Only what belongs to an acknowledged batch is tried: anything else its gateway sends again by itself, once it can be read.
 5. What was said twice is never stored: it would stand in the place of the reading that was taken.
+6. Tried again under one idempotency key it is tried once, and the answer stays the same.
 """
 
 import re
@@ -19,6 +20,7 @@ from ingest import tally
 from ingest.arrival import Arrival
 from ingest.database import Database
 from ingest.deadletter import set_aside, table
+from ingest.once import Once, answered, done_once
 from ingest.points import letters_of
 from ingest.store import HOUR_US, Hour, PointStore
 from telemetry import batch
@@ -58,6 +60,9 @@ class Tried(NamedTuple):
     reason: str = ""
 
 
+_tried = msgspec.json.Decoder(Tried)
+
+
 class Letterbox:
     def __init__(self, database: Database, store: PointStore, clock: Callable[[], Micros]) -> None:
         self._database = database
@@ -87,21 +92,23 @@ class Letterbox:
         gone = table.delete().where(_within(scope), table.c.digest == id)
         return await self._database.write(lambda connection: connection.execute(gone).rowcount > 0)
 
-    async def try_again(self, scope: Scope, id: str) -> Tried | None:
+    async def try_again(self, scope: Scope, id: str, once: Once | None = None) -> Tried | None:
         """Reads it with the present program and stores what is sound now; ``None`` when there is no such letter.
 
-        Raises ``StoreUnavailable``; then it is where it was.
+        Raises ``StoreUnavailable``, and then it is where it was; ``KeyReused``.
         """
+        if once and (known := await self._database.read(lambda connection: answered(connection, once, _tried))) is not None:
+            return known
         letter = await self.get(scope, id)
         if letter is None:
             return None
         try:
             arrival, is_batch = read_again(letter, self._clock())
         except BatchInvalid as error:
-            return Tried(0, False, str(error))
+            return await self._answer(once, Tried(0, False, str(error)))
         refusals = await self._store.restore([arrival])
         if refusals and not is_batch:
-            return Tried(0, False, refusals[0].reason)
+            return await self._answer(once, Tried(0, False, refusals[0].reason))
         aside = (*arrival.poison, *(batch.Poison(one.body, one.reason) for one in refusals))
         if aside:
             await set_aside(self._database, letters_of(arrival._replace(poison=aside)), self._clock())
@@ -110,8 +117,19 @@ class Letterbox:
             if connection.execute(table.delete().where(table.c.digest == id)).rowcount and is_batch:
                 tally.put_right(connection, Hour(*letter.ref, letter.first_at // HOUR_US * HOUR_US), tally.count([arrival]))
 
-        await self._database.write(settle)
-        return Tried(len(arrival.readings) - len(refusals), True, aside[0].reason if aside else "")
+        tried = Tried(len(arrival.readings) - len(refusals), True, aside[0].reason if aside else "")
+        return await self._answer(once, tried, settle)
+
+    async def _answer(self, once: Once | None, tried: Tried, settle: Callable[[sa.Connection], None] | None = None) -> Tried:
+        """What is answered, written down under the key in the transaction that settles it."""
+        now = self._clock()
+
+        def do(connection: sa.Connection) -> Tried:
+            if settle is not None:
+                settle(connection)
+            return tried
+
+        return await self._database.write(lambda connection: done_once(connection, once, now, _tried, lambda: do(connection)))
 
 
 def read_again(letter: Letter, now: Micros) -> tuple[Arrival, bool]:

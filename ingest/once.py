@@ -47,13 +47,26 @@ def done_once(
     """What ``do`` answers, or answered under this key before; ``None`` is no answer and is not kept. Raises ``KeyReused``."""
     if once is None:
         return do()
-    mine = _table.c.who == once.who, _table.c.key == once.key
     connection.execute(_table.delete().where(_table.c.at < at - KEPT_US))
-    if (row := connection.execute(sa.select(_table.c.asked, _table.c.answer).where(*mine)).one_or_none()) is not None:
-        if row.asked != once.asked:
-            raise KeyReused(once.key)
-        return answers.decode(row.answer)
+    if (known := answered(connection, once, answers)) is not None:
+        return known
     answer = do()
     if answer is not None:
         connection.execute(_table.insert().values(**once._asdict(), answer=msgspec.json.encode(answer), at=at))
     return answer
+
+
+def answered(connection: sa.Connection, once: Once | None, answers: "msgspec.json.Decoder[_T]") -> _T | None:
+    """What was answered under this key before; ``None``: nothing yet. Raises ``KeyReused``.
+
+    For what cannot be done inside a transaction: it is asked first, and whoever does it ends with ``done_once``.
+    """
+    if once is None:
+        return None
+    mine = _table.c.who == once.who, _table.c.key == once.key
+    row = connection.execute(sa.select(_table.c.asked, _table.c.answer).where(*mine)).one_or_none()
+    if row is None:
+        return None
+    if row.asked != once.asked:
+        raise KeyReused(once.key)
+    return answers.decode(row.answer)

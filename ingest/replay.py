@@ -5,6 +5,7 @@
 3. Bounded: ``ABREAST`` gateways are asked at a time, ``CAPACITY`` readings wait to be written, ``KEPT`` replays are remembered;
    a batch for which there is no room is counted as dropped, and its replay does not end well.
 4. A gateway that does not answer, or stops, ends its part in bounded time.
+5. Asked for again under an idempotency key it is the same replay, begun anew if the centre has restarted in between.
 
 A replay lives in memory: after a restart of the centre it is asked for again.
 """
@@ -18,10 +19,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from ingest.arrival import Arrival
+from ingest.database import Database
 from ingest.metrics import Stats
+from ingest.once import Once, done_once
 from ingest.store import PointStore
 from telemetry import command
 from telemetry.command import Command, Reply, Verb
@@ -43,6 +47,7 @@ STRAGGLERS_S = 5.0
 """How long what a gateway sent may come after its last word."""
 _TICK_S = 0.2
 _BACKOFF_S = (0.5, 15.0)
+_ids = msgspec.json.Decoder(str)
 
 
 class Stage(StrEnum):
@@ -100,11 +105,13 @@ class _Waiting(NamedTuple):
 
 
 class Replays:
-    """``key`` is a gateway's key; ``online`` whether it is connected; ``clock`` the wall's, ``elapsed_s`` the monotonic one."""
+    """``database`` remembers which replay an idempotency key began; ``key`` is a gateway's key; ``online`` whether it is
+    connected; ``clock`` the wall's, ``elapsed_s`` the monotonic one."""
 
     def __init__(
         self,
         store: PointStore,
+        database: Database,
         commands: "asyncio.Queue[tuple[GatewayRef, bytes]]",
         key: Callable[[GatewayRef], bytes | None],
         online: Callable[[GatewayRef], bool],
@@ -114,6 +121,7 @@ class Replays:
         new_id: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         self._store = store
+        self._database = database
         self._commands = commands
         self._key = key
         self._online = online
@@ -126,9 +134,17 @@ class Replays:
         self._size = 0
         self._some = asyncio.Event()
 
-    def open(self, refs: Sequence[GatewayRef], start: int, end: int, by: str) -> Replay:
+    async def open_once(self, refs: Sequence[GatewayRef], start: int, end: int, by: str, once: Once | None) -> Replay:
+        """Begins a replay, or finds the one that was begun under this key. Raises ``KeyReused``, ``StoreUnavailable``."""
+        if once is None:
+            return self.open(refs, start, end, by)
+        now = self._clock()
+        id_ = await self._database.write(lambda connection: done_once(connection, once, now, _ids, self._new_id))
+        return self._replays.get(id_) or self.open(refs, start, end, by, id_)
+
+    def open(self, refs: Sequence[GatewayRef], start: int, end: int, by: str, id: str | None = None) -> Replay:
         """Begins a replay; its gateways are asked a few at a time."""
-        replay = Replay(self._new_id(), start, end, {ref: Part(ref) for ref in refs})
+        replay = Replay(id or self._new_id(), start, end, {ref: Part(ref) for ref in refs})
         self._replays[replay.id] = replay
         while len(self._replays) > KEPT:
             self._replays.popitem(last=False)

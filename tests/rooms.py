@@ -64,7 +64,7 @@ def rooms(
         registry,
         store,
         Auditor(database, store, registry, engine.watermarks, settle_s=0.2),
-        Replays(store, commands, lambda ref: KEY, registry.is_online, stats, clock),
+        Replays(store, database, commands, lambda ref: KEY, registry.is_online, stats, clock),
         Letterbox(database, store, clock),
         WorkOrders(database, Terms(AroundTheClock())),
         Notifications(database, notify.targets, notifier.standing, notifier.wake),

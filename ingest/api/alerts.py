@@ -3,10 +3,8 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ingest.alerts import Alert, AlertFilter, AlertState, Colour, Family
@@ -14,12 +12,12 @@ from ingest.alerts.deeds import AlertChanged, Deed, Ended, acked
 from ingest.alerts.marks import Mark
 from ingest.api import cursor as cursors
 from ingest.api.auth import Handler, Viewer
-from ingest.api.fields import NO_CONTROLS, Asked, Community, Instant, Name, Person, Said, WordsView
+from ingest.api.faults import Unfit
+from ingest.api.fields import NO_CONTROLS, Asked, Community, Id, Instant, KindName, Name, Person, Said, WordsView
 from ingest.api.parts import Wired
 from ingest.api.preconditions import Key, Seen, alert_stale, etag
-from ingest.api.problems import RESPONSES, Refused
+from ingest.api.problems import RESPONSES, Refused, not_there
 from ingest.api.stream import AlertStream
-from ingest.paging import Cursor
 from telemetry.metric import Value
 from telemetry.presence import Words
 
@@ -28,15 +26,17 @@ router = APIRouter(tags=["alerts"], responses=RESPONSES)
 
 def _only(value: bool | None) -> bool | None:
     if value is False:
-        raise ValueError("give true, or leave it out")
+        raise Unfit("只能为 true，或不写", "give true, or leave it out")
     return value
 
 
 Only = Annotated[bool | None, AfterValidator(_only)]
 """What is asked for this way is rare: there is no list of all the others."""
 
+LIST = "alerts"
+
 ENDED = Words("告警已结束。", "The alert is closed or withdrawn.")
-NOT_HERE = "There is no such alert in the token's scope."
+NOT_HERE = Words("在该令牌的范围内没有这条告警。", "There is no such alert in the token's scope.")
 
 
 class AlertView(BaseModel):
@@ -154,7 +154,7 @@ class AlertsWanted(Asked):
     state: AlertState | None = None
     colour: Colour | None = None
     family: Family | None = None
-    kind: Annotated[str, Field(max_length=64)] | None = None
+    kind: KindName | None = None
     device: Name | None = None
     community: Community | None = None
     since: Annotated[Instant | None, Field(description="Opened at this instant or later.")] = None
@@ -164,7 +164,7 @@ class AlertsWanted(Asked):
     folded: Annotated[Only, Field(description="Those that people hear of only by a flood.")] = None
     flapping: Annotated[Only, Field(description="Those that come and go.")] = None
     drill: bool | None = None
-    collapsed_into: Annotated[str | None, Field(max_length=32, description="Those of a flood: its id.")] = None
+    collapsed_into: Annotated[Id | None, Field(description="Those of a flood: its id.")] = None
 
     @property
     def marks(self) -> frozenset[Mark]:
@@ -204,8 +204,9 @@ class AckAsked(Asked):
 @router.get("/api/v1/alerts")
 async def alerts(parts: Wired, grant: Viewer, asked: Annotated[AlertsAsked, Query()]) -> AlertsPage:
     """Alerts, newest first, those of the token's communities alone."""
-    found, after = await parts.alerts.page(grant.scope, asked.filter(), _after(asked.cursor), asked.limit)
-    return AlertsPage(items=[view(alert) for alert in found], next=cursors.write(after) if after else None)
+    begin = cursors.read(asked.cursor, LIST, grant.digest)
+    found, after = await parts.alerts.page(grant.scope, asked.filter(), begin, asked.limit)
+    return AlertsPage(items=[view(alert) for alert in found], next=cursors.write(after, LIST, grant.digest) if after else None)
 
 
 @router.get("/api/v1/alerts/changes")
@@ -299,14 +300,7 @@ def view(alert: Alert) -> AlertView:
     return AlertView.model_validate(alert, from_attributes=True)
 
 
-def _after(cursor: str | None) -> Cursor | None:
-    try:
-        return None if cursor is None else cursors.read(cursor)
-    except ValueError as error:
-        raise RequestValidationError([{"loc": ("query", "cursor"), "msg": str(error)}]) from error
-
-
 def _there(found: Alert | None) -> AlertView:
     if found is None:
-        raise HTTPException(404, NOT_HERE)
+        raise not_there(NOT_HERE)
     return view(found)

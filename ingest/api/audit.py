@@ -3,24 +3,25 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 
 from ingest.api.auth import Viewer
+from ingest.api.faults import malformed
 from ingest.api.fields import Asked, Community, Instant, Name, Said, said
 from ingest.api.parts import Wired
-from ingest.api.problems import RESPONSES
+from ingest.api.problems import RESPONSES, not_there
 from ingest.api.readings import narrowed
 from ingest.audit import Audit, Cause, Finding, Pending
 from ingest.auditor import whole_hours
 from ingest.tally import KEEP_US
 from telemetry.identity import Scope
+from telemetry.presence import Words
 
 router = APIRouter(tags=["audit"], responses=RESPONSES)
 
 MAX_FINDINGS = 1_000
-NOT_HERE = "There is no such gateway in the token's scope."
+NOT_AFTER = Words("应晚于 'from'", "it is not after 'from'")
+NOT_HERE = Words("在该令牌的范围内没有这个网关。", "There is no such gateway in the token's scope.")
 
 
 class AuditAsked(Asked):
@@ -111,16 +112,16 @@ async def audit(parts: Wired, grant: Viewer, asked: Annotated[AuditAsked, Query(
     check_span(asked.start, asked.end, "query")
     wanted = whole_hours(Scope(narrowed(grant.scope, asked.community)), asked.gateway, asked.start, asked.end)
     if not wanted.scope.prefixes or not await parts.auditor.knows(wanted):
-        raise HTTPException(404, NOT_HERE)
+        raise not_there(NOT_HERE)
     return _view(wanted.start, wanted.end, await parts.auditor.audit(wanted))
 
 
 def check_span(start: int, end: int, where: str) -> None:
     """Raises ``RequestValidationError`` for a time that ends before it begins, or is longer than the tally is kept."""
     if start >= end:
-        raise RequestValidationError([{"loc": (where, "to"), "msg": "it is not after 'from'"}])
+        raise malformed(f"{where}.to", NOT_AFTER)
     if end - start > KEEP_US:
-        raise RequestValidationError([{"loc": (where, "from"), "msg": "at most 400 days are looked at"}])
+        raise malformed(f"{where}.from", Words("最多查看 400 天", "at most 400 days are looked at"))
 
 
 def _view(start: int, end: int, found: Audit) -> AuditView:

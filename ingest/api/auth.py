@@ -5,7 +5,6 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from starlette.exceptions import HTTPException
 
 from ingest.api.parts import Wired
 from ingest.api.problems import Refused
@@ -15,6 +14,21 @@ from telemetry.presence import Words
 
 _bearer = HTTPBearer(auto_error=False, description="A token made with `linli ingest token add`.")
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="linli"'}
+WRONG_ROLE = "wrong-role"
+NO_TOKEN = Words("请提供有效令牌: Authorization: Bearer linli_...", "Give a valid token: Authorization: Bearer linli_...")
+READS_ONLY = Words("该令牌只能查看，操作需要 handler 角色。", "This token may read only; acting needs the role handler.")
+NO_SUPERVISOR = Words(
+    "施工、演练与规则回放需要 supervisor 角色的令牌。",
+    "Works, drills and replays of rules need a token with the role supervisor.",
+)
+NO_ADMIN = Words(
+    "补传、死信、通知与访问日志需要 admin 角色的令牌。",
+    "Replays, dead letters, notifications and the access log need a token with the role admin.",
+)
+NOT_THE_WHOLE = Words(
+    "此项涉及整个中心端，需要可见全部小区的 admin 令牌。",
+    "This concerns the whole centre: it needs a token of the role admin that sees every community.",
+)
 TOO_OFTEN = Words("请求过于频繁，请稍后再试。", "This token asks too often: wait as long as Retry-After says.")
 Presented = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
@@ -24,7 +38,7 @@ async def grant_of(request: Request, parts: Wired, presented: Presented) -> Gran
     now = parts.clock()
     found = parts.tokens.find(presented.credentials, now) if presented else None
     if found is None:
-        raise HTTPException(401, "Give a valid token: Authorization: Bearer linli_...", _CHALLENGE)
+        raise Refused(401, "no-token", NO_TOKEN, _CHALLENGE)
     if parts.limits is not None and (wait_s := parts.limits.wait_s(found.name, now)):
         raise Refused(429, "too-often", TOO_OFTEN, {"Retry-After": str(math.ceil(wait_s))})
     request.state.grant = found
@@ -34,25 +48,25 @@ async def grant_of(request: Request, parts: Wired, presented: Presented) -> Gran
 
 def _handler(grant: Annotated[Grant, Depends(grant_of)]) -> Grant:
     if grant.role is Role.VIEWER:
-        raise HTTPException(403, "This token may read only; acting needs the role handler.")
+        raise Refused(403, WRONG_ROLE, READS_ONLY)
     return grant
 
 
 def _supervisor(grant: Annotated[Grant, Depends(grant_of)]) -> Grant:
     if not grant.role.includes(Role.SUPERVISOR):
-        raise HTTPException(403, "Works and drills are announced with a token of the role supervisor.")
+        raise Refused(403, WRONG_ROLE, NO_SUPERVISOR)
     return grant
 
 
 def _admin(grant: Annotated[Grant, Depends(grant_of)]) -> Grant:
     if grant.role is not Role.ADMIN:
-        raise HTTPException(403, "Replays, dead letters and notifications need a token with the role admin.")
+        raise Refused(403, WRONG_ROLE, NO_ADMIN)
     return grant
 
 
 def _whole(grant: Annotated[Grant, Depends(_admin)], parts: Wired) -> Grant:
     if not parts.registry.is_within(grant.scope):
-        raise HTTPException(403, "This concerns the whole centre: it needs a token of the role admin that sees every community.")
+        raise Refused(403, "not-the-whole", NOT_THE_WHOLE)
     return grant
 
 

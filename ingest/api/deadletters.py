@@ -4,23 +4,24 @@ import contextlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 
 from ingest.api import cursor as cursors
 from ingest.api.auth import Admin
 from ingest.api.fields import Asked, Name, Said, said
 from ingest.api.parts import Wired
-from ingest.api.problems import RESPONSES
+from ingest.api.preconditions import Key
+from ingest.api.problems import RESPONSES, not_there
 from ingest.letterbox import After, Letter
 from ingest.paging import Cursor
 from telemetry import batch
 from telemetry.errors import BatchInvalid
+from telemetry.presence import Words
 
 router = APIRouter(tags=["dead letters"], responses=RESPONSES)
 
-NOT_HERE = "There is no such dead letter in the token's scope."
+LIST = "deadletters"
+NOT_HERE = Words("在该令牌的范围内没有这条死信。", "There is no such dead letter in the token's scope.")
 
 
 class LettersAsked(Asked):
@@ -88,8 +89,9 @@ class TriedView(BaseModel):
 @router.get("/api/v1/deadletters")
 async def letters(parts: Wired, grant: Admin, asked: Annotated[LettersAsked, Query()]) -> LettersPage:
     """The dead letters of the token's communities."""
-    found, after = await parts.letterbox.page(grant.scope, asked.gateway, _after(asked.cursor), asked.limit)
-    following = cursors.write(Cursor(*after)) if after else None
+    begin = cursors.read(asked.cursor, LIST, grant.digest)
+    found, after = await parts.letterbox.page(grant.scope, asked.gateway, After(*begin) if begin else None, asked.limit)
+    following = cursors.write(Cursor(*after), LIST, grant.digest) if after else None
     return LettersPage(items=[LetterView(**_fields(letter)) for letter in found], next=following)
 
 
@@ -98,17 +100,17 @@ async def letter(id: str, parts: Wired, grant: Admin, _asked: Annotated[Asked, Q
     """One dead letter with its bytes; 404 also when it is outside the token's scope."""
     found = await parts.letterbox.get(grant.scope, id)
     if found is None:
-        raise HTTPException(404, NOT_HERE)
+        raise not_there(NOT_HERE)
     encoding, body = shown(found.body)
     return LetterWhole(**_fields(found), encoding=encoding, body=body)
 
 
 @router.post("/api/v1/deadletters/{id}/replay")
-async def try_again(id: str, parts: Wired, grant: Admin, _asked: Annotated[Asked, Query()]) -> TriedView:
+async def try_again(id: str, parts: Wired, grant: Admin, once: Key, _asked: Annotated[Asked, Query()]) -> TriedView:
     """Reads it again with the present program. What is sound now goes to the telemetry store, never to the rules."""
-    tried = await parts.letterbox.try_again(grant.scope, id)
+    tried = await parts.letterbox.try_again(grant.scope, id, once)
     if tried is None:
-        raise HTTPException(404, NOT_HERE)
+        raise not_there(NOT_HERE)
     return TriedView(stored=tried.stored, gone=tried.gone, reason=tried.reason)
 
 
@@ -116,7 +118,7 @@ async def try_again(id: str, parts: Wired, grant: Admin, _asked: Annotated[Asked
 async def drop(id: str, parts: Wired, grant: Admin, _asked: Annotated[Asked, Query()]) -> None:
     """Deletes it for good. The audit goes on counting it as missing."""
     if not await parts.letterbox.drop(grant.scope, id):
-        raise HTTPException(404, NOT_HERE)
+        raise not_there(NOT_HERE)
 
 
 def shown(body: bytes) -> tuple[str, str]:
@@ -141,10 +143,3 @@ def _fields(letter: Letter) -> dict[str, Any]:
         "reason": letter.reason,
         "size": len(letter.body),
     }
-
-
-def _after(cursor: str | None) -> After | None:
-    try:
-        return None if cursor is None else After(*cursors.read(cursor))
-    except ValueError as error:
-        raise RequestValidationError([{"loc": ("query", "cursor"), "msg": str(error)}]) from error

@@ -10,6 +10,7 @@ from ingest.alerts import deeds
 from ingest.alerts.deeds import LONGEST_US, Deed
 from ingest.api.alerts import AlertsWanted, AlertView, OneAlert
 from ingest.api.auth import Handler
+from ingest.api.faults import Unfit
 from ingest.api.fields import NO_CONTROLS, Asked, Person
 from ingest.api.parts import Wired
 from ingest.api.preconditions import Key
@@ -73,15 +74,15 @@ class BulkAsked(Asked):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.ids is None) == (self.filter is None):
-            raise ValueError("give 'ids' or 'filter'")
+            raise Unfit("请给 'ids' 或 'filter' 之一", "give 'ids' or 'filter'")
         if self.filter is not None and not self.filter.model_fields_set:
-            raise ValueError("an empty 'filter' is every alert there is; say which")
+            raise Unfit("空的 'filter' 是全部告警，请说明是哪些", "an empty 'filter' is every alert there is; say which")
         if (self.to is not None) != (self.action is Action.ASSIGN):
-            raise ValueError("'to' belongs to 'assign', and must be there")
+            raise Unfit("'to' 属于 'assign'，且必须给出", "'to' belongs to 'assign', and must be there")
         if (self.for_s is not None) != (self.action is Action.SHELVE):
-            raise ValueError("'for_s' belongs to 'shelve', and must be there")
+            raise Unfit("'for_s' 属于 'shelve'，且必须给出", "'for_s' belongs to 'shelve', and must be there")
         if self.action in (Action.COMMENT, Action.SHELVE) and not self.note:
-            raise ValueError(f"'{self.action}' needs a 'note'")
+            raise Unfit(f"'{self.action}' 需要 'note'", f"'{self.action}' needs a 'note'")
         return self
 
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 
 from ingest import store
 from ingest.alerts.rules import Watcher
@@ -18,7 +17,7 @@ from ingest.api.fields import Asked, Community, Name, Said, WordsView, said
 from ingest.api.parts import Parts, Wired
 from ingest.api.preconditions import unless_known
 from ingest.api.presence import DeviceView, GatewayView, device_view, gateway_view
-from ingest.api.problems import RESPONSES
+from ingest.api.problems import RESPONSES, not_there
 from ingest.api.standing import WordView
 from ingest.history.retention import PERSONAL
 from ingest.registry import DeviceSeen
@@ -26,11 +25,12 @@ from ingest.store import Row
 from ingest.tally import Certificate
 from telemetry.identity import GatewayRef, Scope
 from telemetry.metric import Value
+from telemetry.presence import Words
 
 router = APIRouter(tags=["devices"], responses=RESPONSES)
 
-NO_DEVICE = "There is no such device in the token's scope."
-NO_GATEWAY = "There is no such gateway in the token's scope."
+NO_DEVICE = Words("在该令牌的范围内没有这个设备。", "There is no such device in the token's scope.")
+NO_GATEWAY = Words("在该令牌的范围内没有这个网关。", "There is no such gateway in the token's scope.")
 HOUR_US = 3_600_000_000
 BACK_US = 24 * HOUR_US
 """How far the last words are looked for of a device that has said nothing since the centre started."""
@@ -170,7 +170,7 @@ async def one_device(
     ref = GatewayRef(community, gateway)
     seen = parts.registry.device(ref, device) if grant.scope.covers(community) else None
     if seen is None:
-        raise HTTPException(404, NO_DEVICE)
+        raise not_there(NO_DEVICE)
     rows = await _last_words(parts, seen)
     request.state.personal = bool(rows) and seen.device.kind in PERSONAL
     whole = DeviceWhole(
@@ -199,7 +199,7 @@ async def one_gateway(
     ref = GatewayRef(community, gateway)
     seen = parts.registry.gateway(ref) if grant.scope.covers(community) else None
     if seen is None:
-        raise HTTPException(404, NO_GATEWAY)
+        raise not_there(NO_GATEWAY)
     state, behind = parts.registry.state(ref), parts.registry.devices(Scope([community]))
     pending = await parts.auditor.pending(Scope([community]), gateway)
     whole = GatewayWhole(

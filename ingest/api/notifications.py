@@ -1,23 +1,30 @@
 """``/api/v1/notifications``: who was told of what, and what could not be delivered; sent again, switched on again."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 
 from ingest.alerts import Colour
 from ingest.api import cursor as cursors
 from ingest.api.auth import Admin, WholeAdmin
+from ingest.api.faults import malformed
 from ingest.api.fields import Asked, Instant, Said, said
 from ingest.api.parts import Wired
 from ingest.api.preconditions import Key
-from ingest.api.problems import RESPONSES
+from ingest.api.problems import RESPONSES, not_there
 from ingest.notify import Notification, NotificationFilter, State, TargetSeen
-from ingest.paging import Cursor
+from telemetry.presence import Words
 
 router = APIRouter(tags=["notifications"], responses=RESPONSES)
+
+LIST = "notifications"
+_NUMBER = re.compile("[0-9]{1,18}")
+SAY_WHICH = Words(
+    "请说明是哪些: target、state、alert、work_order、since 或 until",
+    "say which: target, state, alert, work_order, since or until",
+)
 
 TargetName = Annotated[str, Field(pattern="^[a-z0-9-]{1,64}$")]
 AlertId = Annotated[str, Field(pattern="^[0-9a-f]{1,20}$")]
@@ -160,8 +167,13 @@ class TargetsView(BaseModel):
 async def notifications(parts: Wired, grant: Admin, asked: Annotated[NotificationsAsked, Query()]) -> NotificationsPage:
     """What was sent, waits or was given up, of the token's communities."""
     wanted = NotificationFilter(asked.target, asked.state, asked.alert, asked.work_order, asked.since, asked.until)
-    found, after = await parts.notifications.page(grant.scope, wanted, _after(asked.cursor), asked.limit)
-    return NotificationsPage(items=[_view(one) for one in found], next=cursors.write(after) if after else None)
+    begin = cursors.read(asked.cursor, LIST, grant.digest)
+    if begin is not None and not _NUMBER.fullmatch(begin.id):
+        raise malformed("query.cursor", cursors.NOT_OURS)
+    found, after = await parts.notifications.page(grant.scope, wanted, begin, asked.limit)
+    return NotificationsPage(
+        items=[_view(one) for one in found], next=cursors.write(after, LIST, grant.digest) if after else None
+    )
 
 
 @router.post("/api/v1/notifications/replay")
@@ -171,7 +183,7 @@ async def replay(
     """Sends again what was sent or given up, oldest first, at most 10,000 at once; by the id a receiver knows what it had."""
     wanted = NotificationFilter(body.target, body.state, body.alert, body.work_order, body.since, body.until)
     if wanted == NotificationFilter():
-        raise RequestValidationError([{"loc": ("body",), "msg": "say which: target, state, alert, work_order, since or until"}])
+        raise malformed("body", SAY_WHICH)
     return ReplayedView(replayed=await parts.notifications.replay(grant.scope, wanted, parts.clock(), once))
 
 
@@ -185,7 +197,7 @@ async def targets(parts: Wired, grant: Admin, _asked: Annotated[Asked, Query()])
 async def switch_on(name: str, parts: Wired, _grant: WholeAdmin, _asked: Annotated[Asked, Query()]) -> None:
     """Sends again to a target that was switched off because it answered 410."""
     if not await parts.notifications.switch_on(name):
-        raise HTTPException(404, "There is no such target.")
+        raise not_there(Words("没有这个通知目标。", "There is no such target."))
 
 
 def _view(one: Notification) -> NotificationView:
@@ -222,13 +234,3 @@ def _target(seen: TargetSeen) -> TargetView:
         oldest_waiting_at=said(seen.oldest_waiting_at),
         given_up=seen.given_up,
     )
-
-
-def _after(cursor: str | None) -> Cursor | None:
-    try:
-        found = None if cursor is None else cursors.read(cursor)
-        if found is not None and not found.id.isdecimal():
-            raise ValueError("it is not a cursor of this list")
-    except ValueError as error:
-        raise RequestValidationError([{"loc": ("query", "cursor"), "msg": str(error)}]) from error
-    return found

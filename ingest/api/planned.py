@@ -4,15 +4,15 @@ from typing import Annotated, Self
 
 from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from starlette.exceptions import HTTPException
 
 from ingest.alerts.planned import LONGEST_US, Planned, Purpose, plan_id
 from ingest.alerts.plans import TooMany
 from ingest.api.auth import Supervisor, Viewer
-from ingest.api.fields import Asked, Instant, Name, Person, Prefix, Said, SignedBy, said
+from ingest.api.faults import Unfit
+from ingest.api.fields import LINE, Asked, Instant, KindName, Name, Person, Prefix, Said, SignedBy, said
 from ingest.api.parts import Wired
 from ingest.api.preconditions import Key
-from ingest.api.problems import RESPONSES, Refused
+from ingest.api.problems import RESPONSES, Refused, not_there
 from ingest.api.standing import Reason
 from ingest.cases.drill import Exercised
 from ingest.once import Once
@@ -21,10 +21,10 @@ from telemetry.presence import Words
 
 router = APIRouter(tags=["works and drills"], responses=RESPONSES)
 
-NOT_HERE = "There is nothing of that id in the token's scope."
+NOT_HERE = Words("在该令牌的范围内没有这个编号。", "There is nothing of that id in the token's scope.")
 MANY = Words("该社区的计划过多。", "So many are planned for this community already: end some first.")
 
-Kinds = Annotated[list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]], Field(default_factory=list, max_length=32)]
+Kinds = Annotated[list[KindName], Field(default_factory=list, max_length=32)]
 
 
 class PlanAsked(Asked):
@@ -50,7 +50,7 @@ class PlanAsked(Asked):
 
     community: Prefix
     gateway: Name | None = None
-    zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    zone: Annotated[str, Field(min_length=1, max_length=64, pattern=LINE)] | None = None
     device: Name | None = None
     kinds: Kinds
     start: Annotated[Instant, Field(alias="from")]
@@ -61,7 +61,7 @@ class PlanAsked(Asked):
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if self.to <= self.start:
-            raise ValueError("'to' is not after 'from'")
+            raise Unfit("'to' 应晚于 'from'", "'to' is not after 'from'")
         return self
 
 
@@ -196,7 +196,7 @@ async def drill_report(id: str, parts: Wired, grant: Viewer, _asked: Annotated[A
     """How a drill went, alert by alert. Those outside the token's scope are left out."""
     drill = await parts.standing.plans.get(grant.scope, Purpose.DRILL, id)
     if drill is None:
-        raise HTTPException(404, NOT_HERE)
+        raise not_there(NOT_HERE)
     found = [one for one in await parts.work_orders.exercised(drill) if grant.scope.covers(one.alert.community)]
     missing = sorted(set(drill.kinds) - {one.alert.kind for one in found})
     return DrillReport(drill=plan_view(drill), alerts=[_exercised(one) for one in found], missing=missing)
@@ -226,7 +226,7 @@ async def _all(parts: Wired, grant: Grant, purpose: Purpose, asked: PlansAsked) 
 
 async def _announce(parts: Wired, grant: Grant, purpose: Purpose, body: PlanAsked, once: Once | None) -> PlanView:
     if not grant.scope.covers(body.community):
-        raise HTTPException(404, NOT_HERE)
+        raise not_there(NOT_HERE)
     if body.to - body.start > LONGEST_US[purpose]:
         days = LONGEST_US[purpose] // 86_400_000_000
         raise Refused(409, "plan-too-long", Words(f"时间过长，最多 {days} 天。", f"That is too long: {days} days at most."))
@@ -256,7 +256,7 @@ async def _end(parts: Wired, grant: Grant, purpose: Purpose, id: str, body: Sign
     by = (body.by if body else None) or grant.name
     found = await parts.standing.plans.end(grant.scope, purpose, id, by, parts.clock(), once)
     if found is None:
-        raise HTTPException(404, NOT_HERE)
+        raise not_there(NOT_HERE)
     return plan_view(found)
 
 

@@ -4,20 +4,24 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 
 from ingest.api.audit import NOT_HERE, check_span
 from ingest.api.auth import Admin
 from ingest.api.fields import Asked, Community, Instant, Name, Said, said
 from ingest.api.parts import Wired
-from ingest.api.problems import RESPONSES
+from ingest.api.preconditions import Key
+from ingest.api.problems import RESPONSES, not_there
 from ingest.api.readings import narrowed
 from ingest.replay import Part, Replay, Stage
 from telemetry.identity import Scope
+from telemetry.presence import Words
 
 router = APIRouter(tags=["replays"], responses=RESPONSES)
 
-UNKNOWN = "There is no such replay in the token's scope; the centre forgets them when it restarts."
+UNKNOWN = Words(
+    "在该令牌的范围内没有这次补传；中心端重启后不再记得。",
+    "There is no such replay in the token's scope; the centre forgets them when it restarts.",
+)
 
 
 class ReplayAsked(Asked):
@@ -87,14 +91,14 @@ class ReplayView(BaseModel):
 
 
 @router.post("/api/v1/replays", status_code=202)
-async def open_replay(parts: Wired, grant: Admin, body: ReplayAsked, _asked: Annotated[Asked, Query()]) -> ReplayView:
+async def open_replay(parts: Wired, grant: Admin, body: ReplayAsked, once: Key, _asked: Annotated[Asked, Query()]) -> ReplayView:
     """Asks gateways to send again what they keep of this time. It goes to the telemetry store, never to the rules."""
     check_span(body.start, body.end, "body")
     scope = Scope(narrowed(grant.scope, body.community))
     refs = [seen.ref for seen in parts.registry.gateways(scope) if body.gateway in (None, seen.ref.gateway)]
     if not refs:
-        raise HTTPException(404, NOT_HERE)
-    return _view(parts.replays.open(refs, body.start, body.end, grant.name), grant.scope)
+        raise not_there(NOT_HERE)
+    return _view(await parts.replays.open_once(refs, body.start, body.end, grant.name, once), grant.scope)
 
 
 @router.get("/api/v1/replays/{id}")
@@ -102,7 +106,7 @@ async def replay(id: str, parts: Wired, grant: Admin, _asked: Annotated[Asked, Q
     """How far a replay is; 404 also when no gateway of it is in the token's scope."""
     found = parts.replays.find(id)
     if found is None or not any(grant.scope.covers(ref.community) for ref in found.parts):
-        raise HTTPException(404, UNKNOWN)
+        raise not_there(UNKNOWN)
     return _view(found, grant.scope)
 
 

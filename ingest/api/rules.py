@@ -7,7 +7,6 @@ import msgspec
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 
 from ingest.alerts.draft import drafted, replayable
 from ingest.alerts.explain import Limit, Traced
@@ -16,23 +15,33 @@ from ingest.alerts.rehearsal import Compared, Part, Rehearsal, part
 from ingest.alerts.rules import Rules
 from ingest.alerts.severity import Colour
 from ingest.api import cursor as cursors
+from ingest.api.alerts import NOT_HERE as NO_ALERT
+from ingest.api.audit import NOT_AFTER
 from ingest.api.auth import Supervisor, Viewer
+from ingest.api.detail import NO_DEVICE
+from ingest.api.faults import malformed
 from ingest.api.fields import Asked, Community, Instant, Name, Said, WordsView, said
 from ingest.api.parts import Parts, Wired
-from ingest.api.problems import RESPONSES
+from ingest.api.problems import RESPONSES, Refused, not_there
 from ingest.api.readings import narrowed
 from ingest.history.retention import PERSONAL
-from ingest.paging import Cursor
 from ingest.tokens import Grant
 from telemetry.errors import ConfigInvalid, TooMuch
 from telemetry.identity import GatewayRef
 from telemetry.metric import Value
+from telemetry.presence import Words
 
 router = APIRouter(tags=["rules"], responses=RESPONSES)
 
-NO_RULE = "There is no such rule."
-NO_ALERT = "There is no such alert in the token's scope."
-NO_DEVICE = "There is no such device in the token's scope."
+LIST = "rules/replay"
+NO_RULE = Words("没有这条规则。", "There is no such rule.")
+NO_COMMUNITY = Words("在该令牌的范围内没有这个小区。", "There is no such community in the token's scope.")
+ABSENCE = Words(
+    "失联类规则按网关批次的到达时间判断，无法回放。",
+    "An absence is judged by when its gateway's batches came; it cannot be replayed.",
+)
+BUSY = Words("另一次规则回放正在进行，请稍后再试。", "Another replay of rules is under way; ask again when it is done.")
+SEVERAL = Words("多个设备用此编号，请同时给出小区和网关", "several devices have this id; name the community and the gateway")
 RuleName = Annotated[str, Field(pattern=r"^[a-z0-9_]{3,64}$")]
 
 
@@ -195,9 +204,9 @@ async def replay(rule: RuleName, parts: Wired, grant: Supervisor, asked: Annotat
     """What one rule in force would have raised over stored readings, beside what it raised then. Nothing is changed by it."""
     watcher = parts.hindsight.rules.watchers.get(rule)
     if watcher is None:
-        raise HTTPException(404, NO_RULE)
+        raise not_there(NO_RULE)
     if not replayable(watcher.rule):
-        raise HTTPException(409, "An absence is judged by when its gateway's batches came; it cannot be replayed.")
+        raise Refused(409, "not-replayable", ABSENCE)
     return await _replayed(parts, grant, asked, Rules([watcher], parts.hindsight.rules.kinds.values()), "query")
 
 
@@ -222,9 +231,9 @@ async def explanation(
     try:
         found = await parts.hindsight.explain(grant.scope, id)
     except TooMuch as error:
-        raise HTTPException(409, f"It cannot be explained: {error}.") from error
+        raise _too_much(error) from error
     if found is None:
-        raise HTTPException(404, NO_ALERT)
+        raise not_there(NO_ALERT)
     alert = found.alert
     _note(request, parts, alert.rule)
     return ExplanationView(
@@ -266,9 +275,9 @@ async def why_not(
     try:
         found = await parts.hindsight.explain_silence(rule, ref, asked.device, asked.at)
     except TooMuch as error:
-        raise HTTPException(409, f"It cannot be explained: {error}.") from error
+        raise _too_much(error) from error
     if found is None:
-        raise HTTPException(404, NO_RULE)
+        raise not_there(NO_RULE)
     _note(request, parts, rule)
     return ReasonsView(
         rule=msgspec.json.decode(found.rule),
@@ -286,22 +295,23 @@ async def why_not(
 
 async def _replayed(parts: Parts, grant: Grant, asked: ReplayAsked, rules: Rules, where: str) -> ReplayView:
     if asked.start >= asked.end:
-        raise RequestValidationError([{"loc": (where, "to"), "msg": "it is not after 'from'"}])
+        raise malformed(f"{where}.to", NOT_AFTER)
     if asked.end - asked.start > MOST_US:
-        raise RequestValidationError([{"loc": (where, "from"), "msg": "at most 31 days are replayed"}])
+        raise malformed(f"{where}.from", Words("最多回放 31 天", "at most 31 days are replayed"))
     communities = narrowed(grant.scope, asked.community)
     if not communities:
-        raise HTTPException(404, "There is no such community in the token's scope.")
-    after = _after(asked.cursor, where)
+        raise not_there(NO_COMMUNITY)
+    after = cursors.read(asked.cursor, LIST, grant.digest, f"{where}.cursor")
     place = Where(communities, asked.gateway, asked.device)
     try:
         found = await parts.hindsight.rehearse(rules, place, asked.start, asked.end, anew=after is None)
     except TooMuch as error:
-        reason = f"{error}: ask for a shorter time, or one gateway or device"
-        raise RequestValidationError([{"loc": (where, "from"), "msg": reason}]) from error
+        cure = Words(f"{error}；请缩短时间，或只选一个网关或设备", f"{error}: ask for a shorter time, or one gateway or device")
+        raise malformed(f"{where}.from", cure) from error
     except Busy as error:
-        raise HTTPException(409, "Another replay of rules is under way; ask again when it is done.") from error
-    return _view(asked, found, part(found, after, asked.limit))
+        raise Refused(409, "busy", BUSY) from error
+    shown = part(found, after, asked.limit)
+    return _view(asked, found, shown, cursors.write(shown.after, LIST, grant.digest) if shown.after else None)
 
 
 def _note(request: Request, parts: Parts, rule: str) -> None:
@@ -310,14 +320,11 @@ def _note(request: Request, parts: Parts, rule: str) -> None:
     request.state.personal = watcher is None or not PERSONAL.isdisjoint(watcher.rule.applies_to.kinds)
 
 
-def _after(cursor: str | None, where: str) -> Cursor | None:
-    try:
-        return None if cursor is None else cursors.read(cursor)
-    except ValueError as error:
-        raise RequestValidationError([{"loc": (where, "cursor"), "msg": str(error)}]) from error
+def _too_much(error: TooMuch) -> Refused:
+    return Refused(409, "too-much", Words(f"无法解释: {error}。", f"It cannot be explained: {error}."))
 
 
-def _view(asked: ReplayAsked, found: Rehearsal, shown: Part) -> ReplayView:
+def _view(asked: ReplayAsked, found: Rehearsal, shown: Part, following: str | None) -> ReplayView:
     return ReplayView(
         since=said(asked.start) or "",
         until=said(asked.end) or "",
@@ -333,7 +340,7 @@ def _view(asked: ReplayAsked, found: Rehearsal, shown: Part) -> ReplayView:
         missed=list(shown.missed),
         items=[_would(one) for one in shown.alerts],
         more=shown.more,
-        next=cursors.write(shown.after) if shown.after else None,
+        next=following,
     )
 
 
@@ -383,8 +390,7 @@ def _gateway_of(parts: Parts, grant: Grant, asked: WhyNotAsked) -> GatewayRef:
         and asked.gateway in (None, seen.ref.gateway)
     ]
     if not refs:
-        raise HTTPException(404, NO_DEVICE)
+        raise not_there(NO_DEVICE)
     if len(refs) > 1:
-        reason = "several devices have this id; name the community and the gateway"
-        raise RequestValidationError([{"loc": ("query", "device"), "msg": reason}])
+        raise malformed("query.device", SEVERAL)
     return refs[0]

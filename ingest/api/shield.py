@@ -1,23 +1,34 @@
-"""What stands before every route: a bound on the request's body and its time, one end of it, no parameter twice (which one would
-count?), and the headers that browsers need.
+"""What stands before every route: a bound on the request's body and its time, one end of it, an address that is text, no
+parameter twice (which one would count?), and the headers that browsers need.
 
 Plain ASGI, so that a response that streams is not gathered.
 """
 
 import asyncio
+import re
 from collections.abc import Iterable
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from fastapi import Request
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingest.api.problems import Fault, problem
+from ingest.api.faults import Wrong
+from ingest.api.problems import MALFORMED, Refused, problem
+from telemetry.presence import Words
 
 MAX_BODY = 64 * 1024
 BODY_TIMEOUT_S = 10.0
 MAX_PARAMETERS = 64
 """Looked at; no route takes as many."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+ONE_LENGTH = Words("正文只能有一个长度。", "A body has one length.")
+NOT_TEXT = Words("不是合法的 UTF-8 文本", "it is not text in UTF-8")
+CONTROL = Words("含有控制字符", "it holds control characters")
+TWICE = Words("重复给出", "it stands twice")
+TOO_SLOW = Words("正文未能及时到达。", "The body did not come in time.")
+TOO_LARGE = Words(f"正文最多 {MAX_BODY} 字节。", f"At most {MAX_BODY} bytes are taken.")
 
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -36,24 +47,33 @@ class Shield:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             guarded = _guarded(send)
-            twice = _twice(scope["query_string"])
             if _ends_twice(scope["headers"]):
-                refusal = problem(Request(scope), 400, "A body has one length.", headers={"Connection": "close"})
+                refusal = problem(Request(scope), 400, "malformed", ONE_LENGTH, headers={"Connection": "close"})
                 await refusal(scope, receive, guarded)
-            elif twice is None:
-                await self._app(scope, _bounded(receive), guarded)
+            elif (fault := _fault(scope)) is not None:
+                await problem(Request(scope), 400, "malformed", MALFORMED, [fault])(scope, receive, guarded)
             else:
-                faults = [Fault(where=f"query.{twice}", reason="it stands twice")]
-                refusal = problem(Request(scope), 400, "The request cannot be taken as it is.", faults)
-                await refusal(scope, receive, guarded)
+                await self._app(scope, _bounded(receive), guarded)
         else:
             await self._app(scope, receive, send)
 
 
-def _twice(query: bytes) -> str | None:
-    """A parameter that is given more than once."""
-    names = [name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)]
-    return next((name for number, name in enumerate(names[:MAX_PARAMETERS]) if name in names[:number]), None)
+def _fault(scope: Scope) -> Wrong | None:
+    """What no route need look at: bytes that are no text, control characters, a parameter that is given more than once."""
+    try:
+        path = unquote_to_bytes(scope["raw_path"]).decode()
+        asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        return Wrong("path or query", NOT_TEXT)
+    if _CONTROL.search(path):
+        return Wrong("path", CONTROL)
+    names = [name for name, _ in asked]
+    for number, (name, value) in enumerate(asked[:MAX_PARAMETERS]):
+        if _CONTROL.search(name + value):
+            return Wrong("query", CONTROL)
+        if name in names[:number]:
+            return Wrong(f"query.{name}", TWICE)
+    return None
 
 
 def _ends_twice(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -75,11 +95,11 @@ def _bounded(receive: Receive) -> Receive:
             async with asyncio.timeout_at(deadline):
                 message = await receive()
         except TimeoutError as error:
-            raise HTTPException(408, "The body did not come in time.") from error
+            raise Refused(408, "too-slow", TOO_SLOW) from error
         taken += len(message.get("body", b""))
         whole = not message.get("more_body", False)
         if taken > MAX_BODY:
-            raise HTTPException(413, f"At most {MAX_BODY} bytes are taken.")
+            raise Refused(413, "too-large", TOO_LARGE)
         return message
 
     return bounded

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Body, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from starlette.exceptions import HTTPException
 
 from ingest.alerts import deeds
 from ingest.alerts.deeds import LONGEST_US
@@ -14,9 +13,10 @@ from ingest.alerts.evidence_keeper import Kept
 from ingest.api.alerts import NOT_HERE, AlertView, OneAlert
 from ingest.api.auth import Viewer, WholeAdmin
 from ingest.api.checks import CheckView, check_view
+from ingest.api.faults import Unfit
 from ingest.api.fields import NO_CONTROLS, Asked, Instant, Person, Said, SignedBy, said
 from ingest.api.parts import Wired
-from ingest.api.problems import RESPONSES, Refused
+from ingest.api.problems import RESPONSES, Refused, not_there
 from telemetry.metric import Value
 from telemetry.presence import Words
 
@@ -42,7 +42,9 @@ class ShelveAsked(Asked):
     @model_validator(mode="after")
     def _ends(self) -> Self:
         if self.until is None and not self.until_normal:
-            raise ValueError("say when it ends: give 'until', or 'until_normal': true")
+            raise Unfit(
+                "请说明何时结束: 'until'，或 'until_normal': true", "say when it ends: give 'until', or 'until_normal': true"
+            )
         return self
 
 
@@ -161,7 +163,7 @@ async def journal(id: str, parts: Wired, grant: Viewer, asked: Annotated[Journal
     """Everything that became of an alert, by machines and people."""
     lines = await parts.standing.chronicle.of(grant.scope, id, asked.limit)
     if lines is None:
-        raise HTTPException(404, NOT_HERE)
+        raise not_there(NOT_HERE)
     return JournalView(items=[LineView.model_validate(line, from_attributes=True) for line in lines])
 
 
@@ -173,7 +175,7 @@ async def evidence(id: str, request: Request, parts: Wired, grant: Viewer, _aske
     """
     kept = await parts.evidence.of(grant.scope, id)
     if kept is None:
-        raise HTTPException(404, NOT_HERE)
+        raise not_there(NOT_HERE)
     request.state.personal = kept.evidence is not None and kept.evidence.personal
     return _evidence(kept)
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 from ingest.alerts import Colour
 from ingest.alerts.statistics import MINUTE_US, By, Delay, Group, Statistics
 from ingest.api.auth import Viewer
+from ingest.api.faults import malformed
 from ingest.api.fields import Asked, Instant, Prefix, Said, WordsView, said
 from ingest.api.parts import Parts, Wired
 from ingest.api.problems import RESPONSES
@@ -180,7 +180,8 @@ async def statistics(parts: Wired, grant: Viewer, asked: Annotated[StatisticsAsk
     until = parts.clock() if asked.end is None else asked.end
     since = until - 7 * DAY_US if asked.start is None else asked.start
     if not since < until <= since + LONGEST_US:
-        raise RequestValidationError([{"loc": ("query", "from"), "msg": "it is before 'to', and by at most 366 days"}])
+        words = Words("应早于 'to'，且最多相差 366 天", "it is before 'to', and by at most 366 days")
+        raise malformed("query.from", words)
     scope = narrowed(grant.scope, asked.region) if asked.region else grant.scope
     known = {seen.ref.community for seen in parts.registry.gateways(scope)}
 

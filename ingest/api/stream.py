@@ -19,6 +19,7 @@ from ingest.api.feed import FeedFull
 from ingest.api.parts import Parts
 from ingest.api.problems import problem
 from ingest.tokens import Grant
+from telemetry.presence import Words
 
 log = structlog.get_logger()
 
@@ -26,6 +27,8 @@ PAGE = 100
 HEARTBEAT_S = 15.0
 SEND_TIMEOUT_S = 30.0
 RETRY_MS = 3_000
+
+TOO_MANY = Words("打开的实时推送过多，请先关闭一个。", "Too many streams are open; close one.")
 
 
 class AlertStream(Response):
@@ -55,7 +58,7 @@ class AlertStream(Response):
                     pump.add_done_callback(lambda _: gone.cancel())
                     gone.add_done_callback(lambda _: pump.cancel())
         except FeedFull:
-            refusal = problem(self._request, 429, "Too many streams are open; close one.", headers={"Retry-After": "60"})
+            refusal = problem(self._request, 429, "too-many-streams", TOO_MANY, headers={"Retry-After": "60"})
             await refusal(scope, receive, send)
 
     async def _pump(self, woken: asyncio.Event, send: Send) -> None:

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import Depends, Request
-from fastapi.exceptions import RequestValidationError
 
+from ingest.api.faults import in_both, malformed
+from ingest.api.problems import NOT_JSON
 from ingest.cases import Move
 
 _decoder: msgspec.json.Decoder[Move] = msgspec.json.Decoder(Move)
@@ -15,18 +16,14 @@ _PLACE = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`\Z")
 
 async def _read(request: Request) -> Move:
     if "json" not in request.headers.get("content-type", ""):
-        raise malformed("body", "it is not JSON, or does not say so")
+        raise malformed("body", NOT_JSON)
     try:
         return _decoder.decode(await request.body())
     except msgspec.ValidationError as error:
         place = _PLACE.search(str(error))
-        raise malformed(f"body.{place[1]}" if place and place[1] else "body", _PLACE.sub("", str(error))) from error
+        raise malformed(f"body.{place[1]}" if place and place[1] else "body", in_both(_PLACE.sub("", str(error)))) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed("body", "it is not JSON") from error
-
-
-def malformed(where: str, reason: str) -> RequestValidationError:
-    return RequestValidationError([{"loc": tuple(where.split(".")), "msg": reason}])
+        raise malformed("body", NOT_JSON) from error
 
 
 def _whole(schema: Any, definitions: dict[str, Any]) -> Any:

@@ -4,20 +4,20 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field, model_validator
 
-from ingest import instant
 from ingest.alerts import Colour
 from ingest.api import cursor as cursors
 from ingest.api.auth import Handler, Viewer, WholeAdmin
 from ingest.api.checks import CheckView, check_view
-from ingest.api.fields import Asked, Community, Instant
+from ingest.api.faults import Unfit, malformed
+from ingest.api.fields import LINE, Asked, Community, Id, Instant, KindName, instant_of, named
+from ingest.api.fields import Person as Signer
 from ingest.api.parts import Parts, Wired
 from ingest.api.preconditions import Key, Version, etag, stale
-from ingest.api.problems import RESPONSES, Refused
-from ingest.api.work_order_moves import MOVE, Moved, malformed
+from ingest.api.problems import RESPONSES, Refused, not_there
+from ingest.api.work_order_moves import MOVE, Moved
 from ingest.api.work_order_views import ChangesView, JournalView, WorkOrdersPage, WorkOrderView, change_view, line_view, view
 from ingest.cases import (
     Answer,
@@ -40,8 +40,9 @@ from telemetry.presence import Words
 
 router = APIRouter(tags=["work orders"], responses=RESPONSES)
 
+LIST = "work-orders"
+NOT_YET = Words("时间尚未到来", "it is not over yet")
 NOT_HERE = Words("在该令牌的范围内没有这个案件或告警。", "There is no such work order or alert in the token's scope.")
-LINE = r"^[^\x00-\x1f\x7f]*$"
 TEXT = r"^[^\x00-\x09\x0b-\x1f\x7f]*$"
 EXPORT_PAGE = 200
 
@@ -49,8 +50,8 @@ EXPORT_PAGE = 200
 class WorkOrdersAsked(Asked):
     stage: Stage | None = None
     colour: Colour | None = None
-    kind: Annotated[str, Field(max_length=64)] | None = None
-    unit: Annotated[str, Field(max_length=64, description="The unit that leads.")] | None = None
+    kind: KindName | None = None
+    unit: Annotated[str, Field(max_length=64, pattern=LINE, description="The unit that leads.")] | None = None
     community: Community | None = None
     supervision: Annotated[int, Field(ge=1, le=3, description="Under this grade of supervision or a higher one.")] | None = None
     ended: Annotated[bool | None, Field(description="Closed, rejected, merged or cancelled; or none of these.")] = None
@@ -94,7 +95,7 @@ class ReportAsked(Asked):
         }
     )
 
-    alert: Annotated[str, Field(max_length=64)] | None = None
+    alert: Id | None = None
     community: Community | None = None
     title: Annotated[str, Field(min_length=1, max_length=128, pattern=LINE)] | None = None
     place: Annotated[str, Field(max_length=128, pattern=LINE)] = ""
@@ -102,23 +103,26 @@ class ReportAsked(Asked):
     source: Source = Source.PATROL
     colour: Colour = Colour.BLUE
     happened_at: Instant | None = None
-    by: Annotated[str, Field(min_length=1, max_length=64, pattern=LINE)] | None = None
+    by: Signer | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         own = self.model_fields_set - {"alert", "by"}
         if self.alert is not None and own:
-            raise ValueError("an alert says all of this itself: give 'alert' and 'by' alone")
+            raise Unfit("告警自带这些内容: 只给 'alert' 和 'by'", "an alert says all of this itself: give 'alert' and 'by' alone")
         if self.alert is None and (self.community is None or self.title is None):
-            raise ValueError("give 'alert', or 'community' and 'title'")
+            raise Unfit("请给 'alert'，或 'community' 与 'title'", "give 'alert', or 'community' and 'title'")
         return self
 
 
 @router.get("/api/v1/work-orders")
 async def work_orders(parts: Wired, grant: Viewer, asked: Annotated[WorkOrdersPageAsked, Query()]) -> WorkOrdersPage:
     """Work orders, newest first, those of the token's communities alone."""
-    found, after = await parts.work_orders.page(grant.scope, asked.filter(), _after(asked.cursor), asked.limit)
-    return WorkOrdersPage(items=[_view(parts, case) for case in found], next=cursors.write(after) if after else None)
+    begin = cursors.read(asked.cursor, LIST, grant.digest)
+    found, after = await parts.work_orders.page(grant.scope, asked.filter(), begin, asked.limit)
+    return WorkOrdersPage(
+        items=[_view(parts, case) for case in found], next=cursors.write(after, LIST, grant.digest) if after else None
+    )
 
 
 @router.post(
@@ -166,7 +170,7 @@ async def work_order(
     """One work order; its `ETag` is what a transition names as `If-Match`. 404 also when it is outside the token's scope."""
     case = await parts.work_orders.get(grant.scope, id)
     if case is None:
-        raise Refused(404, "not-there", NOT_HERE)
+        raise not_there(NOT_HERE)
     return _tagged(parts, case, response)
 
 
@@ -175,7 +179,7 @@ async def journal(id: str, parts: Wired, grant: Viewer, _asked: Annotated[Asked,
     """Everything that was done with it, in order: by whom, when, why."""
     lines = await parts.work_orders.journal(grant.scope, id)
     if lines is None:
-        raise Refused(404, "not-there", NOT_HERE)
+        raise not_there(NOT_HERE)
     return JournalView(items=[line_view(line) for line in lines])
 
 
@@ -196,12 +200,12 @@ async def move(
     `type` that says why; what the role or the unit may not do is 403.
     """
     now = parts.clock()
-    by = _person(grant, moved.by)
+    by = _person(grant, _signed(moved.by))
     event_at = _happened(moved.happened_at, now)
     try:
         case = await parts.work_orders.move(grant.scope, id, version, moved, by, event_at, now, once)
     except NotThere as error:
-        raise Refused(404, "not-there", NOT_HERE) from error
+        raise not_there(NOT_HERE) from error
     except Changed as error:
         raise stale(error.version) from error
     except MoveRefused as error:
@@ -220,13 +224,13 @@ async def _reported(parts: Parts, grant: Grant, body: ReportAsked, by: Person, o
             raise NotThere(community)
         opened_at = now if body.happened_at is None else body.happened_at
         if opened_at > now:
-            raise malformed("body.happened_at", "it is not over yet")
+            raise malformed("body.happened_at", NOT_YET)
         words, place = Words(title, title), Words(body.place, body.place)
         terms = parts.work_orders.terms
         case = from_report(community, body.source, body.colour, words, place, body.description, opened_at, now, terms)
         return await parts.work_orders.open(case, by, opened_at, now, once)
     except NotThere as error:
-        raise Refused(404, "not-there", NOT_HERE) from error
+        raise not_there(NOT_HERE) from error
 
 
 async def _pages(parts: Parts, grant: Grant, asked: ExportAsked) -> AsyncIterator[list[Case]]:
@@ -242,15 +246,22 @@ def _person(grant: Grant, name: str) -> Person:
     return Person(grant.name, name.strip() or grant.name, grant.role, grant.unit)
 
 
+def _signed(by: str) -> str:
+    try:
+        return named(by) if by.strip() else ""
+    except Unfit as error:
+        raise malformed("body.by", error.words) from error
+
+
 def _happened(text: str, now: int) -> int:
     if not text:
         return now
     try:
-        at = instant.parse(text)
-    except ValueError as error:
-        raise malformed("body.happened_at", str(error)) from error
+        at = instant_of(text)
+    except Unfit as error:
+        raise malformed("body.happened_at", error.words) from error
     if at > now:
-        raise malformed("body.happened_at", "it is not over yet")
+        raise malformed("body.happened_at", NOT_YET)
     return at
 
 
@@ -261,10 +272,3 @@ def _view(parts: Parts, case: Case) -> WorkOrderView:
 def _tagged(parts: Parts, case: Case, response: Response) -> WorkOrderView:
     response.headers["ETag"] = etag(case.version)
     return _view(parts, case)
-
-
-def _after(cursor: str | None) -> Cursor | None:
-    try:
-        return None if cursor is None else cursors.read(cursor)
-    except ValueError as error:
-        raise RequestValidationError([{"loc": ("query", "cursor"), "msg": str(error)}]) from error

@@ -54,7 +54,7 @@ class Reject(_Said, frozen=True, tag="reject"):
 class Merge(_Said, frozen=True, tag="merge"):
     """合并: another case has it already; both numbers stay."""
 
-    into: Annotated[str, msgspec.Meta(max_length=64)]
+    into: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z-]{1,64}\Z")]
     reason: Text = ""
 
 

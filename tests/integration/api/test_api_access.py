@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from api_centre import ELSEWHERE, HERE, NOW, Centre, assert_problem, running
@@ -128,6 +129,69 @@ async def test_a_parameter_given_twice_is_refused_because_one_of_them_would_be_i
     answer = await centre.client().get(f"{path}?community={HERE}&community={ELSEWHERE}")
     assert assert_problem(answer, 400)["errors"] == [{"where": "query.community", "reason": "it stands twice"}]
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/api/v1/alerts?kind=%00",
+        "/api/v1/alerts?kind=%ff%fe",
+        "/api/v1/alerts?%00=x",
+        "/api/v1/alerts/%00",
+        "/api/v1/alerts/%00/journal",
+        "/api/v1/alerts/%c3%28",
+        "/api/v1/work-orders?unit=%00",
+        "/api/v1/work-orders/a%0ab",
+        "/api/v1/access-log?token=%00",
+        "/api/v1/deadletters/%00",
+        "/api/v1/notifications/targets/%00/on",
+    ],
+)
+async def test_an_address_that_is_no_text_is_refused(centre: Centre, target: str) -> None:
+    method = "POST" if target.endswith("/on") else "GET"
+    body = assert_problem(await centre.client("admin").request(method, target), 400)
+    assert body["errors"][0]["where"].startswith(("path", "query"))
+
+
+@pytest.mark.parametrize(
+    ("whose", "method", "path", "kind"),
+    [
+        ("viewer", "GET", "/api/v1/alerts?colr=red", "malformed"),
+        ("viewer", "GET", "/api/v1/alerts?colour=green", "malformed"),
+        ("viewer", "GET", "/api/v1/alerts?cursor=forged", "malformed"),
+        ("viewer", "GET", "/api/v1/alerts?since=yesterday", "malformed"),
+        ("viewer", "GET", "/api/v1/alerts?kind=%00", "malformed"),
+        ("viewer", "POST", "/api/v1/alerts/bulk", "wrong-role"),
+        ("handler", "POST", "/api/v1/alerts/bulk", "malformed"),
+        ("handler", "POST", "/api/v1/works", "wrong-role"),
+        ("viewer", "GET", "/api/v1/audit?from=2026-11-23T08:00:00Z&to=2026-11-23T07:00:00Z", "malformed"),
+        ("viewer", "GET", "/api/v1/tokens", "wrong-role"),
+        ("wuhan-admin", "GET", "/api/v1/alerts/check", "not-the-whole"),
+        (None, "GET", "/api/v1/alerts", "no-token"),
+        ("viewer", "GET", "/api/v1/alerts/nothing", "not-there"),
+        ("viewer", "GET", f"/api/v1/devices/{HERE}/gw-1/none", "not-there"),
+        ("viewer", "GET", "/nothing", "no-such-page"),
+        ("viewer", "DELETE", "/api/v1/alerts", "no-such-method"),
+    ],
+)
+async def test_whatever_is_refused_is_said_in_the_language_of_who_asks_with_a_type_for_programs(
+    centre: Centre, whose: str | None, method: str, path: str, kind: str
+) -> None:
+    centre.parts.registry.take_state(GatewayRef(HERE, "gw-1"), State(online=True, at=NOW), NOW)
+    said = {}
+    for language in ("en", "zh-CN"):
+        answer = await centre.client(whose).request(method, path, headers={"Accept-Language": language})
+        said[language] = assert_problem(answer, answer.status_code)
+        assert (answer.headers["content-language"], answer.headers["vary"]) == (language, "Accept-Language")
+    for english, chinese in zip(_sentences(said["en"]), _sentences(said["zh-CN"]), strict=True):
+        assert english.isascii()
+        assert any("\u4e00" <= character <= "\u9fff" for character in chinese), chinese
+    assert said["en"]["type"] == said["zh-CN"]["type"] == f"urn:linli:problem:{kind}"
+
+
+def _sentences(problem: dict[str, Any]) -> list[str]:
+    return [problem["title"], problem["detail"], *(fault["reason"] for fault in problem.get("errors", ()))]
 
 
 async def test_an_unknown_page_or_method_is_a_problem_too(centre: Centre) -> None:

@@ -1,6 +1,7 @@
 import pytest
 from api_centre import HERE, NOW, Centre, assert_problem
 
+from ingest import tokens
 from ingest.alerts import Colour, Family
 from ingest.api import cursor
 from ingest.paging import Cursor
@@ -118,6 +119,8 @@ async def test_filters_narrow_and_join(centre: Centre, query: dict[str, str], ex
         {"cursor": "MTc5NTQyMDgwMDAwMDAwMA"},
         {"cursor": "9" * 400},
         {"cursor": "京"},
+        {"kind": "' OR 1=1 --"},
+        {"collapsed_into": "' or ''='"},
     ],
 )
 async def test_a_malformed_query_is_refused_by_name(centre: Centre, query: dict[str, str]) -> None:
@@ -125,10 +128,21 @@ async def test_a_malformed_query_is_refused_by_name(centre: Centre, query: dict[
     assert body["errors"][0]["where"] == f"query.{next(iter(query))}"
 
 
-async def test_a_cursor_of_another_place_shows_nothing_outside_the_scope(centre: Centre) -> None:
+async def test_a_cursor_is_of_its_list_and_of_the_token_that_it_was_given_to(centre: Centre) -> None:
+    for number in range(3):
+        await centre.raise_alert(NOW + number, device=f"device-{number}")
+    given = (await centre.get("/api/v1/alerts", limit=1)).json()["next"]
+    assert_problem(await centre.get("/api/v1/work-orders", cursor=given), 400)
+    assert_problem(await centre.get("/api/v1/alerts", "admin", cursor=given), 400)
+    assert len((await centre.get("/api/v1/alerts", cursor=given)).json()["items"]) == 2
+
+
+async def test_a_cursor_that_a_token_made_up_for_itself_shows_nothing_outside_its_scope(centre: Centre) -> None:
     await centre.raise_alert(community="420102001001")
-    forged = cursor.write(Cursor(NOW + 5, "zzzz"))
+    forged = cursor.write(Cursor(NOW + 5, "zzzz"), "alerts", tokens.digest(centre.made["viewer"]))
     assert (await centre.get("/api/v1/alerts", cursor=forged)).json()["items"] == []
+    number = cursor.write(Cursor(NOW + 5, "zzzz"), "notifications", tokens.digest(centre.made["admin"]))
+    assert_problem(await centre.get("/api/v1/notifications", "admin", cursor=number), 400)
 
 
 async def test_acknowledging_says_who_and_when_and_the_first_stands(centre: Centre) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from ingest import replay
 from ingest.arrival import Arrival
+from ingest.database import Database
 from ingest.metrics import Stats
+from ingest.once import KeyReused, Once
 from ingest.replay import ABREAST, BEGIN_S, KEPT, SILENT_S, STRAGGLERS_S, Part, Replays, Stage
 from ingest.store import EmbeddedStore, Query, Refusal
 from telemetry import command
@@ -49,16 +51,22 @@ class World:
         self.unregistered: set[GatewayRef] = set()
         self.stats = Stats()
         self.commands: asyncio.Queue[tuple[GatewayRef, bytes]] = asyncio.Queue(100)
-        ids = iter(f"{number:016x}" for number in range(1, 1_000))
-        self.replays = Replays(
+        self.ids = iter(f"{number:016x}" for number in range(1, 1_000))
+        self.database = Database(folder / "centre.db")
+        self.replays = self.centre()
+
+    def centre(self) -> Replays:
+        """The replays of a centre that has just started."""
+        return Replays(
             self.store,
+            self.database,
             self.commands,
             lambda ref: None if ref in self.unregistered else KEY,
             lambda ref: ref not in self.offline,
             self.stats,
             lambda: Micros(T),
             lambda: self.now_s,
-            lambda: next(ids),
+            lambda: next(self.ids),
         )
 
     def open(self, *refs: GatewayRef) -> replay.Replay:
@@ -107,6 +115,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     with contextlib.suppress(asyncio.CancelledError):
         await running
     await made.store.close()
+    made.database.close()
 
 
 async def test_a_gateway_is_asked_with_its_own_signature_and_what_it_sends_is_stored(world: World) -> None:
@@ -123,6 +132,24 @@ async def test_a_gateway_is_asked_with_its_own_signature_and_what_it_sends_is_st
     assert (part.stage, part.came, part.written, part.readings, part.problem) == (Stage.DONE, 2, 2, 4, "")
     assert await world.stored() == [10, 11, 20, 21]
     assert await world.store.watermarks() == {}
+
+
+async def test_asked_for_again_under_its_key_it_is_the_same_replay_also_after_a_restart(world: World) -> None:
+    once = Once("operator", "monday", "a hash of what was asked")
+
+    async def ask(replays: Replays, once: Once | None) -> replay.Replay:
+        return await replays.open_once([GW], T - 3600, T, "somebody", once)
+
+    first = await ask(world.replays, once)
+    assert await ask(world.replays, once) is first
+    assert len(world.asked()) == 1
+    assert (await ask(world.replays, None)).id != first.id
+    anew = world.centre()
+    world.asked()
+    again = await ask(anew, once)
+    assert (again.id, len(world.asked()), anew.find(first.id)) == (first.id, 1, again)
+    with pytest.raises(KeyReused):
+        await ask(world.replays, once._replace(asked="another hash"))
 
 
 async def test_what_nobody_asked_for_is_counted_and_dropped(world: World) -> None:

@@ -12,6 +12,7 @@ from ingest.audit import Cause, Evidence, compare
 from ingest.database import Database
 from ingest.deadletter import DeadLetter, set_aside
 from ingest.letterbox import After, Letter, Letterbox
+from ingest.once import KeyReused, Once
 from ingest.store import HOUR_US, EmbeddedStore, Hour, Query
 from ingest.tally import Taken
 from telemetry import batch
@@ -102,6 +103,20 @@ async def test_a_reading_that_is_sound_today_is_stored_and_missing_no_more(world
     assert await world.box.get(HERE, letter.id) is None
     assert [row.at for row in await world.store.read(Query(("41",)))] == [SOUND.at]
     assert await world.audited() == {}
+
+
+async def test_tried_again_under_one_key_it_is_tried_once_and_the_answer_stays(world: World) -> None:
+    once = Once("operator", "monday", "a hash of what was asked")
+    letter = await world.letter(msgspec.json.encode(SOUND))
+    assert await world.box.try_again(HERE, letter.id, once) == (1, True, "")
+    assert await world.box.try_again(HERE, letter.id, once) == (1, True, "")
+    assert await world.box.try_again(HERE, letter.id) is None
+    with pytest.raises(KeyReused):
+        await world.box.try_again(HERE, letter.id, once._replace(asked="another hash"))
+    bad, other = await world.letter(msgspec.json.encode(UNSOUND)), once._replace(key="tuesday")
+    refused = await world.box.try_again(HERE, bad.id, other)
+    assert await world.box.drop(HERE, bad.id)
+    assert await world.box.try_again(HERE, bad.id, other) == refused
 
 
 async def test_a_reading_that_the_store_refused_was_in_the_tally_already(world: World) -> None:
