@@ -27,6 +27,14 @@ def centre_options(command: _Command) -> _Command:
     return api(token(command))
 
 
+def centre_if_asked(command: _Command) -> _Command:
+    """The same for a command that can do without the centre, and asks it when it is given a token."""
+    api = click.option("--api", default="http://127.0.0.1:8080", show_default=True, help="The centre's API. 中心端接口地址。")
+    file = click.Path(dir_okay=False, path_type=Path)
+    token = click.option("--token-file", type=file, help="A file with a token: ask the centre too. 令牌文件,用于同时询问中心端。")
+    return api(token(command))
+
+
 class Centre:
     """The API of a centre. Raises ``StoreUnavailable`` when it does not answer, ``ClickException`` when it refuses."""
 

@@ -15,6 +15,7 @@ from ingest.alerts.machines import Times
 from ingest.alerts.rule import Listed, ListSpec, Override, Rule, RulesFile, ScheduleSpec
 from ingest.alerts.rules import Rules, Watcher, overridden
 from ingest.alerts.schedule import Schedule, minutes_of
+from ingest.alerts.site import Site
 from ingest.alerts.vocabulary import Fault
 from ingest.alerts.when import Match
 from ingest.alerts.when_faults import Known
@@ -35,11 +36,12 @@ def load_rules(
     paths: Iterable[Path],
     site_keys: Mapping[str, bytes] | None = None,
     lists: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    site: Site | None = None,
 ) -> Rules:
     """The rules of YAML files and of folders of them, in the order of their names.
 
     ``site_keys`` maps a community to its privacy key; lists are hashed with each. What ``lists`` gives stands in for a list's
-    file. Raises ``ConfigInvalid`` with every problem.
+    file. With a ``site`` what rules name must be there. Raises ``ConfigInvalid`` with every problem.
     """
     problems: list[Problem] = []
     files: list[_File] = []
@@ -57,6 +59,7 @@ def load_rules(
     for file, content in files:
         for number, rule in enumerate(content.rules):
             problems += _at(file, f"rules[{number}].", rule_faults(rule, known))
+    problems += _strangers(files, site) if site else ()
     if problems:
         raise ConfigInvalid(problems)
     watchers = (
@@ -169,6 +172,15 @@ def _unfit(file: Path, here: str, rule: Rule, override: Override) -> list[Proble
     before = set(rule_faults(rule, Known()))
     after = (fault for fault in rule_faults(overridden(rule, [override]), Known()) if fault not in before)
     return [Problem(str(file), f"{here}set{path.removeprefix('when')}", reason, cure) for path, reason, cure in after]
+
+
+def _strangers(files: Iterable[_File], site: Site) -> Iterator[Problem]:
+    """What rules and overrides name that is nowhere."""
+    for file, content in files:
+        for number, rule in enumerate(content.rules):
+            yield from _at(file, f"rules[{number}].", site.rule_faults(rule.applies_to))
+        for number, override in enumerate(content.overrides):
+            yield from _at(file, f"overrides[{number}].", site.override_faults(override))
 
 
 def _strange_inhibitions(files: Iterable[_File]) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from linli.asking import centre, centre_if_asked
 from linli.commands._rules_past import explain, replay
 from linli.paths import config_dir
 from telemetry.errors import ConfigInvalid, Problem
@@ -15,6 +16,7 @@ from telemetry.errors import ConfigInvalid, Problem
 if TYPE_CHECKING:
     from ingest.alerts import Rules
     from ingest.alerts.rules import Watcher
+    from ingest.alerts.site import Site
     from ingest.alerts.trial import Loaded, Outcome
 
 WIDE = 160
@@ -33,9 +35,14 @@ rules.add_command(explain)
 
 @rules.command()
 @_PATHS
-def check(paths: tuple[Path, ...]) -> None:
-    """Say everything wrong with rules: files or folders of them, or those that ship. 检查规则文件并列出全部问题。"""
-    found = _load(paths)
+@centre_if_asked
+def check(paths: tuple[Path, ...], api: str, token_file: Path | None) -> None:
+    """Say everything wrong with rules: files or folders of them, or those that ship. 检查规则文件并列出全部问题。
+
+    With --token-file also devices, zones, profiles and communities that the centre's inventory does not have.
+    给出令牌时,还检查规则所写的设备、分区、型号与小区是否存在。
+    """
+    found = _load(paths, None if token_file is None else _site(api, token_file))
     click.echo(f"{len(found)} rules of {len({one.rule.kind for one in found.watchers.values()})} kinds: good. 规则正确。")
 
 
@@ -121,10 +128,23 @@ def _tables(path: Path) -> list[Path]:
     return found
 
 
-def _load(paths: tuple[Path, ...]) -> "Rules":
+def _load(paths: tuple[Path, ...], site: "Site | None" = None) -> "Rules":
     from ingest.alerts import load_rules
 
-    return load_rules(paths or (config_dir() / "rules",))
+    return load_rules(paths or (config_dir() / "rules",), site=site)
+
+
+def _site(api: str, token_file: Path) -> "Site":
+    """What the centre knows of, and the words that ship: a zone of the catalogue is known before a device stands in it."""
+    from device_profiles import load_library
+    from ingest.alerts.site import Place, Site
+
+    with centre(api, token_file) as it:
+        devices, gateways = it.get("/api/v1/devices")["items"], it.get("/api/v1/gateways")["items"]
+    places = [Place(one["community"], one["id"], one["kind"], one["profile"], one["zone"]) for one in devices]
+    places += [Place(one["community"], one["id"], "gateway") for one in gateways]
+    zones = {zone for watcher in _load(()).watchers.values() for zone in watcher.rule.applies_to.zones}
+    return Site(places, zones, load_library().profiles)
 
 
 def _row(found: "Rules", watcher: "Watcher") -> dict[str, object]:

@@ -1,5 +1,6 @@
 """``/api/v1/rules`` and explanations: rules tried on stored readings, and why an alert was raised or was not."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,12 +8,13 @@ from typing import Any
 
 import pytest
 from api_centre import ELSEWHERE, HERE, NOW, Centre, assert_problem, running
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from ingest import tokens
 from ingest.arrival import Arrival
 from ingest.tokens import Role
 from linli.commands.rules import rules as command
+from telemetry.errors import ConfigInvalid
 from telemetry.identity import GatewayRef, Stream
 from telemetry.metric import Kind
 from telemetry.presence import Device, Inventory, Words
@@ -166,8 +168,6 @@ async def test_the_commands_say_the_same_for_people(told: Centre, tmp_path: Path
     alert = await fired(told)
 
     async def run(*words: str) -> str:
-        import asyncio
-
         answer = await asyncio.to_thread(CliRunner().invoke, command, [*words, *where])
         assert answer.exit_code == 0, answer.output
         return answer.output
@@ -184,3 +184,20 @@ async def test_the_commands_say_the_same_for_people(told: Centre, tmp_path: Path
     assert "level=1.5 -> firing raise" in await run("explain", alert["id"])
     silent = await run("explain", "--rule", "sump_high", "--device", "b3-pump-level", "--at", "2026-11-23T15:01:30+08:00")
     assert "条件不满足" in silent
+
+
+async def test_check_asks_the_centre_whether_what_rules_name_is_there(told: Centre, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(told.made["viewer"])
+    (tmp_path / "good.yaml").write_text(RULES.replace("kinds: [environment]", "kinds: [environment], devices: [b3-pump-level]"))
+    (tmp_path / "bad.yaml").write_text(RULES.replace("kinds: [environment]", "kinds: [environment], devices: [b3-sump-level]"))
+
+    async def check(name: str, *more: str) -> Result:
+        words = ["check", str(tmp_path / name), *more]
+        return await asyncio.to_thread(CliRunner().invoke, command, words)
+
+    asking = ("--api", f"http://127.0.0.1:{told.port}", "--token-file", str(tmp_path / "token"))
+    assert "good" in (await check("good.yaml", *asking)).stdout
+    assert "good" in (await check("bad.yaml")).stdout
+    refused = (await check("bad.yaml", *asking)).exception
+    assert isinstance(refused, ConfigInvalid)
+    assert "bad.yaml: rules[0].applies_to.devices[0]: there is no device 'b3-sump-level'" in str(refused)
