@@ -4,7 +4,8 @@
 2. Nothing is forgotten before the centre acknowledged it: reading does not remove.
 3. Keys are never used twice: every start and every long outage opens a new random epoch, and in each
    (epoch, lane) ``seq`` counts from 1 without holes. What a run accepted and did not seal comes in an epoch of its own,
-   before that of the next run: no epoch goes on over a time without a gateway.
+   before that of the next run, and so does what it held until its time was known, once it is: no epoch goes on over a time
+   without a gateway.
 4. What is sealed never changes: a batch sent again has the same readings, or is the certificate of their loss.
 5. Bounded: past its byte budget acknowledged batches go first; past three quarters of it bulk readings that come are thinned;
    then the oldest unacknowledged *bulk* batch goes, and a tombstone of the same seq takes its place with its loss

@@ -3,9 +3,10 @@
 1. One commit holds what was accepted together, the batches that it makes due, the counts of what was left out, and the end of
    what was held; what is noted here has become durable.
 2. Bulk readings are sealed when their lane's count, size or age is reached, urgent ones at once.
+3. No epoch holds readings of two runs: what an earlier one held, and this one only now can date, stands in epochs of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from edge.outbox.chunk import chunk_of, text_of
 from edge.outbox.file import OutboxFile
@@ -22,16 +23,23 @@ NOTHING: Mapping[str, Tally | None] = {}
 
 
 class Lanes:
-    """``tails`` are the chunks that no batch names yet, ``tallies`` what was thinned and no certificate tells of yet."""
+    """``tails`` are the chunks that no batch names yet, ``tallies`` what was thinned and no certificate tells of yet.
 
-    def __init__(self, file: OutboxFile, streams: Streams, room: Room, gateway: str) -> None:
+    ``next_held`` is the number of what is held next: each start leaves one out, so that those of one run follow one another and
+    those of two do not. ``roll`` opens a new epoch.
+    """
+
+    def __init__(self, file: OutboxFile, streams: Streams, room: Room, gateway: str, roll: Callable[[], object]) -> None:
         self.tails = dict.fromkeys(Lane, EMPTY)
         self.tallies = file.thinned()
         self.next_chunk = {lane: 1 + file.last_chunk(lane) for lane in Lane}
+        self.next_held = self._first_own = file.last_undated() + 2
         self._file = file
         self._streams = streams
         self._room = room
         self._gateway = gateway
+        self._roll = roll
+        self._earlier: int | None = None
 
     def adopt(self, now: Micros) -> bool:
         """Seals chunks that an earlier run committed and did not seal, in batches of the usual size; whether there were any.
@@ -65,6 +73,8 @@ class Lanes:
 
         True when that sealed a batch.
         """
+        earlier = held if held is not None and held < self._first_own else None
+        turned = bool(readings) and self._turn_to(earlier, now)
         chunk = chunk_of(readings) if readings else None
         tail, n, seq = self.tails[lane], self.next_chunk[lane], self._streams.next_seq[lane]
         split = chunk is not None and not tail.has_room(chunk)
@@ -85,7 +95,9 @@ class Lanes:
         self._streams.next_seq[lane] += split + due
         self.tails[lane] = EMPTY if due else after
         self._count(tallies)
-        return split or due
+        if readings:
+            self._earlier = earlier
+        return turned or split or due
 
     def due(self, now: Micros, *, force: bool) -> list[Lane]:
         """The lanes of which something is to be sealed now."""
@@ -109,6 +121,20 @@ class Lanes:
     def place(self, lane: Lane, now: Micros) -> Place:
         """Where certificates stand that are committed next."""
         return Place(self._gateway, self.next_chunk[lane], now)
+
+    def _turn_to(self, earlier: int | None, now: Micros) -> bool:
+        """Ends the epoch if what comes next is of another run; true when that sealed a batch.
+
+        ``earlier`` is the number under which an earlier run held it, ``None`` what is of this run.
+        """
+        if self._earlier == (None if earlier is None else earlier - 1):
+            return False
+        due = self.due(now, force=True)
+        for lane in due:
+            self.seal(lane, now)
+        if any(seq > 1 for seq in self._streams.next_seq.values()):
+            self._roll()
+        return bool(due)
 
     def _seal(self, lane: Lane, last: int, now: Micros) -> bool:
         with self._file.transaction():

@@ -178,9 +178,9 @@ class Outbox:
     def hold(self, readings: Sequence[Reading], lane: Lane, stamp: Stamp, now: Micros) -> bool:
         """Makes the readings durable apart, until ``date`` knows when they were made; it seals nothing."""
         self._mend(now)
-        held = undated(self._next_undated, lane, readings, stamp)
+        held = undated(self._lanes.next_held, lane, readings, stamp)
         self._budget.with_relief(lambda: self._file.add_undated(held))
-        self._next_undated += 1
+        self._lanes.next_held += 1
         self._undated += 1
         return False
 
@@ -272,10 +272,9 @@ class Outbox:
         self._file = file
         self.opened_at = now = Micros(max(now, file.newest_sealed(), EARLIEST))
         self._undated = file.undated_waiting().batches
-        self._next_undated = file.last_undated() + 1
         self._streams = Streams(file)
         self._room = Room(file, self._streams, self.gateway)
-        self._lanes = Lanes(file, self._streams, self._room, self.gateway)
+        self._lanes = Lanes(file, self._streams, self._room, self.gateway, self.roll)
         self._budget.take_up(file, self._room)
         self.roll()
         if self._lanes.adopt(now):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.clock import Stamp
 from edge.outbox import Outbox
 from ingest.alerts import AlertEngine, Alerts, load_rules
 from ingest.alerts.alerts import AlertFilter
@@ -112,3 +113,19 @@ async def test_a_device_that_stays_away_after_the_stop_is_missed(tmp_path: Path)
     spoken(again, range(125, 196, 10), "meter-1")
     again.seal(at(196), force=True)
     assert await Centre(tmp_path).missed(list(sent(again))) == ["meter-2"]
+
+
+@pytest.mark.parametrize("boot", ["boot-1", "boot-2"])
+async def test_what_a_gateway_held_before_a_stop_until_its_clock_was_known_makes_no_device_missed(
+    tmp_path: Path, boot: str
+) -> None:
+    outbox = opened(tmp_path, 0)
+    for second in range(0, 61, 10):
+        for place, name in enumerate(("meter-1", "meter-2")):
+            reading = Reading(device=name, kind=Kind.ENERGY, at=at(second + place / 10), values={"voltage": 230.0})
+            outbox.hold([reading], Lane.BULK, Stamp("boot-1", 0, known=False), at(second))
+    again = opened(tmp_path, 190)  # the first is never told of its end
+    again.date(Stamp(boot, 0, known=True), at(190))
+    spoken(again, range(190, 241, 10), "meter-1", "meter-2")
+    again.seal(at(241), force=True)
+    assert await Centre(tmp_path).missed(list(sent(again))) == []

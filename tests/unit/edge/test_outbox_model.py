@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edge import window
+from edge.clock import Stamp
 from edge.outbox import EpochUnknown, MarkBeyond, Outbox, Sealed
 from edge.outbox.chunk import readings_of
 from edge.outbox.loss import FULL
@@ -84,6 +85,22 @@ class OutboxModel(RuleBasedStateMachine):
         self.waiting |= {one.at for one in given}
         if lane is Lane.URGENT:
             self.events |= {one.at for one in given}
+
+    @rule(count=st.integers(1, 20))
+    def hold(self, count: int) -> None:
+        """While nobody vouches for the clock, which was right."""
+        given = [
+            Reading(device="meter-0", kind=Kind.ENERGY, at=self.now + self.accepted + k, values={"voltage": 230.0})
+            for k in range(count)
+        ]
+        self.outbox.hold(given, Lane.BULK, Stamp("boot", 0, known=False), self.now)
+        self.accepted += count
+        self.run_of |= {one.at: self.runs for one in given}
+        self.waiting |= {one.at for one in given}
+
+    @rule()
+    def date(self) -> None:
+        self.outbox.date(Stamp("boot", 0, known=True), self.now)
 
     @rule(batches=st.integers(2, 12))
     def fill(self, batches: int) -> None:
@@ -204,8 +221,9 @@ class OutboxModel(RuleBasedStateMachine):
         return {one.at for one in readings if one.kind is Kind.ENERGY}, sum(int(one.values["loss_count"]) for one in lost)
 
     def unsealed(self) -> int:
-        """Readings in tails, and what certificates among them tell."""
-        return sum(self.counted(tail.first, lane) for lane, tail in self.outbox._lanes.tails.items() if tail.readings)
+        """Readings in tails, and what certificates among them tell; and what is held."""
+        held = self.outbox._file.undated_waiting().readings
+        return held + sum(self.counted(tail.first, lane) for lane, tail in self.outbox._lanes.tails.items() if tail.readings)
 
     def counted(self, first: int, lane: Lane) -> int:
         kept = [one for _, chunk in self.outbox._file.chunks(lane, first) for one in readings_of(chunk) or ()]

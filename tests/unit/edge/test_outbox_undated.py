@@ -126,7 +126,7 @@ def test_what_is_held_and_does_not_check_out_is_certified_by_a_salvage(tmp_path:
     outbox.hold([reading(3)], Lane.BULK, UNKNOWN, THEN)
     outbox.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "outbox.db")) as db, db:
-        db.execute("UPDATE undated SET boot = 'boot-9' WHERE n = 1")
+        db.execute("UPDATE undated SET boot = 'boot-9' WHERE n = (SELECT min(n) FROM undated)")
     again = opened(tmp_path)
     assert again.salvaged == 1
     again.date(KNOWN, TRUE)
@@ -206,3 +206,61 @@ async def test_events_that_were_held_go_before_those_of_a_clock_that_is_known(tm
     task.cancel()
     await asyncio.wait({task})
     assert [found.at for found in sendable(outbox)] == [TRUE + n for n in range(count + 1)]
+
+
+def by_epoch(outbox: Outbox) -> list[list[int]]:
+    """The instants of what can be sent, after ``THEN``, epoch by epoch."""
+    epochs = [[span for span in outbox.spans() if span.epoch == epoch] for epoch in outbox.epochs]
+    found = [
+        [reading.at - THEN for span in spans for sealed in outbox.batches(span.epoch, span.lane, 0, 10_000)
+         for reading in decode(sealed.message(TRUE, False)).batch.readings]
+        for spans in epochs
+    ]  # fmt: skip
+    return [sorted(instants) for instants in found if instants]
+
+
+STILL = UNKNOWN._replace(known=True)
+"""The clock was right all the time."""
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_what_an_earlier_run_held_stands_in_an_epoch_of_its_own_before_that_of_this_run(tmp_path: Path, lane: Lane) -> None:
+    first = opened(tmp_path)
+    first.hold([reading(1)], lane, UNKNOWN, THEN)
+    first.hold([reading(2)], lane, UNKNOWN, THEN)
+    again = opened(tmp_path)
+    again.hold([reading(3)], lane, UNKNOWN, THEN)
+    again.date(STILL, THEN)
+    again.append([reading(4)], lane, THEN)
+    again.seal(THEN, force=True)
+    assert by_epoch(again) == [[1, 2], [3, 4]]
+
+
+def test_each_earlier_run_stands_in_an_epoch_of_its_own(tmp_path: Path) -> None:
+    for n in range(1, 6, 2):
+        run = opened(tmp_path)
+        run.hold([reading(n)], Lane.BULK, UNKNOWN, THEN)
+        run.hold([reading(n + 1)], Lane.URGENT, UNKNOWN, THEN)
+    last = opened(tmp_path)
+    last.date(STILL, THEN)
+    last.append([reading(7)], Lane.BULK, THEN)
+    last.seal(THEN, force=True)
+    assert by_epoch(last) == [[1, 2], [3, 4], [5, 6], [7]]
+
+
+def test_what_devices_dated_themselves_stands_in_no_epoch_with_what_an_earlier_run_held(tmp_path: Path) -> None:
+    opened(tmp_path).hold([reading(1)], Lane.BULK, UNKNOWN, THEN)
+    again = opened(tmp_path)
+    again.append([reading(2)], Lane.BULK, THEN)
+    again.date(STILL, THEN)
+    again.append([reading(3)], Lane.BULK, THEN)
+    again.seal(THEN, force=True)
+    assert by_epoch(again) == [[2], [1], [3]]
+
+
+def test_an_epoch_that_comes_to_nothing_is_not_opened_for_what_an_earlier_run_held(tmp_path: Path) -> None:
+    opened(tmp_path).hold([reading(1)], Lane.BULK, UNKNOWN, THEN)
+    again = opened(tmp_path)
+    again.date(STILL, THEN)
+    again.seal(THEN, force=True)
+    assert again.epochs == [again.epoch]
