@@ -46,14 +46,19 @@ class Room:
         """Gives up bulk batches, the oldest first, while more than ``target`` bytes are in use."""
         most_bytes = self._most_certificates()
         while self._file.used() > target and (batches := self._oldest_bulk()):
-            self._give_up(batches, reason, target)
+            self._pass_over(self._give_up(batches, reason, target))
             self.tombstones.lighten(most_bytes)
 
     def evict_older(self, before: int, reason: str) -> None:
         """Gives up the bulk batches that were sealed before an instant."""
         most_bytes = self._most_certificates()
-        while batches := [batch for batch in self._oldest_bulk() if batch.sealed_at < before]:
-            self._give_up(batches, reason, 0)
+        while found := self._oldest_bulk():
+            old = [batch for batch in found if batch.sealed_at < before]
+            if not old:
+                return
+            last = self._give_up(old, reason, 0)
+            if last is found[len(old) - 1]:  # else one before it was sealed by a clock that was set back since
+                self._pass_over(last)
             self.tombstones.lighten(most_bytes)
 
     def _most_certificates(self) -> int:
@@ -74,6 +79,8 @@ class Room:
             with self._file.transaction():
                 self._file.drop_epoch(n)
             self._streams.drop(n)
+            self.tombstones.forget(n)
+            self._given_up.pop((n, Lane.BULK), None)
 
     def _oldest_bulk(self) -> list[BatchRow]:
         """The oldest bulk batches that are neither acknowledged nor given up; all of one epoch."""
@@ -84,8 +91,12 @@ class Room:
                 return found
         return []
 
-    def _give_up(self, batches: Sequence[BatchRow], reason: str, target: int) -> None:
-        """The oldest of these, until no more than ``target`` bytes are in use."""
+    def _pass_over(self, batch: BatchRow) -> None:
+        """It and all before it are given up: nobody looks there again."""
+        self._given_up[(batch.epoch, batch.lane)] = batch.seq
+
+    def _give_up(self, batches: Sequence[BatchRow], reason: str, target: int) -> BatchRow:
+        """The oldest of these, until no more than ``target`` bytes are in use; the last that went."""
         done: list[BatchRow] = []
         lost = 0
         with self._file.transaction():
@@ -94,6 +105,5 @@ class Room:
                 done.append(batch)
                 if self._file.used() <= target:
                     break
-        key = (done[-1].epoch, done[-1].lane)
         self.lost += lost
-        self._given_up[key] = done[-1].seq
+        return done[-1]

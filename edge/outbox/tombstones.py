@@ -14,12 +14,13 @@ from edge.outbox.file import BatchRow, OutboxFile
 from edge.outbox.loss import EVERY_DEVICE, Lost, Place, certificate, given_up, lost_of, merged
 from edge.outbox.schema import PAGE
 from edge.outbox.streams import Key, Streams
-from telemetry.batch import encode_readings, pack, unpack
+from edge.window import WINDOW
+from telemetry.batch import Lane, encode_readings, pack, unpack
 
 MOST_TOMBSTONES = 1024
 FOLDED_AT_ONCE = 256
-SENT_AHEAD = 64
-"""So many bulk batches of a stream, and no more, are sent before they are acknowledged (``edge.window``)."""
+SENT_AHEAD = WINDOW[Lane.BULK]
+"""So many batches of a stream, and no more, are sent before they are acknowledged."""
 IN_A_ROW = PAGE // 4
 """About what a row may weigh; SQLite keeps what is longer on pages of its own."""
 
@@ -55,6 +56,12 @@ class Tombstones:
         self._weights[key] += _weight_of(len(made.certificates or b""))
         self._counts[key] += 1
         return sum(one.readings for one in lost)
+
+    def forget(self, n: int) -> None:
+        """Nothing of an epoch is kept any more."""
+        for lane in Lane:
+            for known in (self._handed, self._weights, self._counts):
+                known.pop((n, lane), None)
 
     def lighten(self, most_bytes: int) -> None:
         """Puts certificates together until there are no more, and no heavier ones, than there may be."""

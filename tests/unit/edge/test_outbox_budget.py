@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.outbox import Outbox, ballast
-from edge.outbox.budget import STEADY_US
+from edge.outbox.budget import REPLAY_US, STEADY_US
 from edge.outbox.loss import FULL, OLD, THINNED
 from edge.outbox.outbox import MAX_AGE_US
 from edge.outbox.tombstones import MOST_TOMBSTONES, SENT_AHEAD
@@ -298,3 +298,29 @@ def test_making_room_forgets_nothing_that_is_not_acknowledged(tmp_path: Path) ->
     outbox._room.forget_down_to(0)
     assert outbox.batches(outbox.epoch, Lane.BULK, 0, 1)[0].seq == 8
     assert sent(outbox) == waiting
+
+
+def test_an_epoch_that_is_over_leaves_nothing_to_weigh(tmp_path: Path) -> None:
+    outbox = opened(tmp_path, 1_000_000)
+    outbox.append(readings(0), Lane.BULK, T0)
+    outbox.seal(T0, force=True)
+    over = outbox.epoch
+    outbox._room.evict_down_to(0, FULL)
+    outbox.batches(over, Lane.BULK, 0, 1)
+    outbox.roll()
+    outbox.acknowledge(over, Lane.BULK, 1, Micros(T0 + REPLAY_US + 1))
+    assert over not in outbox.epochs
+    tombstones = outbox._room.tombstones
+    known = {n for kept in (tombstones._handed, tombstones._weights, tombstones._counts) for n, _ in kept}
+    assert known <= outbox._streams.epochs.keys()
+
+
+def test_what_a_clock_that_was_set_back_sealed_before_keeps_its_turn_to_go(tmp_path: Path) -> None:
+    outbox = opened(tmp_path)
+    for n, sealed_at in enumerate((later(7200), later(0))):
+        outbox.append(readings(n), Lane.BULK, sealed_at)
+        outbox.seal(sealed_at, force=True)
+    outbox._room.evict_older(later(3600), OLD)
+    assert outbox.lost == 100
+    outbox._room.evict_down_to(0, FULL)
+    assert outbox.lost == 200

@@ -14,12 +14,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from edge import window
 from edge.clock import Stamp
 from edge.outbox import EpochUnknown, MarkBeyond, Outbox, Sealed
 from edge.outbox.chunk import readings_of
 from edge.outbox.loss import FULL
-from edge.outbox.tombstones import SENT_AHEAD
 from telemetry.batch import Lane, decode
 from telemetry.metric import Kind
 from telemetry.reading import Micros, Reading
@@ -29,10 +27,6 @@ BUDGET = 120_000
 AHEAD = 3
 
 Key = tuple[str, Lane, int]
-
-
-def test_no_more_is_sent_ahead_than_tombstones_reckon_with() -> None:
-    assert window.WINDOW[Lane.BULK] <= SENT_AHEAD
 
 
 class OutboxModel(RuleBasedStateMachine):
