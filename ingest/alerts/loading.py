@@ -1,7 +1,7 @@
 """Rules from YAML files: read strictly, checked against the vocabulary, every problem of every file at once."""
 
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
@@ -14,6 +14,7 @@ from ingest.alerts.lookalikes import lookalikes
 from ingest.alerts.machines import Times
 from ingest.alerts.rule import Listed, ListSpec, Override, Rule, RulesFile, ScheduleSpec
 from ingest.alerts.rules import Rules, Watcher, overridden
+from ingest.alerts.salvage import SECTIONS, Salvaged, salvaged
 from ingest.alerts.schedule import Schedule, minutes_of
 from ingest.alerts.site import Site
 from ingest.alerts.vocabulary import Fault
@@ -45,20 +46,38 @@ def load_rules(
     """
     problems: list[Problem] = []
     files: list[_File] = []
+    broken: dict[Path, Salvaged] = {}
     for file in _files(paths, problems):
+        text = ""
         try:
-            files.append(_File(file, read(read_text(file), str(file), RulesFile)))
+            text = read_text(file)
+            files.append(_File(file, read(text, str(file), RulesFile)))
         except ConfigInvalid as error:
             problems += error.problems
+            broken[file] = salvaged(text, str(file))
+    said = _said(broken.values())
     entries = _lists(files, lists, problems)
-    times = _times(files, problems)
+    times = _times(files, said["calendars"], problems)
     problems += _duplicates(files)
-    problems += _strange_inhibitions(files)
-    overrides = _overrides(files, problems)
-    known = Known(frozenset(entries), frozenset(times.schedules), frozenset(times.calendars))
+    problems += _strange_inhibitions(files, said["kinds"])
+    rules = {rule.id: rule for _, content in files for rule in content.rules}
+    rules |= {rule.id: rule for sound in broken.values() for rule in sound.rules.values()}
+    overrides = _overrides(files, rules, said["rules"], problems)
+    known = Known(
+        frozenset(entries) | said["lists"],
+        frozenset(times.schedules) | said["schedules"],
+        frozenset(times.calendars) | said["calendars"],
+    )
     for file, content in files:
         for number, rule in enumerate(content.rules):
             problems += _at(file, f"rules[{number}].", rule_faults(rule, known))
+    for file, sound in broken.items():
+        for number, rule in sound.rules.items():
+            problems += _at(file, f"rules[{number}].", rule_faults(rule, known))
+        for number, spec in sound.schedules.items():
+            problems += _at(file, f"schedules[{number}].", _schedule_faults(spec, known.calendars))
+        for number, override in sound.overrides.items():
+            problems += _override_problems(file, number, override, rules, said["rules"])
     problems += _strangers(files, site) if site else ()
     if problems:
         raise ConfigInvalid(problems)
@@ -68,6 +87,12 @@ def load_rules(
         for rule in content.rules
     )
     return Rules(watchers, (kind for _, content in files for kind in content.kinds))
+
+
+def _said(broken: Iterable[Salvaged]) -> Mapping[str, frozenset[str]]:
+    """What each section of the files that could not be read names: who refers to it makes no mistake."""
+    broken = list(broken)
+    return {name: frozenset().union(*(one.ids.get(name, frozenset()) for one in broken)) for name in SECTIONS}
 
 
 def _at(file: Path, prefix: str, faults: Iterable[Fault]) -> Iterator[Problem]:
@@ -115,7 +140,7 @@ def _listed(rule: Rule, lists: Mapping[str, Sequence[str]], keys: Mapping[str, b
     return {community: frozenset(reference(entry, key) for entry in counting) for community, key in keys.items()}
 
 
-def _times(files: Iterable[_File], problems: list[Problem]) -> Times:
+def _times(files: Iterable[_File], said: Collection[str], problems: list[Problem]) -> Times:
     """Calendars, then the schedules that may stand on them; one with a problem stands for itself with none."""
     files, calendars, schedules = list(files), dict[str, Calendar](), dict[str, Schedule]()
     for file, content in files:
@@ -129,13 +154,13 @@ def _times(files: Iterable[_File], problems: list[Problem]) -> Times:
                 problems += (Problem(str(file), f"calendars[{number}].file", *one) for one in zip(inside, cures, strict=True))
     for file, content in files:
         for number, spec in enumerate(content.schedules):
-            problems += _at(file, f"schedules[{number}].", _schedule_faults(spec, calendars))
+            problems += _at(file, f"schedules[{number}].", _schedule_faults(spec, {*calendars, *said}))
             hours = tuple(span for text in spec.hours if (span := minutes_of(text)))
             schedules[spec.id] = Schedule(hours, spec.days, spec.outside, calendars.get(spec.calendar or "", PLAIN))
     return Times(schedules, calendars)
 
 
-def _schedule_faults(spec: ScheduleSpec, calendars: Mapping[str, Calendar]) -> Iterator[Fault]:
+def _schedule_faults(spec: ScheduleSpec, calendars: Collection[str]) -> Iterator[Fault]:
     for number, text in enumerate(spec.hours):
         if minutes_of(text) is None:
             yield f"hours[{number}]", f"{text!r} is no span of hours", "as 22:00-06:00"
@@ -143,23 +168,29 @@ def _schedule_faults(spec: ScheduleSpec, calendars: Mapping[str, Calendar]) -> I
         yield "calendar", f"no calendar {spec.calendar!r}", nearest(spec.calendar, calendars)
 
 
-def _overrides(files: Iterable[_File], problems: list[Problem]) -> dict[str, list[Override]]:
-    """Overrides by rule, each checked together with the rule that it changes."""
-    files = list(files)
-    rules = {rule.id: rule for _, content in files for rule in content.rules}
+def _overrides(
+    files: Iterable[_File], rules: Mapping[str, Rule], said: Collection[str], problems: list[Problem]
+) -> dict[str, list[Override]]:
+    """Overrides by rule."""
     found: dict[str, list[Override]] = {}
     for file, content in files:
         for number, override in enumerate(content.overrides):
-            here, rule = f"overrides[{number}].", rules.get(override.rule)
-            if rule is None:
-                problems.append(Problem(str(file), f"{here}rule", f"no rule {override.rule!r}", nearest(override.rule, rules)))
-                continue
-            faults = list(_at(file, here, override_faults(rule, override)))
-            faults = faults or _unfit(file, here, rule, override)
+            faults = _override_problems(file, number, override, rules, said)
             problems += faults
             if not faults:
-                found.setdefault(rule.id, []).append(override)
+                found.setdefault(override.rule, []).append(override)
     return found
+
+
+def _override_problems(
+    file: Path, number: int, override: Override, rules: Mapping[str, Rule], said: Collection[str]
+) -> list[Problem]:
+    """What is wrong with an override, checked together with the rule that it changes, if that can be read."""
+    here, rule = f"overrides[{number}].", rules.get(override.rule)
+    if rule is None:
+        reason = f"no rule {override.rule!r}"
+        return [] if override.rule in said else [Problem(str(file), f"{here}rule", reason, nearest(override.rule, rules))]
+    return list(_at(file, here, override_faults(rule, override))) or _unfit(file, here, rule, override)
 
 
 def _unfit(file: Path, here: str, rule: Rule, override: Override) -> list[Problem]:
@@ -183,12 +214,11 @@ def _strangers(files: Iterable[_File], site: Site) -> Iterator[Problem]:
             yield from _at(file, f"overrides[{number}].", site.override_faults(override))
 
 
-def _strange_inhibitions(files: Iterable[_File]) -> Iterator[Problem]:
+def _strange_inhibitions(files: Iterable[_File], said: Collection[str]) -> Iterator[Problem]:
     """Kinds that inhibit what no file tells of, or themselves."""
     files = list(files)
-    kinds = {one.id for _, content in files for one in content.kinds} | {
-        one.kind for _, content in files for one in content.rules
-    }
+    kinds = {one.id for _, content in files for one in content.kinds} | set(said)
+    kinds |= {one.kind for _, content in files for one in content.rules}
     for file, content in files:
         for number, one in enumerate(content.kinds):
             here = f"kinds[{number}].inhibits"

@@ -137,6 +137,54 @@ def test_every_problem_of_every_file_is_said_at_once(tmp_path: Path) -> None:
     }
 
 
+BROKEN = """
+rules:
+  - {colour: pink}
+  - id: limit
+    kind: limit
+    family: environment
+    colour: yellow
+    title: {zh: 高, en: High}
+    text: {zh: 高, en: "{it}"}
+    applies_to: {kinds: [environment]}
+    during: nihgt
+    when: {type: threshold, metric: level, unit: cm, raise_at: 1.2}
+calendars: [{id: china, file: 5}]
+schedules: [{id: night, hours: ["25:00-06:00"], calendar: china}]
+overrides:
+  - {rule: limit, zones: [a], set: {rise_at: 3}}
+  - {rule: limti, zones: [a], set: {raise_at: 3}}
+"""
+
+
+def test_a_wrong_shape_hides_no_other_fault_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(BROKEN)
+    with pytest.raises(ConfigInvalid) as caught:
+        load_rules([tmp_path])
+    paths = [problem.path for problem in caught.value.problems]
+    assert [path for path in paths if not path.startswith("rules[0]")] == [
+        "calendars[0].file",
+        "rules[1].text.en",
+        "rules[1].during",
+        "rules[1].when.unit",
+        "schedules[0].hours[0]",
+        "overrides[0].set.rise_at",
+        "overrides[1].rule",
+    ]
+
+
+def test_what_stands_in_a_file_of_a_wrong_shape_is_known_in_others(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(BROKEN)
+    (tmp_path / "b.yaml").write_text(
+        SOUND.replace("colour: yellow", "colour: yellow\n    during: night")
+        + "schedules: [{id: day, hours: ['08:00-18:00'], calendar: china}]\n"
+        + "overrides: [{rule: limit, zones: [a], set: {raise_at: 2}}]\n"
+    )
+    with pytest.raises(ConfigInvalid) as caught:
+        load_rules([tmp_path])
+    assert {Path(problem.file).name for problem in caught.value.problems} == {"a.yaml"}
+
+
 def test_a_folder_without_rules_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match=r"holds no \*\.yaml"):
         load_rules([tmp_path])
