@@ -1,6 +1,7 @@
 """Rows 9 and 10: the database dies, is away for long, answers with errors, slowly, or not to the point."""
 
 import random
+import signal
 import threading
 import time
 import urllib.error
@@ -12,14 +13,18 @@ from types import TracebackType
 from typing import Self
 
 import psutil
+import psycopg
 import pytest
 
+from tests.databases import folder_for_anyone
 from tests.faults.rig import Rig
-from tests.servers import HOST, influxdb
+from tests.servers import HOST, influxdb, postgresql
 
 pytestmark = pytest.mark.slow
 
 GROWTH = 40 << 20
+STOPPED_WITHIN_S = 10.0
+"""Less than an answer of the database is waited for."""
 
 
 def test_row_9_while_the_database_is_away_the_queue_grows_on_the_gateways_disk_and_nowhere_else(tmp_path: Path) -> None:
@@ -36,6 +41,38 @@ def test_row_9_while_the_database_is_away_the_queue_grows_on_the_gateways_disk_a
         database.start()
         rig.settle()
         assert rig.verdict() == []
+
+
+def test_row_9_a_centre_stops_at_once_though_its_database_hangs_in_the_middle_of_a_write(tmp_path: Path) -> None:
+    with influxdb(tmp_path) as database, Rig(tmp_path, store=f"influx:{database.url}/linli") as rig:
+        rig.start()
+        rig.until_accepted(200)
+        database.pause()
+        rig.until_accepted(400)
+        rig.centre.signal(signal.SIGTERM)
+        assert rig.centre.wait(STOPPED_WITHIN_S) == 0
+        database.resume()
+        rig.centre.start()
+        rig.settle()
+        assert rig.verdict() == []
+
+
+def test_row_9_a_database_server_that_is_killed_again_and_again_costs_neither_reading_nor_alert(
+    tmp_path: Path, chance: random.Random
+) -> None:
+    with folder_for_anyone() as folder, postgresql(folder) as server:
+        with psycopg.connect(host=HOST, port=server.port, user="linli", dbname="postgres", autocommit=True) as connection:
+            connection.execute("CREATE DATABASE linli")
+        with Rig(tmp_path, database=f"postgresql://linli@{HOST}:{server.port}/linli") as rig:
+            rig.start()
+            for _ in range(4):
+                rig.until_accepted(chance.randint(40, 120))
+                server.kill()
+                time.sleep(chance.uniform(0.0, 1.0))
+                server.start()
+            rig.settle()
+            assert rig.verdict() == []
+            assert rig.alerts()
 
 
 def test_row_10_a_database_that_answers_all_sorts_of_things_delays_and_doubles_nothing(
