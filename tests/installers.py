@@ -17,7 +17,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from device_profiles import Library, load_library
 from edge.config import GatewayConfig, load, profile_dirs
 from tests.servers import HOST, free_port
-from tests.servers import _program as program
+from tests.servers import program_of as program
 
 CLIMATE = """
 id: bench-climate

@@ -71,6 +71,11 @@ class Server:
         """SIGKILL: it ends where it stands."""
         self._end(signal.SIGKILL)
 
+    def reload(self) -> None:
+        """Tells it to read its files again (SIGHUP); it does so a moment later."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nothing answers. ``resume`` lets it go on."""
         assert self._process is not None
@@ -102,7 +107,7 @@ class Server:
 
 def mosquitto(folder: Path, *, port: int | None = None, settings: str = "allow_anonymous true\n") -> Server:
     """A broker without persistence; ``settings`` are further lines of its mosquitto.conf."""
-    program, port, folder = _program("mosquitto"), port or free_port(), _folder(folder, "mosquitto")
+    program, port, folder = program_of("mosquitto"), port or free_port(), _folder(folder, "mosquitto")
     conf = folder / "mosquitto.conf"
     user = "user root\n" if os.geteuid() == 0 else ""  # else it gives up root and cannot read a folder of pytest's
     conf.write_text(f"listener {port} {HOST}\n{user}persistence false\nlog_type all\n{settings}")
@@ -119,7 +124,7 @@ def embedded_broker(folder: Path, *, port: int | None = None, protocol: str = "3
 
 def nats_server(folder: Path, *, port: int | None = None) -> Server:
     """nats-server with its MQTT, which needs a name and JetStream; its disk is ``data``."""
-    program, port, folder = _program("nats-server"), port or free_port(), _folder(folder, "nats-server")
+    program, port, folder = program_of("nats-server"), port or free_port(), _folder(folder, "nats-server")
     conf = folder / "nats-server.conf"
     conf.write_text(
         f'server_name: linli\nlisten: "{HOST}:{free_port()}"\n'
@@ -134,7 +139,7 @@ def influxdb(folder: Path, *, port: int | None = None, login: bool = False, http
     With ``login`` it wants user and password; its first query must be CREATE USER ... WITH ALL PRIVILEGES. ``http`` and
     ``data`` are further lines of these sections of its influxdb.conf.
     """
-    program, port, folder = _program("influxd"), port or free_port(), _folder(folder, "influxdb")
+    program, port, folder = program_of("influxd"), port or free_port(), _folder(folder, "influxdb")
     conf = folder / "influxdb.conf"
     conf.write_text(
         f'reporting-disabled = true\nbind-address = "{HOST}:{free_port()}"\n'
@@ -148,7 +153,7 @@ def influxdb(folder: Path, *, port: int | None = None, login: bool = False, http
 
 def victoria_metrics(folder: Path, *, port: int | None = None) -> Server:
     """VictoriaMetrics as docs/ tell to run it for Linli: long retention, equal samples deduplicated."""
-    program, port, folder = _program("victoria-metrics"), port or free_port(), _folder(folder, "victoria-metrics")
+    program, port, folder = program_of("victoria-metrics"), port or free_port(), _folder(folder, "victoria-metrics")
     argv = [program, f"-httpListenAddr={HOST}:{port}", f"-storageDataPath={folder}/data", "-retentionPeriod=100y"]
     argv += ["-dedup.minScrapeInterval=1ms", "-memory.allowedBytes=256MB", "-http.shutdownDelay=0s"]
     return Server(argv, folder, "http", port, _answers_ping)
@@ -190,7 +195,7 @@ def postgresql(folder: Path, *, port: int | None = None, settings: str = "") -> 
     It will not run as root: then it is of ``nobody``, who must be able to reach ``folder``. ``settings`` are further lines of its
     postgresql.conf.
     """
-    program, port, folder = _program("postgres", "postgresql"), port or free_port(), _folder(folder, "postgresql")
+    program, port, folder = program_of("postgres", "postgresql"), port or free_port(), _folder(folder, "postgresql")
     as_owner: list[str] = []
     if os.geteuid() == 0:
         shutil.chown(folder, "nobody")
@@ -244,13 +249,22 @@ def _serves_sql(port: int) -> bool:
     return True
 
 
-def _program(name: str, package: str = "") -> str:
-    debians = ":".join(map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)))  # not in anybody's PATH
-    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:{debians}")
+def is_installed(name: str) -> bool:
+    return _found(name) is not None
+
+
+def program_of(name: str, package: str = "") -> str:
+    """Where a program is; one that is not installed skips the test, and with CI=true fails it."""
+    path = _found(name)
     if path is None:
         say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         say(f"{name} is not installed (apt install {package or name})")
     return path
+
+
+def _found(name: str) -> str | None:
+    debians = ":".join(map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)))  # not in anybody's PATH
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:{debians}")
 
 
 def _folder(parent: Path, name: str) -> Path:

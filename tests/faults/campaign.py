@@ -4,7 +4,9 @@
    ``--round K`` runs that one alone. What the machine does between two faults is its own.
 2. Each round is a new community that lives through about half a minute of faults, is left in peace, and is judged: by its
    readings, and by its alerts, which are those of a centre that took the stored readings in order and lived through nothing.
+   In one round of three telemetry goes to InfluxDB, which is killed and stopped too.
 3. A round that fails is shown with its faults, and its folder is kept.
+4. ``--without acknowledgement``, ``syncing`` or ``epochs`` breaks that promise: such a campaign must find losses.
 """
 
 import argparse
@@ -24,18 +26,27 @@ from tests.faults import devices
 from tests.faults.disk import Disk, can_mount
 from tests.faults.network import Packets, can_drop
 from tests.faults.proxy import Proxy
-from tests.faults.rig import LINLI, Program, Rig, cut_power
+from tests.faults.rig import LINLI, SETTLE_S, Program, Rig, broken, cut_power
 from tests.faults.tap import Tap
+from tests.servers import Server, influxdb, is_installed
 
 ROUND_S = 25.0
 PAUSE_S = (0.1, 2.5)
 LASTS_S = (0.1, 4.0)
 LONG_S = 12.0
 """One fault in ten lasts up to so long."""
-WAVE = 60
-"""Answers between two alerts of a device, or none: so few in a round that none of them flaps, which is not reviewed."""
 LASTING = ("take away", "pause", "die between", "refuse", "trickle", "lose packets")
 """The others happen and are over."""
+SERVED = 1 / 3
+"""The share of the rounds whose telemetry goes to a server."""
+WITHOUT = {
+    "acknowledgement": broken("forgetful_edge", "confirmed"),
+    "syncing": broken("careless_edge", "NORMAL"),
+    "epochs": broken("epochless_edge"),
+}
+"""Gateways with one promise broken."""
+STILL_S = 10.0
+"""So long without anything new means that what is missing from such a gateway will never come."""
 
 RULES = f"""{devices.RULES}
   - id: gas_lasts
@@ -78,9 +89,10 @@ class Step(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """Where a round plays. ``disks`` and ``packets`` are not there without root."""
+    """Where a round plays. ``disks`` and ``packets`` are not there without root, ``database`` not in most rounds."""
 
     rig: Rig
+    database: Server | None
     proxy: Proxy
     tap: Tap
     packets: Packets | None
@@ -99,30 +111,44 @@ def plan(chance: random.Random, seconds: float, faults: list[str]) -> Iterator[S
         yield step
 
 
-def _kill(part: str) -> Callable[[Stage, float], None]:
+def _part(stage: Stage, name: str) -> Program | Server:
+    found: Program | Server | None = stage.database if name == "database" else getattr(stage.rig, name)
+    assert found is not None, f"there is no {name} in this round"
+    return found
+
+
+def _begin(part: Program | Server) -> None:
+    if isinstance(part, Program):
+        part.start(wait=False)
+    else:
+        part.start()
+
+
+def _kill(name: str) -> Callable[[Stage, float], None]:
     def kill(stage: Stage, _lasts_s: float) -> None:
-        program = getattr(stage.rig, part)
-        program.kill()
-        program.start(**({} if part == "broker" else {"wait": False}))
+        part = _part(stage, name)
+        part.kill()
+        _begin(part)
 
     return kill
 
 
-def _take_away(part: str) -> Callable[[Stage, float], None]:
+def _take_away(name: str) -> Callable[[Stage, float], None]:
     def take_away(stage: Stage, lasts_s: float) -> None:
-        program = getattr(stage.rig, part)
-        program.kill()
+        part = _part(stage, name)
+        part.kill()
         time.sleep(lasts_s)
-        program.start(**({} if part == "broker" else {"wait": False}))
+        _begin(part)
 
     return take_away
 
 
-def _pause(part: str) -> Callable[[Stage, float], None]:
+def _pause(name: str) -> Callable[[Stage, float], None]:
     def pause(stage: Stage, lasts_s: float) -> None:
-        getattr(stage.rig, part).pause()
+        part = _part(stage, name)
+        part.pause()
         time.sleep(lasts_s)
-        getattr(stage.rig, part).resume()
+        part.resume()
 
     return pause
 
@@ -141,7 +167,7 @@ def _die_between(stage: Stage, lasts_s: float) -> None:
     point, count = stage.chance.choice(("stored", "judged", "acknowledging")), stage.chance.randint(1, 10)
     centre = stage.rig.centre
     centre.kill()
-    centre.script = ("-m", "tests.faults.programs.dying_centre", point, str(count), "--")
+    centre.script = broken("dying_centre", point, str(count))
     centre.start(wait=False)
     time.sleep(2 + lasts_s)
     centre.kill()
@@ -202,7 +228,12 @@ WITH_ROOT: dict[str, Callable[[Stage, float], None]] = {
     **{f"cut power {part}": _cut_power(part) for part in ("edge", "centre")},
     "lose packets": _lose_packets,
 }
-FAULTS = ANYWHERE | WITH_ROOT
+WITH_DATABASE: dict[str, Callable[[Stage, float], None]] = {
+    "kill database": _kill("database"),
+    "take away database": _take_away("database"),
+    "pause database": _pause("database"),
+}
+FAULTS = ANYWHERE | WITH_ROOT | WITH_DATABASE
 
 
 class Played(NamedTuple):
@@ -214,31 +245,41 @@ class Played(NamedTuple):
     problems: list[str]
 
 
-def play(folder: Path, seed: str, seconds: float = ROUND_S) -> Played:
-    """One round in ``folder``, judged."""
+def play(folder: Path, seed: str, seconds: float = ROUND_S, without: str = "") -> Played:
+    """One round in ``folder``, judged; ``without`` names a promise that the gateway does not keep."""
     chance = random.Random(seed)
-    rooted = can_mount() and can_drop()
-    steps = list(plan(chance, seconds, sorted(FAULTS if rooted else ANYWHERE)))
+    rooted, served = can_mount() and can_drop(), is_served(seed)
+    faults = ANYWHERE | (WITH_ROOT if rooted else {}) | (WITH_DATABASE if served else {})
+    steps = list(plan(chance, seconds, sorted(faults)))
     with ExitStack() as stack:
-        stage = _set_up(stack, folder, chance, rooted)
+        stage = _set_up(stack, folder, chance, rooted, served)
+        stage.rig.edge.script = WITHOUT.get(without, LINLI)
         stage.rig.start()
         for step in steps:
             time.sleep(step.pause_s)
             FAULTS[step.fault](stage, step.lasts_s)
-        stage.rig.settle(in_order=False)
+        stage.rig.settle(in_order=False, still_s=STILL_S if without else SETTLE_S)
         problems = stage.rig.verdict(late=True) + [f"key of a batch used again: {key}" for key in stage.tap.reused]
         return Played(steps, len(stage.rig.settled), stage.rig.alerts().total(), problems)
 
 
-def _set_up(stack: ExitStack, folder: Path, chance: random.Random, rooted: bool) -> Stage:
+def is_served(seed: str) -> bool:
+    """Whether telemetry goes to InfluxDB in the round of this seed."""
+    return random.Random(f"{seed} store").random() < SERVED and is_installed("influxd")
+
+
+def _set_up(stack: ExitStack, folder: Path, chance: random.Random, rooted: bool, served: bool) -> Stage:
     proxy = stack.enter_context(Proxy(random.Random(chance.random())))
     names = ("edge", "centre") if rooted else ()
     disks = {part: stack.enter_context(Disk(folder, name=f"{part}-disk", megabytes=128)) for part in names}
     data: dict[str, Any] = {f"{part}_data": disk.folder / "data" for part, disk in disks.items()}
-    rig = stack.enter_context(Rig(folder, uplink=proxy.port, rules=RULES, wave=WAVE, **data))
+    database = stack.enter_context(influxdb(folder)) if served else None
+    if database is not None:
+        data["store"] = f"influx:{database.url}/linli"
+    rig = stack.enter_context(Rig(folder, uplink=proxy.port, rules=RULES, wave=devices.RARE, **data))
     proxy.target = rig.broker.port
     packets = stack.enter_context(Packets(proxy.port)) if rooted else None
-    return Stage(rig, proxy, stack.enter_context(Tap(rig.broker.port)), packets, disks, chance)
+    return Stage(rig, database, proxy, stack.enter_context(Tap(rig.broker.port)), packets, disks, chance)
 
 
 def main() -> int:
@@ -247,6 +288,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--round", type=int, help="this round alone")
+    parser.add_argument("--without", choices=sorted(WITHOUT), default="", help="a promise that the gateway does not keep")
     asked = parser.parse_args()
     for told in (signal.SIGINT, signal.SIGTERM):
         signal.signal(told, lambda number, _: sys.exit(128 + number))  # and so leaves no process and no mount behind
@@ -255,7 +297,7 @@ def main() -> int:
     began, seen, failed, accepted = time.monotonic(), Counter[str](), 0, 0
     number = asked.round or 0
     while time.monotonic() - began < asked.minutes * 60:
-        played = _round(f"{asked.seed}:{number}")
+        played = _round(f"{asked.seed}:{number}", asked.without)
         seen.update(step.fault for step in played.steps)
         failed += bool(played.problems)
         accepted += played.accepted
@@ -269,10 +311,10 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _round(seed: str) -> Played:
+def _round(seed: str, without: str) -> Played:
     folder = Path(tempfile.mkdtemp(prefix="linli-campaign-"))
     try:
-        played = play(folder, seed)
+        played = play(folder, seed, without=without)
     except AssertionError as error:
         played = Played([], 0, 0, [str(error)])
     verdict = f"{len(played.problems)} problems, see {folder}" if played.problems else "all is well"

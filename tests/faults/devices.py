@@ -20,6 +20,8 @@ from tests.servers import HOST, free_port
 RAISED, LOW = 50, 0
 WAVE = 20
 """Answers after which the second register changes, unless a run names another number."""
+RARE = 60
+"""So many that no alert flaps within a minute or so: what flaps is not reviewed."""
 
 
 class Device(NamedTuple):

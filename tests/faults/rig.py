@@ -68,9 +68,15 @@ tokens_file: tokens.yaml
 rules: [rules]
 data: {data}
 store: "{store}"
+database: "{database}"
 api: {{port: {api}}}
 backfill_credit: 1000
 """
+
+
+def broken(program: str, *words: str) -> tuple[str, ...]:
+    """The ``script`` of a program of Linli with one thing broken: a module of ``tests.faults.programs``, and its own words."""
+    return "-m", f"tests.faults.programs.{program}", *words, "--"
 
 
 class Program:
@@ -195,6 +201,7 @@ class Rig:
         meters: int = 12,
         alarms: int = 4,
         store: str = "duckdb",
+        database: str = "sqlite",
         edge_data: Path | None = None,
         centre_data: Path | None = None,
         outbox_mb: int = 64,
@@ -215,7 +222,7 @@ class Rig:
         self.http = httpx.Client(base_url=f"http://{HOST}:{self._api}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10)
         self._lay_out_edge(edge_data or folder / "edge" / "data", uplink or self.broker.port, outbox_mb)
         self._list_devices({"meter": interval_s, "alarm": alarm_interval_s or interval_s})
-        self._lay_out_centre(centre_data or folder / "centre" / "data", store, rules)
+        self._lay_out_centre(centre_data or folder / "centre" / "data", rules, store=store, database=database)
         report = ["--report-fd", str(self.accepted.descriptor)]
         self.edge = Program(
             "edge",
@@ -251,11 +258,11 @@ class Rig:
         ]
         (self.folder / "edge" / "devices.yaml").write_text("\n".join(["devices:", *lines]) + "\n")
 
-    def _lay_out_centre(self, data: Path, store: str, rules: str) -> None:
+    def _lay_out_centre(self, data: Path, rules: str, **places: str) -> None:
         folder = self.folder / "centre"
         (folder / "rules").mkdir(parents=True)
         (folder / "rules" / "faults.yaml").write_text(rules)
-        text = _CENTRE.format(host=HOST, broker=self.broker.port, data=data, store=store, api=self._api)
+        text = _CENTRE.format(host=HOST, broker=self.broker.port, data=data, api=self._api, **places)
         (folder / "centre.yaml").write_text(text)
         gateways.add(
             folder / "gateways.yaml", gateways.GatewayEntry(community=REF.community, id=REF.gateway, key=KEY, site_key=KEY)
@@ -305,15 +312,16 @@ class Rig:
                 part.start()
         give_up = time.monotonic() + within_s
         if in_order:
-            self._drain(Counter(self.accepted.keys), give_up, still_s)
+            self.drain(Counter(self.accepted.keys), give_up, still_s)
         self.units.quiet = True
         time.sleep(UNDER_WAY_S if in_order else 0)
         self.edge.stop()
         self.settled = Counter(self.accepted.keys)
         self.edge.start()
-        self._drain(self.settled, give_up, still_s)
+        self.drain(self.settled, give_up, still_s)
 
-    def _drain(self, accepted: Counter[oracle.Key], give_up: float, still_s: float) -> None:
+    def drain(self, accepted: Counter[oracle.Key], give_up: float, still_s: float) -> None:
+        """Until all of ``accepted`` is stored or named as lost, ``give_up`` is past, or nothing more has come for ``still_s``."""
         before, since = -1, time.monotonic()
         while (missing := len(oracle.missing(accepted, self.stored()))) and time.monotonic() < give_up:
             if missing != before:

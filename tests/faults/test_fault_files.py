@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults import oracle
+from tests.faults.devices import RARE
 from tests.faults.disk import Disk
-from tests.faults.rig import Rig
+from tests.faults.rig import Rig, broken
 from tests.faults.tap import Tap
 
 pytestmark = pytest.mark.slow
@@ -22,23 +23,28 @@ OLD_FIRST_US, OLD_RUN_US, OLD_SECONDS = 1_795_000_000_000_000, 100_000_000, 12
 
 
 def test_row_11_a_gateway_whose_disk_is_full_gives_up_the_oldest_bulk_and_says_what(tmp_path: Path) -> None:
-    with Disk(tmp_path, megabytes=32) as disk, Rig(tmp_path, edge_data=disk.folder / "data") as rig:
-        rig.edge.script = ("-m", "tests.faults.programs.hasty_edge", "--")
-        rig.start()
-        rig.until_accepted(100)
-        rig.centre.kill()
-        others = disk.fill()
-        rig.until(lambda: "the disk is full" in rig.edge.words(), 20, "a word about the disk")
-        rig.until_accepted(200)
-        others.unlink()
+    with Disk(tmp_path, megabytes=32) as disk, Rig(tmp_path, edge_data=disk.folder / "data", wave=RARE) as rig:
+        rig.edge.script = broken("hasty_edge")
+        fill_up(rig, disk)
         rig.settle(in_order=False)
-        assert rig.verdict(alerts=False) == []
+        assert rig.verdict(late=True) == []
         losses = oracle.certificates(rig.stored())
         assert losses and not [loss for loss in losses if loss.device.startswith("alarm")], losses
 
 
+def fill_up(rig: Rig, disk: Disk) -> None:
+    """Others take all room of the gateway's disk while it can send nothing, and give it back."""
+    rig.start()
+    rig.until_accepted(100)
+    rig.centre.kill()
+    others = disk.fill()
+    rig.until(lambda: "the disk is full" in rig.edge.words(), 20, "a word about the disk")
+    rig.until_accepted(200)
+    others.unlink()
+
+
 def test_row_13_a_sync_that_fails_once_publishes_nothing_that_is_not_on_the_disk(tmp_path: Path, chance: random.Random) -> None:
-    with Rig(tmp_path) as rig, Tap(rig.broker.port) as tap:
+    with Rig(tmp_path, wave=RARE) as rig, Tap(rig.broker.port) as tap:
         trace, failing = tmp_path / "strace", f"inject=fdatasync:error=EIO:when={chance.randint(20, 60)}"
         rig.edge.under = ("strace", "-D", "-f", "-qq", "-o", str(trace), "-e", "trace=fdatasync", "-e", failing)
         rig.start()
@@ -49,12 +55,12 @@ def test_row_13_a_sync_that_fails_once_publishes_nothing_that_is_not_on_the_disk
         rig.edge.start()
         rig.until_accepted(50)
         rig.settle(in_order=False)
-        assert rig.verdict(alerts=False) == []
+        assert rig.verdict(late=True) == []
         assert tap.reused == []
 
 
 def test_row_14_a_card_that_turns_read_only_is_worked_around_and_nothing_accepted_is_lost(tmp_path: Path) -> None:
-    with Disk(tmp_path) as disk, Rig(tmp_path, edge_data=disk.folder / "data") as rig:
+    with Disk(tmp_path) as disk, Rig(tmp_path, edge_data=disk.folder / "data", wave=RARE) as rig:
         rig.start()
         rig.until_accepted(100)
         disk.fail()
@@ -67,7 +73,7 @@ def test_row_14_a_card_that_turns_read_only_is_worked_around_and_nothing_accepte
         rig.edge.start()
         rig.until_accepted(50)
         rig.settle(in_order=False)
-        assert rig.verdict(alerts=False) == []
+        assert rig.verdict(late=True) == []
 
 
 def damaged_runs(rig: Rig, damage: Callable[[Path], None]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults import oracle
-from tests.faults.rig import Rig
+from tests.faults.devices import RARE
+from tests.faults.rig import LINLI, Rig, broken
 from tests.servers import Server, mosquitto
 
 pytestmark = pytest.mark.slow
@@ -19,7 +20,7 @@ SLACK_S = 0.6
 
 
 def test_row_1_a_gateway_killed_twenty_times_loses_only_what_was_not_committed_yet(tmp_path: Path, chance: random.Random) -> None:
-    with Rig(tmp_path) as rig:
+    with Rig(tmp_path, wave=RARE) as rig:
         rig.start()
         ends = []
         for _ in range(10):
@@ -50,7 +51,7 @@ def test_rows_2_and_28_a_centre_killed_between_store_alerts_and_acknowledgement(
             rig.centre.script = dying_at(point, chance)
             rig.centre.start(wait=False)
         rig.centre.wait(30)
-        rig.centre.script = ("-m", "linli")
+        rig.centre.script = LINLI
         rig.centre.start()
         rig.settle()
         assert rig.verdict() == []
@@ -68,7 +69,7 @@ def test_row_2_a_centre_that_starts_again_finds_no_gap_where_there_is_none(tmp_p
 
 
 def dying_at(point: str, chance: random.Random) -> tuple[str, ...]:
-    return ("-m", "tests.faults.programs.dying_centre", point, str(chance.randint(1, 6)), "--")
+    return broken("dying_centre", point, str(chance.randint(1, 6)))
 
 
 def test_row_3_a_broker_without_memory_killed_twenty_times(tmp_path: Path, chance: random.Random) -> None:
@@ -100,7 +101,7 @@ def persistent(folder: Path) -> Server:
 
 
 def test_row_4_a_broker_that_loses_its_whole_disk(tmp_path: Path, chance: random.Random) -> None:
-    with Rig(tmp_path, broker=persistent) as rig:
+    with Rig(tmp_path, broker=persistent, wave=RARE) as rig:
         rig.start()
         for _ in range(3):
             rig.until_accepted(chance.randint(50, 150))
@@ -114,7 +115,7 @@ def test_row_4_a_broker_that_loses_its_whole_disk(tmp_path: Path, chance: random
 
 
 def test_row_5_gateway_broker_and_centre_die_at_random_together(tmp_path: Path, chance: random.Random) -> None:
-    with Rig(tmp_path) as rig:
+    with Rig(tmp_path, wave=RARE) as rig:
         rig.start()
         give_up = time.monotonic() + 8
         while time.monotonic() < give_up:

@@ -1,11 +1,13 @@
 """Two gateways with one identity, as after a card was copied: they drive each other off the broker, and nothing is lost."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.faults.rig import Program, Rig
+from tests.faults.rig import LINLI, Program, Rig
 
 pytestmark = pytest.mark.slow
 
@@ -22,17 +24,25 @@ def twin_of(rig: Rig) -> Program:
 
 
 def test_two_gateways_with_one_identity_lose_nothing_that_either_accepted(tmp_path: Path) -> None:
-    with Rig(tmp_path, meters=6, alarms=2) as rig:
-        rig.start()
-        twin = twin_of(rig)
-        try:
-            twin.start()
-            rig.until_accepted(600)
-            assert "centre's broker cannot be reached" in rig.edge.words() + twin.words()
-            twin.stop()
-            rig.settle(within_s=10, in_order=False)
-            rig.edge.stop()
-            twin.start()  # each alone, to send what it still has
-            rig.until(lambda: rig.verdict(alerts=False, clocks=False) == [], 20, "everything of both at the centre")
-        finally:
-            twin.end()
+    with Rig(tmp_path, meters=6, alarms=2) as rig, two_at_once(rig):
+        rig.until(lambda: rig.verdict(alerts=False, clocks=False) == [], 20, "everything of both at the centre")
+
+
+@contextmanager
+def two_at_once(rig: Rig, script: tuple[str, ...] = LINLI) -> Iterator[None]:
+    """They drive each other off for a while; then each is alone, to send what it still has."""
+    rig.edge.script = script
+    rig.start()
+    twin = twin_of(rig)
+    twin.script = script
+    try:
+        twin.start()
+        rig.until_accepted(600)
+        assert "centre's broker cannot be reached" in rig.edge.words() + twin.words()
+        twin.stop()
+        rig.settle(within_s=10, in_order=False)
+        rig.edge.stop()
+        twin.start()
+        yield
+    finally:
+        twin.end()

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ingest.alerts import AlertEngine
-from ingest.store import EmbeddedStore
+from ingest.store import EmbeddedStore, InfluxStore
 from telemetry import ack
 from tests.faults.programs import own_words
 
@@ -37,6 +37,7 @@ def _dying_after(step: Callable[..., Awaitable[Any]], fuse: _Fuse) -> Callable[.
 def _arm(point: str, fuse: _Fuse) -> None:
     if point == "stored":
         EmbeddedStore.write = _dying_after(EmbeddedStore.write, fuse)  # type: ignore[method-assign, assignment]
+        InfluxStore.write = _dying_after(InfluxStore.write, fuse)  # type: ignore[method-assign, assignment]
     elif point == "judged":
         AlertEngine.take = _dying_after(AlertEngine.take, fuse)  # type: ignore[method-assign, assignment]
     else:

@@ -1,7 +1,9 @@
-"""A gateway that goes on counting in its one epoch after every start, with an outbox that is not synced at every commit.
+"""A gateway that knows one epoch alone, always the same, with an outbox that is not synced at every commit.
 
-After a power cut it counts again what the centre has seen before.
+After a power cut it counts again what the centre has seen before; so does another machine that is given its name.
 """
+
+import secrets
 
 from edge.outbox import Outbox
 from telemetry.batch import Lane
@@ -22,6 +24,7 @@ def _break() -> None:
         return streams.epochs[newest].id
 
     Outbox.roll = go_on  # type: ignore[method-assign, assignment]
+    secrets.token_hex = lambda nbytes=None: "00" * (nbytes or 8)
 
 
 if __name__ == "__main__":
