@@ -182,6 +182,7 @@ class Outbox:
         self._budget.with_relief(lambda: self._file.add_undated(held))
         self._lanes.next_held += 1
         self._undated += 1
+        self._budget.make_room()
         return False
 
     def date(self, stamp: Stamp, now: Micros) -> bool:
@@ -198,6 +199,7 @@ class Outbox:
                 break
             held_bytes -= len(held.body)
             sealed |= self._take_in(held, readings, now)
+        self._budget.make_room()
         return sealed
 
     # Sending

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import sqlite3
 from pathlib import Path
 
@@ -264,3 +265,15 @@ def test_an_epoch_that_comes_to_nothing_is_not_opened_for_what_an_earlier_run_he
     again.date(STILL, THEN)
     again.seal(THEN, force=True)
     assert again.epochs == [again.epoch]
+
+
+def test_what_is_held_makes_way_as_everything_else_does(tmp_path: Path) -> None:
+    budget = 200_000
+    outbox = opened(tmp_path, max_bytes=budget)
+    chance = random.Random(1)
+    for n in range(400):
+        noise = [Reading(device=f"d-{k}", kind=Kind.ENERGY, at=THEN + n, values={"voltage": chance.random()}) for k in range(60)]
+        outbox.hold(noise, Lane.BULK, UNKNOWN, THEN)
+        outbox.date(UNKNOWN, THEN)
+        assert outbox._file.used() <= budget
+    assert outbox.lost > 0
