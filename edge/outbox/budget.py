@@ -46,6 +46,7 @@ class Budget:
         self._file = file
         self._room = room
         self.limit = self._max_bytes
+        self._has_ballast = False  # a salvage takes it away
 
     def lay_ballast(self) -> None:
         self._has_ballast = ballast.lay(self._path)

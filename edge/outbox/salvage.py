@@ -4,22 +4,25 @@
    stops it.
 2. Row by row: a page that cannot be read costs what stood on it (``wreck``).
 3. What is lost is certified: in the tombstone of its batch, or in a certificate of its own.
-4. A salvage that is interrupted is done again from the start. The newest damaged file is kept beside the outbox, older ones go.
+4. A salvage that is interrupted is done again from the start; a new file is there whole, or not at all.
+5. The newest damaged file is kept beside the outbox; older ones and the ballast make room for the second copy.
 """
 
 import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
 
+from edge.outbox import ballast
 from edge.outbox.chunk import chunk_of
 from edge.outbox.file import BatchRow, OutboxFile, OutboxUnusable
 from edge.outbox.loss import DAMAGED, EVERY_DEVICE, Lost, Place, certificate, damaged, lane_offset, merged
 from edge.outbox.mend import UNKNOWN_SINCE_US, Found, Head, mend, since
 from edge.outbox.tail import BATCH_READINGS
-from edge.outbox.wreck import Wreck, opened, wal_of
+from edge.outbox.wreck import Wreck, opened, shm_of, wal_of
 from telemetry.batch import Lane, encode_readings, pack
 from telemetry.reading import EARLIEST
 
@@ -51,23 +54,40 @@ def resume(path: Path, gateway: str, now: int) -> None:
 
 
 def emptied(path: Path, gateway: str, now: int) -> None:
-    """A new file that says that the one before it is gone: nobody knows what was in it."""
-    with contextlib.closing(OutboxFile(path)) as file:
-        _certify(file, gateway, [Lost(EVERY_DEVICE, max(now - UNKNOWN_SINCE_US, EARLIEST), now, 1, DAMAGED)], now)
+    """A new file that says that the one before it is gone: nobody knows what was in it. Raises ``OutboxUnusable``."""
+    try:
+        with _in_place_of(path) as file:
+            _certify(file, gateway, [Lost(EVERY_DEVICE, max(now - UNKNOWN_SINCE_US, EARLIEST), now, 1, DAMAGED)], now)
+    except (sqlite3.Error, OSError) as error:
+        raise OutboxUnusable(f"{path} is gone and cannot be made anew now: {error}") from error
 
 
 def _rescue(path: Path, wreck: Path, gateway: str, now: int) -> None:
-    new = _beside(path, "new")
-    for leftover in (new, wal_of(new)):
-        leftover.unlink(missing_ok=True)
-    with contextlib.closing(opened(wreck)) as db, contextlib.closing(OutboxFile(new)) as file:
+    for old in path.parent.glob(f"{path.name}.damaged-*"):
+        old.unlink()
+    ballast.drop(path)
+    with contextlib.closing(opened(wreck)) as db, _in_place_of(path) as file:
         reading = Wreck(db)
         _rebuild(reading, file, gateway, now)
-        file.checkpoint()
         log.warning("outbox salvaged", chunks=reading.copied, batches=reading.batches_read, unreadable=reading.unreadable)
+    _set_aside(path, wreck, now)
+
+
+@contextlib.contextmanager
+def _in_place_of(path: Path) -> Iterator[OutboxFile]:
+    """A new file that stands at ``path`` after the block, or, when that raises, nowhere."""
+    new = _beside(path, "new")
+    _drop(new)
+    try:
+        with contextlib.closing(OutboxFile(new)) as file:
+            yield file
+            file.checkpoint()
+    except BaseException:
+        _drop(new)
+        raise
+    _drop_log(path)  # it would count as the new file's
     new.rename(path)
     _sync(path.parent)
-    _set_aside(path, wreck, now)
 
 
 def _rebuild(wreck: Wreck, file: OutboxFile, gateway: str, now: int) -> None:
@@ -141,21 +161,30 @@ def _certify(file: OutboxFile, gateway: str, lost: list[Lost], now: int) -> None
 def _move(path: Path, wreck: Path) -> None:
     """The file, then its log; what an interrupted move left is moved now."""
     if path.exists():
+        wal_of(wreck).unlink(missing_ok=True)  # of an earlier damaged file, whose moving aside was interrupted
         path.rename(wreck)
     if wal_of(path).exists():
         wal_of(path).rename(wal_of(wreck))
-    path.with_name(path.name + "-shm").unlink(missing_ok=True)
+    shm_of(path).unlink(missing_ok=True)
     _sync(path.parent)
 
 
 def _set_aside(path: Path, wreck: Path, now: int) -> None:
-    for old in path.parent.glob(f"{path.name}.damaged-*"):
-        old.unlink()
     aside = _beside(path, f"damaged-{now // 1_000_000}")
     wreck.rename(aside)
     if wal_of(wreck).exists():
         wal_of(wreck).rename(wal_of(aside))
-    wreck.with_name(wreck.name + "-shm").unlink(missing_ok=True)
+    shm_of(wreck).unlink(missing_ok=True)
+
+
+def _drop(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    _drop_log(path)
+
+
+def _drop_log(path: Path) -> None:
+    for part in (wal_of(path), shm_of(path)):
+        part.unlink(missing_ok=True)
 
 
 def _beside(path: Path, word: str) -> Path:

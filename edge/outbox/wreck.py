@@ -25,7 +25,6 @@ MOST_GUESSED = 1_000_000
 GUESSED_BEYOND = 2_000
 MOST_EPOCHS = 10_000
 _COPIED_AT_ONCE = 500
-_WAL = "-wal"
 _LANES = frozenset(lane.value for lane in Lane)
 
 
@@ -238,4 +237,8 @@ def _plausible(n: int, readings: object, first_at: object) -> Head:
 
 
 def wal_of(path: Path) -> Path:
-    return path.with_name(path.name + _WAL)
+    return path.with_name(f"{path.name}-wal")
+
+
+def shm_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-shm")

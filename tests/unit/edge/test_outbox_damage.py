@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.outbox import Outbox, OutboxFailing, Sealed, ballast
+from edge.outbox import Outbox, OutboxFailing, OutboxUnusable, Sealed, ballast
 from edge.outbox.file import BatchRow, Epoch
 from edge.outbox.loss import DAMAGED
 from edge.outbox.mend import Found, Head, mend
@@ -409,3 +409,48 @@ def test_a_torn_log_goes_back_to_the_last_whole_commit_and_uses_no_key_again(tmp
     back = kept(sent(again))
     assert back == {T0 + n for n in range(len(back))}
     assert len(back) < 50
+
+
+class Killed(BaseException):
+    """What is written after it was not."""
+
+
+def killed(*_: object) -> None:
+    raise Killed
+
+
+def test_a_file_that_is_gone_is_told_though_the_start_that_found_it_was_killed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed(path)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("edge.outbox.salvage._certify", killed)
+        opened(path)
+    assert certified(sent(opened(path))) > 0
+
+
+def test_the_log_of_an_earlier_damaged_file_is_no_part_of_this_one(path: Path) -> None:
+    """A kill between the two moves that set a damaged file aside leaves its log behind."""
+    header_gone(path)
+    expected = kept_after_salvage_of_a_copy(path)
+    (path / "earlier").mkdir()
+    earlier = opened(path / "earlier")
+    earlier.append([reading(7_000 + n) for n in range(300)], Lane.BULK, SEALED)
+    (path / "outbox.db.salvage-wal").write_bytes((path / "earlier" / "outbox.db-wal").read_bytes())
+    assert kept(sent(opened(path))) == expected
+
+
+def test_a_salvage_that_the_disk_does_not_take_leaves_what_there_is_and_takes_no_room(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header_gone(path)
+    expected = kept_after_salvage_of_a_copy(path)
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch, pytest.raises(OutboxUnusable):
+        patch.setattr("edge.outbox.salvage._certify", full)
+        opened(path)
+    assert not list(path.glob("outbox.db.new*")) + list(path.glob("*.ballast"))
+    assert kept(sent(opened(path))) == expected
