@@ -1,6 +1,6 @@
 """A gateway that looks every second, not every minute, whether its disk has room again, and certifies as often."""
 
-from edge.outbox import outbox, thin
+from edge.outbox import budget, thin
 from tests.faults.programs import own_words
 
 SECOND_US = 1_000_000
@@ -9,5 +9,5 @@ if __name__ == "__main__":
     from linli.cli import main
 
     own_words()
-    outbox.LOOK_AFTER_US = thin.MINUTE_US = SECOND_US
+    budget.LOOK_AFTER_US = thin.MINUTE_US = SECOND_US
     main()

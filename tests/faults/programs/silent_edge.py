@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from edge.outbox import outbox, thin, tombstones
+from edge.outbox import Outbox, budget, thin, tombstones
 from edge.outbox.file import BatchRow
 from edge.outbox.loss import Lost
 from tests.faults.programs import own_words
@@ -16,13 +16,13 @@ def _break() -> None:
         return tombstone(batch, gateway, [])
 
     tombstones.tombstone = say_nothing
-    outbox.Outbox._certify_thinned = lambda outbox, now, force: False  # type: ignore[method-assign]
+    Outbox._certify_thinned = lambda outbox, now, force: False  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
     from linli.cli import main
 
     own_words()
-    outbox.LOOK_AFTER_US = thin.MINUTE_US = SECOND_US
+    budget.LOOK_AFTER_US = thin.MINUTE_US = SECOND_US
     _break()
     main()
