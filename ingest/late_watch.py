@@ -5,7 +5,8 @@
 2. Less than ``FEWEST`` readings are no share. Only a change is told, once a minute at most.
 3. It is remembered for as long as the centre runs: after a start the hour begins anew, and what was raised before is over only
    when the new one has lasted ``SETTLE_US``.
-4. Bounded: at most ``SLOTS`` + 1 counts a gateway.
+4. Bounded: at most ``SLOTS`` + 1 counts a gateway, and none of one that has been silent for the window; of what was told only
+   the shares that are not nothing.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -55,8 +56,9 @@ class Punctuality:
                 del slots[min(slots)]
 
     def shares(self, now: int) -> dict[GatewayRef, float]:
-        """Percent, to one decimal, of each gateway of which there is enough."""
+        """Percent, to one decimal, of each gateway of which there is enough; what is older than the window is forgotten."""
         oldest = now // SLOT_US - SLOTS
+        self._slots = {ref: slots for ref, slots in self._slots.items() if max(slots) > oldest}
         found: dict[GatewayRef, float] = {}
         for ref, slots in self._slots.items():
             recent = [slot for number, slot in slots.items() if number > oldest]
@@ -93,7 +95,10 @@ class LateWatch:
             if share != self._said.get(ref, 0.0) or (settled and ref in self._inherited):
                 reading = Reading(device=ref.gateway, kind=Kind.GATEWAY, at=Micros(now), values={METRIC: share})
                 await self._observe(ref, reading, now)
-                self._said[ref] = share
+                if share:
+                    self._said[ref] = share
+                else:
+                    self._said.pop(ref, None)
                 self._inherited -= {ref}
         self._looked_at = now
 

@@ -49,6 +49,14 @@ def test_an_hour_later_it_is_over_and_no_more_is_kept_than_the_hour() -> None:
     assert max(len(slots) for slots in punctuality._slots.values()) <= 13
 
 
+def test_of_a_gateway_that_has_been_silent_for_an_hour_nothing_is_kept() -> None:
+    punctuality = Punctuality()
+    punctuality.note([arrival(0, *[1000.0] * 100)])
+    assert punctuality.shares(instant(3000)) == {REF: 100.0}
+    assert punctuality.shares(instant(7200)) == {}
+    assert not punctuality._slots
+
+
 class Watching:
     def __init__(self, centre: Centre) -> None:
         self.centre = centre
