@@ -155,6 +155,8 @@ class PointStore(Protocol):
     async def counts(self, query: Query) -> Mapping[Hour, int]:
         """How many readings (not rows) are here, by gateway and hour; hours without any are left out.
 
+        Two that different batches say of one device at one instant are two where both stand, and one where the later took the
+        place of the other.
         Of the query count ``communities``, ``gateway``, ``start`` and ``end``, which must be given. Nothing where ``limits``
         say that readings are not countable. Raises ``StoreUnavailable``.
         """

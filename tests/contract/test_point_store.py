@@ -363,6 +363,18 @@ async def test_readings_are_counted_by_gateway_and_hour_however_many_metrics_the
     assert await store.counts(hourly(communities=())) == {}
 
 
+async def test_what_two_batches_say_of_one_device_and_instant_is_counted_as_often_as_it_stands(
+    shelf: Shelf, store: PointStore
+) -> None:
+    twice = {"temperature": 4.0, "humidity": 50.0}
+    await store.write(
+        [arrival(1, climate(HOUR, values=twice)), arrival(2, climate(HOUR, values=twice), climate(HOUR + MS, values=twice))]
+    )
+    await store.write([arrival(1, climate(HOUR, values=twice), stream=STREAM._replace(epoch="f" * 16))])
+    standing = len(await shelf.all_rows(store)) // 2
+    assert await store.counts(hourly()) == ({Hour(COMMUNITY, STREAM.gateway, HOUR): standing} if store.limits.countable else {})
+
+
 async def test_what_is_restored_twice_is_there_once_and_moves_no_watermark(shelf: Shelf, store: PointStore) -> None:
     await store.write([arrival(1, climate(START))])
     before = await store.watermarks()

@@ -220,6 +220,18 @@ async def test_a_gateway_that_says_one_instant_again_and_again_leaves_nothing_un
         assert (await here.linli("audit")).exit_code == 0
 
 
+async def test_a_gateway_whose_batches_say_one_instant_twice_leaves_nothing_unexplained(here: Here, gateway: Gateway) -> None:
+    """As after a salvage, which may send what it cannot place any more under a second key."""
+    now = intake.wall_clock()
+    async with here.running():
+        await gateway.say(*(level(now + n, 1.0) for n in range(10)))
+        await gateway.say(*(level(now + n, 1.0) for n in range(5, 15)))
+        await gateway.settled()
+        found = await here.audit()
+        assert (found["accepted"], found["stored"], found["missing"], found["surplus"]) == (20, 20, 0, 0)
+        assert found["proved"] is True
+
+
 async def test_dead_letters_are_listed_shown_tried_and_dropped(here: Here, gateway: Gateway) -> None:
     now = intake.wall_clock()
     async with here.running():
