@@ -1,8 +1,9 @@
 """Poison is set aside with its bytes and the reason, counted, and never blocks what follows.
 
 1. A letter is durable when ``set_aside`` returns. One row per gateway, body and reason: what is repeated is counted.
-2. Bounded: ``MAX_OF_GATEWAY`` rows a gateway and ``MAX_ROWS`` in all, bodies cut at ``MAX_BODY``; past that only the counts of
-   known letters go up, so one gateway cannot fill the table for the others.
+2. Bounded: ``MAX_OF_GATEWAY`` rows a gateway and ``MAX_ROWS`` in all, bodies cut at ``MAX_BODY``, so one gateway cannot fill the
+   table for the others. Past that the counts of known letters go up, and new ones are counted on one row of their gateway
+   (``NO_ROOM``) without their bytes: it still shows, and raises the alert, that poison comes.
 3. What belongs to a batch is set aside before the batch is acknowledged (``ingest.points``). What is no batch at all cannot be
    acknowledged: it waits in ``DeadLetters``, at most ``MAX_WAITING``, and a crash may lose the last few.
 """
@@ -10,7 +11,7 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -26,6 +27,7 @@ MAX_ROWS = 10_000
 MAX_OF_GATEWAY = 1_000
 MAX_WAITING = 1_000
 MAX_REASON = 1_000
+NO_ROOM = "more letters than are kept: these were counted alone"
 RETRY_S = 5.0
 
 log = structlog.get_logger()
@@ -43,6 +45,7 @@ table = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Index("dead_letter_gateway", "community", "gateway"),
+    sa.Index("dead_letter_by_last", "last_at"),
 )
 _mine = sa.and_(table.c.community == sa.bindparam("community"), table.c.gateway == sa.bindparam("gateway"))
 
@@ -109,18 +112,34 @@ def forget(connection: sa.Connection, cut: int, most: int) -> int:
 
 
 def _keep_all(connection: sa.Connection, letters: Sequence[DeadLetter], at: Micros) -> None:
+    room = _Room(connection)
+    beyond: Counter[DeadLetter] = Counter()
+    for letter, times in _told_apart(letters):
+        if not _came_again(connection, letter, times, at):
+            if room.take(letter.ref):
+                connection.execute(table.insert(), _row(letter, times, at))
+            else:
+                beyond[DeadLetter(letter.ref, "", NO_ROOM, b"")] += times
+    for letter, times in beyond.items():
+        if not _came_again(connection, letter, times, at):
+            connection.execute(table.insert(), _row(letter, times, at))
+
+
+def _told_apart(letters: Sequence[DeadLetter]) -> Iterable[tuple[DeadLetter, int]]:
+    """Each letter once, as it came first, and how often it came."""
     times: Counter[str] = Counter()
     firsts: dict[str, DeadLetter] = {}
     for letter in letters:
         digest = _digest(letter)
         times[digest] += 1
         firsts.setdefault(digest, letter)
-    room = _Room(connection)
-    again = table.update().where(table.c.digest == sa.bindparam("known"))
-    for digest, letter in firsts.items():
-        change = again.values(times=table.c.times + times[digest], last_at=at)
-        if connection.execute(change, {"known": digest}).rowcount == 0 and room.take(letter.ref):
-            connection.execute(table.insert(), _row(digest, letter, times[digest], at))
+    return [(letter, times[digest]) for digest, letter in firsts.items()]
+
+
+def _came_again(connection: sa.Connection, letter: DeadLetter, times: int, at: Micros) -> bool:
+    """Counts a letter that is kept already; whether it is."""
+    again = table.update().where(table.c.digest == _digest(letter)).values(times=table.c.times + times, last_at=at)
+    return connection.execute(again).rowcount > 0
 
 
 class _Room:
@@ -150,6 +169,6 @@ def _digest(letter: DeadLetter) -> str:
     return digest.hexdigest()[:32]
 
 
-def _row(digest: str, letter: DeadLetter, times: int, at: Micros) -> dict[str, object]:
+def _row(letter: DeadLetter, times: int, at: Micros) -> dict[str, object]:
     kept = {"origin": letter.origin, "reason": letter.reason[:MAX_REASON], "body": letter.body[:MAX_BODY]}
-    return {"digest": digest, **letter.ref._asdict(), "first_at": at, "last_at": at, "times": times, **kept}
+    return {"digest": _digest(letter), **letter.ref._asdict(), "first_at": at, "last_at": at, "times": times, **kept}

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from ingest import tally
 from ingest.arrival import Arrival
 from ingest.database import Database
-from ingest.deadletter import set_aside, table
+from ingest.deadletter import NO_ROOM, set_aside, table
 from ingest.once import Once, answered, done_once
 from ingest.points import letters_of
 from ingest.store import HOUR_US, Hour, PointStore
@@ -134,6 +134,8 @@ class Letterbox:
 
 def read_again(letter: Letter, now: Micros) -> tuple[Arrival, bool]:
     """What is in a letter, and whether it is a whole batch. Raises ``BatchInvalid`` when it cannot be read now either."""
+    if letter.reason == NO_ROOM:
+        raise BatchInvalid(f"{letter.reason}, and nothing of them was kept")
     found = _ORIGIN.fullmatch(letter.origin)
     if found is None:
         raise BatchInvalid("it is of no batch that was acknowledged: its gateway sends it again by itself once it can be read")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ingest import deadletter
 from ingest.database import Database
-from ingest.deadletter import MAX_BODY, MAX_WAITING, DeadLetter, DeadLetters, count, set_aside
+from ingest.deadletter import MAX_BODY, MAX_WAITING, NO_ROOM, DeadLetter, DeadLetters, count, set_aside
 from telemetry.identity import GatewayRef
 from telemetry.reading import Micros
 
@@ -45,8 +45,11 @@ async def test_the_same_letter_is_kept_once_and_counted(database: Database) -> N
 async def test_bodies_are_cut_and_rows_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadletter, "MAX_ROWS", 2)
     await set_aside(database, [LETTER._replace(body=bytes([n]) * (MAX_BODY + 1)) for n in range(5)], T0)
-    assert await rows(database, "length(body)") == [(MAX_BODY,), (MAX_BODY,)]
-    assert await count(database) == 2
+    assert sorted(await rows(database, "length(body), reason, times")) == [
+        (0, NO_ROOM, 3),
+        (MAX_BODY, "not JSON", 1),
+        (MAX_BODY, "not JSON", 1),
+    ]
 
 
 @pytest.mark.sqlite_file
@@ -88,6 +91,19 @@ async def test_one_gateway_does_not_fill_the_table_for_the_others(database: Data
         ("gw-other", "not JSON", 1),
         ("gw-test", "0", 2),
         ("gw-test", "1", 1),
+        ("gw-test", NO_ROOM, 3),
+    ]
+
+
+async def test_letters_without_room_are_counted_as_they_come_on_one_row_of_their_gateway(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadletter, "MAX_OF_GATEWAY", 1)
+    for n in range(4):
+        await set_aside(database, [LETTER._replace(reason=str(n))], Micros(T0 + n))
+    assert sorted(await rows(database, "reason, times, first_at, last_at")) == [
+        ("0", 1, T0, T0),
+        (NO_ROOM, 3, T0 + 1, T0 + 3),
     ]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from alerts_world import GATEWAY, REF, Centre, instant, seconds
 
+from ingest import deadletter
 from ingest.alerts import AlertState, load_rules
 from ingest.deadletter import DeadLetter, set_aside
 from ingest.letter_watch import LetterWatch
@@ -60,6 +61,18 @@ async def test_letters_of_many_minutes_are_one_alert_that_clears_an_hour_after_t
     await watching.look(180 + 3601)
     (alert,) = await watching.centre.all()
     assert (alert.state, seconds(alert.cleared_at)) == (AlertState.CLEARED, 180 + 3600)
+
+
+async def test_letters_that_find_no_room_any_more_are_told_all_the_same(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadletter, "MAX_OF_GATEWAY", 1)
+    await watching.letters(0, "the last that is kept")
+    await watching.look(0)
+    await watching.letters(3_500, "a", "b")
+    await watching.look(3_501)
+    await watching.look(3_501 + 3_599)
+    assert [alert.state for alert in await watching.centre.all()] == [AlertState.OPEN]
 
 
 async def test_it_looks_once_a_minute_and_at_what_came_since(watching: Watching) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ingest import letterbox, tally
+from ingest import deadletter, letterbox, tally
 from ingest.arrival import Arrival
 from ingest.audit import Cause, Evidence, compare
 from ingest.database import Database
@@ -163,6 +163,14 @@ async def test_a_message_of_no_acknowledged_batch_is_left_to_its_gateway(world: 
     assert tried is not None
     assert "sends it again by itself" in tried.reason
     assert await world.store.read(Query(("41",))) == []
+
+
+async def test_of_letters_that_were_only_counted_there_is_nothing_to_try(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadletter, "MAX_OF_GATEWAY", 0)
+    counted = await world.letter(whole(SOUND))
+    tried = await world.box.try_again(HERE, counted.id)
+    assert tried is not None
+    assert (tried.gone, tried.reason) == (False, f"{deadletter.NO_ROOM}, and nothing of them was kept")
 
 
 async def test_a_batch_of_another_gateway_is_not_taken(world: World) -> None:
