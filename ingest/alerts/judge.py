@@ -10,7 +10,7 @@ Decides, and does no IO; the inventory is asked through a ``Directory``. Silence
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 import structlog
 
@@ -35,22 +35,32 @@ from telemetry.reading import Micros, Reading
 
 log = structlog.get_logger()
 
+_BAD: Final = Quality.BAD
+_STALE: Final = Quality.STALE
+
 MAX_WATCHES = 100_000
 
 
-class _Source(NamedTuple):
-    """Where a reading came from, and when; ``said`` is that for the trail."""
+class _Source:
+    """Where readings came from, and when; ``said`` is that for the trail."""
 
-    presence: Presence
-    arrival: Arrival
-    known_at: int
-    epoch: str
-    is_bulk: bool
-    said: Source
+    __slots__ = ("epoch", "is_bulk", "known_at", "presence", "said", "seq", "stream")
 
-    def origin(self, reading: Reading) -> Origin:
-        stream = self.arrival.stream
-        return Origin(stream.gateway, stream.lane, reading.device, reading.at, 0 if self.is_bulk else self.known_at - reading.at)
+    def __init__(self, presence: Presence, arrival: Arrival) -> None:
+        self.presence = presence
+        self.stream = arrival.stream
+        self.seq = arrival.seq
+        self.known_at: int = arrival.received_at
+        self.epoch = arrival.stream.epoch
+        self.is_bulk = arrival.stream.lane == Lane.BULK
+        self.said = Source(arrival.stream, arrival.received_at)
+
+    def lag(self, at: int) -> int:
+        """Of what was said at an instant; bulk data has none."""
+        return 0 if self.is_bulk else self.known_at - at
+
+
+_Row = tuple[int, str, int, Reading, _Source]
 
 
 class Judge:
@@ -65,26 +75,31 @@ class Judge:
         self._told: set[str] = set()
 
     def take(self, arrivals: Sequence[Arrival], work: Work) -> None:
-        """Judges batches: their readings by instant, then device, then as they came."""
-        rows: list[tuple[int, str, int, Reading, _Source]] = []
+        """Judges batches, one community after the other: their readings by instant, then device, then as they came."""
+        communities: dict[str, list[_Row]] = {}
         for arrival in arrivals:
             source = self._source(arrival)
             self.states.touched.add(source.presence)
+            rows = communities.setdefault(source.stream.community, [])
             rows += [(one.at, one.device, place, one, source) for place, one in enumerate(arrival.readings, len(rows))]
+        silences = Silences(self._rules, self._directory, self.states) if self._rules.absences else None
+        for rows in communities.values():
+            self._take_in_order(rows, work, silences)
+
+    def _take_in_order(self, rows: list[_Row], work: Work, silences: Silences | None) -> None:
         rows.sort()
-        silences, hears = Silences(self._rules, self._directory, self.states), bool(self._rules.absences)
         for at, device, _, reading, source in rows:
-            presence, _, known_at, epoch, is_bulk, _ = source
+            presence = source.presence
             seat = presence.seats.get(device)
             if seat is None or seat.watch is None or seat.kind is not reading.kind:
                 seat = self._seated(presence, device, reading.kind)
-            if hears:
+            if silences is not None:
                 if at < seat.heard and absence.is_good(reading):
                     self._note_late(work, reading, source)  # it was there then: an absence may have been none
-                if absence.hear(presence, seat, reading, epoch, is_bulk, known_at):
+                if absence.hear(presence, seat, reading, source.epoch, source.is_bulk, source.known_at):
                     silences.attend(work, presence, seat)
             values, watch = reading.values, seat.watch
-            if not values or watch is None or reading.quality is Quality.BAD:
+            if not values or watch is None or reading.quality is _BAD:
                 continue
             listening = watch.listening(values)
             if at > seat.newest and seat.entries is None and not listening.shares and listening.calm(values):
@@ -102,13 +117,18 @@ class Judge:
     def restore(self, row: Row) -> None:
         """Lets states that were written before it follow a row of the trail, which nobody is told of again."""
         work = Work([], set())
-        for step in row.steps:
+        sources: dict[int, _Source] = {}
+        for step in row.steps():
             if isinstance(step, Heard):
-                stream, received_at = row.sources[step.source]
-                source = self._source(Arrival(stream, 0, (step.reading,), Micros(received_at)))
-                seat = self._seated(source.presence, step.reading.device, step.reading.kind)
+                said, reading = step
+                source = sources.get(id(said))
+                if source is None:
+                    source = sources[id(said)] = self._source(Arrival(said.stream, 0, (), Micros(said.received_at)))
+                seat = source.presence.seats.get(reading.device)
+                if seat is None or seat.watch is None or seat.kind is not reading.kind:
+                    seat = self._seated(source.presence, reading.device, reading.kind)
                 assert seat.watch is not None
-                self._judge(work, seat.watch.listening(step.reading.values).asks, seat, step.reading, source)
+                self._judge(work, seat.watch.listening(reading.values).asks, seat, reading, source)
             elif (entry := self.states.entry(step.key)) is not None and entry.origin.at <= step.at:
                 self.states.drop(self.states.subject(step.key), step.key)
         self.states.trail.pass_over()
@@ -148,8 +168,7 @@ class Judge:
         if presence.edition is not edition:
             presence.edition = edition
             presence.reseat()
-        said = Source(stream, arrival.received_at)
-        return _Source(presence, arrival, arrival.received_at, stream.epoch, stream.lane == Lane.BULK, said)
+        return _Source(presence, arrival)
 
     def _seated(self, presence: Presence, name: str, kind: Kind) -> Seat:
         """The device's seat, with the rules for its readings of ``kind`` by the inventory of now."""
@@ -189,21 +208,19 @@ class Judge:
 
     def _judge(self, work: Work, asks: Sequence[Ask], seat: Seat, reading: Reading, source: _Source) -> None:
         """Lets rules have a reading, and puts it on the trail if any state changed by it."""
-        values, place, origin = reading.values, len(self.states.trail.steps), None
-        may_fold = reading.quality is not Quality.STALE
+        values, at, place = reading.values, reading.at, len(self.states.trail.steps)
+        may_fold = reading.quality is not _STALE
         changed = False
         for ask in asks:
             slot = ask.slot if ask.discriminator is None else _slot(ask, reading)
             if slot is None:
                 continue
             subject = seat if ask.subject == "device" else _subject(ask, seat)
-            entry = subject.entries.get(slot) if subject.entries else None
+            entry: Entry | None = subject.entries.get(slot) if subject.entries else None
             if entry is None:
                 if ask.calm(values):
                     continue
-            elif may_fold and ask.folds and entry.takes(ask.machine, reading.at, reading.device, values):
-                origin = origin or source.origin(reading)
-                entry.origin = origin
+            elif may_fold and ask.folds and entry.takes(ask.machine, source.stream, at, source.lag(at), seat.name, values):
                 if not entry.is_noted:
                     self.states.note(entry)
                 changed = True
@@ -230,7 +247,8 @@ class Judge:
         self, work: Work, ask: Ask, slot: tuple[str, str], subject: Subject, seat: Seat, reading: Reading, source: _Source
     ) -> bool:
         """Whether the state is another."""
-        machine, arrival, sample = ask.machine, source.arrival, _sample(reading)
+        machine, stream = ask.machine, source.stream
+        sample = Sample(reading.at, seat.name, reading.values, reading.quality is not _STALE)
         entry: Entry | None = subject.entries.get(slot) if subject.entries else None
         old = machine.initial if entry is None else entry.state
         if late.is_late(machine, old, sample, source.known_at, subject is not seat, subject.newest):
@@ -243,10 +261,10 @@ class Judge:
         except Exception as error:
             self._gave_up(ask.watcher.rule.id, error)
             return False
-        origin = source.origin(reading)
+        origin = Origin(stream.gateway, stream.lane, seat.name, reading.at, source.lag(reading.at))
         if entry is None:
             name = f"{origin.gateway}/{seat.name}" if subject is seat else subject.name
-            entry = Entry(Key(slot[0], arrival.stream.community, name, slot[1]), state, origin, due)
+            entry = Entry(Key(slot[0], stream.community, name, slot[1]), state, origin, due)
         else:
             entry.follow(state, origin, due)
         self._keep(subject, entry, machine, ask.forgets, on_trail=not transitions)
@@ -254,9 +272,9 @@ class Judge:
         return True
 
     def _note_late(self, work: Work, reading: Reading, source: _Source) -> None:
-        stream, seq = source.arrival.stream, source.arrival.seq
-        if seq:
-            work.lates.add(late.Late(source.presence.ref, reading.device, reading.kind, reading.at, stream, seq))
+        if source.seq:
+            stream = source.stream
+            work.lates.add(late.Late(source.presence.ref, reading.device, reading.kind, reading.at, stream, source.seq))
 
     def _keep(self, subject: Subject, entry: Entry, machine: Machine[Any], forgets: bool, *, on_trail: bool = False) -> None:
         if forgets and began(machine, entry.state):
@@ -270,10 +288,6 @@ class Judge:
         if rule not in self._told:
             self._told.add(rule)
             log.error("rule failed", rule=rule, error=repr(error))
-
-
-def _sample(reading: Reading) -> Sample:
-    return Sample(reading.at, reading.device, reading.values, reading.quality is not Quality.STALE)
 
 
 def _subject(ask: Ask, seat: Seat) -> Subject:

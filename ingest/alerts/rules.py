@@ -8,14 +8,15 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from ingest.alerts.machine import Machine
 from ingest.alerts.machines import Times, machine_of
-from ingest.alerts.rule import CatalogueKind, Listed, Override, Rule
+from ingest.alerts.rule import AppliesTo, CatalogueKind, Listed, Override, Rule
 from ingest.alerts.when import (
     Absence,
     AllOf,
@@ -35,6 +36,9 @@ from ingest.alerts.when import (
 )
 from telemetry.metric import METRICS, Kind
 from telemetry.presence import Device
+
+MAX_ALIKE = 20_000
+"""Devices that differ in what rules ask of them, for which the rules that watch them are remembered."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,31 @@ class Watcher:
         return {}
 
 
+class _Named(NamedTuple):
+    """The communities, devices and zones that rules and overrides name; of others they ask only whether there is a zone."""
+
+    communities: frozenset[str]
+    devices: frozenset[str]
+    zones: frozenset[str]
+
+    def of(self, community: str, device: str, zone: str) -> tuple[object, ...]:
+        """The same for all that rules do not tell apart."""
+        where = tuple(prefix for prefix in self.communities if community.startswith(prefix))
+        return where, device if device in self.devices else None, zone if zone in self.zones else bool(zone)
+
+
+def _named(watchers: Iterable[Watcher]) -> _Named:
+    named: list[AppliesTo | Override] = []
+    for one in watchers:
+        named += (one.rule.applies_to, *one.overrides)
+    return _Named(*(frozenset(chain.from_iterable(getattr(one, what) for one in named)) for what in _Named._fields))
+
+
+def _said_of(device: Device | None) -> tuple[object, ...]:
+    """What rules may ask of a device's own words."""
+    return (device.profile, *device.metrics) if device is not None else ()
+
+
 class Rules:
     """``kinds`` is the catalogue, by id."""
 
@@ -129,6 +158,8 @@ class Rules:
             )
             for kind in Kind
         }
+        self._named = {kind: _named(watchers) for kind, watchers in self._by_kind.items()}
+        self._found: dict[tuple[object, ...], tuple[Watcher, ...]] = {}
 
     def __len__(self) -> int:
         return len(self.watchers)
@@ -139,8 +170,14 @@ class Rules:
 
     def watching(self, kind: Kind, community: str, name: str, device: Device | None, zone: str) -> tuple[Watcher, ...]:
         """The rules that judge readings of this device, each with its numbers; absences apart."""
-        found = (one for one in self._by_kind[kind] if one.applies(community, name, device, zone))
-        return tuple(one.variant(community, name, zone) for one in found)
+        alike = (kind, *self._named[kind].of(community, name, zone), *_said_of(device))
+        known = self._found.get(alike)
+        if known is None:
+            if len(self._found) >= MAX_ALIKE:
+                self._found.clear()
+            found = (one for one in self._by_kind[kind] if one.applies(community, name, device, zone))
+            known = self._found[alike] = tuple(one.variant(community, name, zone) for one in found)
+        return known
 
     def missing(self, community: str, device: Device) -> tuple[Watcher, ...]:
         """The rules that tell when a device is absent, each with its numbers."""

@@ -1,16 +1,13 @@
 """What the rules know of one gateway and its devices, apart from the states of their machines.
 
 A ``Presence`` is a gateway's, a ``Seat`` one device's in it. They change in place: what a take changed becomes durable with its
-commit, or all of memory is read back. The devices keep the order in which they were first heard, so that their names are written
-down once and their instants as one row of numbers.
+commit, or all of memory is read back. The devices keep the order in which they were first heard
+(``ingest.alerts.presence_record``).
 """
 
-import struct
 from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from telemetry.identity import GatewayRef
 from telemetry.metric import Kind
@@ -121,42 +118,3 @@ class Presence:
                 seat.expected = 0
                 return seat
         return None
-
-
-class _Times(msgspec.Struct, frozen=True, array_like=True):
-    """``newest_of``: of each seat, in their order, 8 bytes; ``heard`` where that is another instant."""
-
-    newest: int
-    epoch: str
-    epoch_at: int
-    newest_of: bytes
-    heard: dict[int, int]
-    failing: dict[int, int]
-
-
-_times = msgspec.msgpack.Decoder(_Times)
-_names = msgspec.msgpack.Decoder(list[str])
-_encode = msgspec.msgpack.Encoder().encode
-
-
-def names_of(presence: Presence) -> bytes:
-    return _encode(list(presence.seats))
-
-
-def times_of(presence: Presence) -> bytes:
-    seats = presence.seats.values()
-    newest_of = struct.pack(f"<{len(seats)}q", *[seat.newest for seat in seats])
-    heard = {place: seat.heard for place, seat in enumerate(seats) if seat.heard != seat.newest}
-    failing = {place: seat.failing for place, seat in enumerate(seats) if seat.failing}
-    return _encode(_Times(presence.newest, presence.epoch, presence.epoch_at, newest_of, heard, failing))
-
-
-def presence_of(ref: GatewayRef, names: bytes, times: bytes) -> Presence:
-    """Raises ``msgspec.DecodeError`` for what was not written by these."""
-    said, presence = _times.decode(times), Presence(ref)
-    presence.newest, presence.epoch, presence.epoch_at = said.newest, said.epoch, said.epoch_at
-    for place, (name, (newest,)) in enumerate(zip(_names.decode(names), struct.iter_unpack("<q", said.newest_of), strict=True)):
-        seat = presence.seats[name] = Seat(name)
-        seat.newest, seat.heard, seat.failing = newest, said.heard.get(place, newest), said.failing.get(place, 0)
-    presence.named = len(presence.seats)
-    return presence

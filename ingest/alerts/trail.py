@@ -8,7 +8,7 @@
 
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +17,8 @@ import sqlalchemy as sa
 from ingest.alerts.episode import Key
 from ingest.database import metadata
 from telemetry.identity import Stream
+from telemetry.metric import Kind, Value
+from telemetry.quality import Quality
 from telemetry.reading import Reading
 
 KEEP_US = 120_000_000
@@ -38,14 +40,12 @@ class Source(NamedTuple):
     received_at: int
 
 
-class Heard(msgspec.Struct, frozen=True, array_like=True, tag="heard"):
-    """A reading, of one of the row's sources by its place."""
-
-    source: int
+class Heard(NamedTuple):
+    source: Source
     reading: Reading
 
 
-class Forgotten(msgspec.Struct, frozen=True, array_like=True, tag="forgotten"):
+class Forgotten(NamedTuple):
     """A state of ``at`` or before is as it began."""
 
     key: Key
@@ -56,8 +56,54 @@ Step = Heard | Forgotten
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
+    """What was heard, a column for each thing that is said of it, so that it is written at once; ``source_of`` by its place in
+    ``sources``. ``qualities`` are those that are not good, by place; ``forgotten``: before which place, and what."""
+
     sources: list[Source]
-    steps: list[Step]
+    source_of: list[int]
+    devices: list[str]
+    kinds: list[Kind]
+    instants: list[int]
+    values: list[dict[str, Value]]
+    qualities: dict[int, Quality]
+    forgotten: list[tuple[int, Forgotten]]
+
+    def steps(self) -> Iterator[Step]:
+        """In the order in which they were."""
+        forgotten = deque(self.forgotten)
+        columns = zip(self.source_of, self.devices, self.kinds, self.instants, self.values, strict=True)
+        for place, (source, device, kind, at, values) in enumerate(columns):
+            while forgotten and forgotten[0][0] <= place:
+                yield forgotten.popleft()[1]
+            quality = self.qualities.get(place, Quality.GOOD)
+            yield Heard(self.sources[source], Reading(device=device, kind=kind, at=at, values=values, quality=quality))
+        yield from (one for _, one in forgotten)
+
+
+def row_of(steps: Sequence[Step]) -> Row:
+    """Of a reading nothing is kept that no rule looks at."""
+    heard = [step for step in steps if isinstance(step, Heard)]
+    sources = {id(source): source for source, _ in heard}
+    place_of = {one: place for place, one in enumerate(sources)}
+    readings, good = [reading for _, reading in heard], Quality.GOOD
+    return Row(
+        sources=list(sources.values()),
+        source_of=[place_of[id(source)] for source, _ in heard],
+        devices=[reading.device for reading in readings],
+        kinds=[reading.kind for reading in readings],
+        instants=[reading.at for reading in readings],
+        values=[reading.values for reading in readings],
+        qualities={place: reading.quality for place, reading in enumerate(readings) if reading.quality is not good},
+        forgotten=_forgotten(steps) if len(heard) < len(steps) else [],
+    )
+
+
+def _forgotten(steps: Sequence[Step]) -> list[tuple[int, Forgotten]]:
+    found: list[tuple[int, Forgotten]] = []
+    for place, step in enumerate(steps):
+        if isinstance(step, Forgotten):
+            found.append((place - len(found), step))
+    return found
 
 
 class _Kept(NamedTuple):
@@ -75,19 +121,18 @@ class Trail:
 
     def __init__(self) -> None:
         self.seq = 1
-        self._sources: dict[Source, int] = {}
         self.steps: list[Step] = []
         self._rows: deque[_Kept] = deque()
         self._bytes = 0
 
     def hear(self, place: int, source: Source, reading: Reading) -> None:
         """Puts a reading before what it led to: the steps from ``place`` on."""
-        self.steps.insert(place, Heard(self._sources.setdefault(source, len(self._sources)), reading))
+        self.steps.insert(place, Heard(source, reading))
 
     def save(self, connection: sa.Connection, known_at: int) -> None:
         """Writes what is new."""
         if self.steps:
-            body = zlib.compress(_encoder.encode(Row(list(self._sources), self.steps)), 1)
+            body = zlib.compress(_encoder.encode(row_of(self.steps)), 1)
             connection.execute(_trail.insert().values(seq=self.seq, known_at=known_at, body=body))
             self._keep(_Kept(self.seq, known_at, len(body)))
 
@@ -103,11 +148,11 @@ class Trail:
     def begin(self) -> None:
         """The next row."""
         if self.steps:
-            self.seq, self.steps, self._sources = self.seq + 1, [], {}
+            self.seq, self.steps = self.seq + 1, []
 
     def pass_over(self) -> None:
         """Forgets what is in the row so far: it was written before."""
-        self.steps, self._sources = [], {}
+        self.steps = []
 
     def load(self, connection: sa.Connection) -> Iterator[Row]:
         """The rows that are kept, oldest first; ``seq`` is of the row that is given out."""

@@ -1,0 +1,102 @@
+"""The trail gives back what was heard and forgotten, in its order, also from rows that an older Linli wrote."""
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.alerts.episode import Key
+from ingest.alerts.trail import Forgotten, Heard, Row, Source, Step, Trail, row_of
+from ingest.database import Database, metadata, take_back
+from telemetry.identity import Stream
+from telemetry.metric import Kind
+from telemetry.quality import Quality
+from telemetry.reading import Reading
+
+BASE = 1_790_000_000_000_000
+SOURCES = [Source(Stream("411202002001", "gw-1", f"{number:016x}", "bulk"), BASE + number) for number in range(3)]
+
+heard = st.builds(
+    Heard,
+    st.sampled_from(SOURCES),
+    st.builds(
+        Reading,
+        device=st.sampled_from(("air-1", "door-2")),
+        kind=st.sampled_from(Kind),
+        at=st.integers(BASE, BASE + 1_000),
+        values=st.dictionaries(st.sampled_from("abc"), st.one_of(st.booleans(), st.integers(0, 9), st.floats(0, 9), st.text())),
+        quality=st.sampled_from(Quality),
+    ),
+)
+forgotten = st.builds(Forgotten, st.builds(Key, *map(st.just, ("leak", "411202002001", "gw-1/air-1", ""))), st.integers(0, 9))
+
+
+def written(steps: list[Step]) -> list[Step]:
+    return list(msgspec.msgpack.decode(msgspec.msgpack.encode(row_of(steps)), type=Row).steps())
+
+
+@given(st.lists(heard | forgotten))
+def test_a_row_gives_back_its_steps_in_their_order(steps: list[Step]) -> None:
+    found = written(steps)
+    assert found == steps
+    assert [[type(value) for value in one.reading.values.values()] for one in found if isinstance(one, Heard)] == [
+        [type(value) for value in one.reading.values.values()] for one in steps if isinstance(one, Heard)
+    ]
+
+
+def test_of_a_reading_nothing_is_kept_that_no_rule_looks_at() -> None:
+    reading = Reading(device="door-2", kind=Kind.ACCESS, at=BASE, values={"event": "granted"}, event_id="7", faults={"x": "bad"})
+    (found,) = written([Heard(SOURCES[0], reading)])
+    assert isinstance(found, Heard)
+    assert (found.reading.event_id, found.reading.faults, found.reading.values) == (None, None, {"event": "granted"})
+
+
+OLD = [
+    [[[*SOURCES[1].stream], SOURCES[1].received_at]],
+    [
+        ["heard", 0, {"device": "air-1", "kind": "environment", "at": BASE, "values": {"co": 5.0}}],
+        ["forgotten", ["leak", "411202002001", "gw-1/air-1", ""], 7],
+        ["heard", 0, {"device": "door-2", "kind": "access", "at": BASE + 1, "values": {"locked": True}, "quality": "stale"}],
+        ["forgotten", ["leak", "411202002001", "gw-1/air-1", ""], 8],
+    ],
+]
+
+
+async def test_rows_of_an_older_linli_are_followed_and_can_be_taken_back(tmp_path: Path) -> None:
+    place, table = tmp_path / "centre.db", metadata.tables["alert_trail"]
+
+    def bodies(connection: sa.Connection) -> list[Any]:
+        rows = connection.execute(sa.select(table.c.body).order_by(table.c.seq)).scalars()
+        return [msgspec.msgpack.decode(zlib.decompress(row)) for row in rows]
+
+    Database(place).close()
+    take_back(place, "0018")
+    engine = sa.create_engine(f"sqlite:///{place}")
+    with engine.begin() as connection:
+        body = zlib.compress(msgspec.msgpack.encode(OLD))
+        connection.execute(
+            table.insert(), [{"seq": 1, "known_at": BASE, "body": body}, {"seq": 2, "known_at": BASE, "body": body}]
+        )
+    database = Database(place)
+    rows = await database.read(lambda connection: list(Trail().load(connection)))
+    database.close()
+    key = Key("leak", "411202002001", "gw-1/air-1", "")
+    for row in rows:
+        first, second, third, fourth = row.steps()
+        assert isinstance(first, Heard) and isinstance(third, Heard)
+        assert (first.source, first.reading.device, first.reading.values, first.reading.quality) == (
+            *(SOURCES[1], "air-1", {"co": 5.0}, Quality.GOOD),
+        )
+        assert (third.reading.kind, third.reading.quality) == (Kind.ACCESS, Quality.STALE)
+        assert (second, fourth) == (Forgotten(key, 7), Forgotten(key, 8))
+    assert len(rows) == 2
+    take_back(place, "0018")
+    with engine.begin() as connection:
+        first_again, second_again = bodies(connection)
+    engine.dispose()
+    OLD[1][0][2]["quality"] = "good"
+    assert first_again == second_again == OLD
