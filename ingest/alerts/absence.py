@@ -9,28 +9,21 @@
 5. No time runs ahead of the centre's receipt, so that a device with a fast clock cannot make the others look silent.
 """
 
-from typing import NamedTuple
-
-import msgspec
+from typing import Final, NamedTuple
 
 from ingest.alerts.machine import Change, Transition, Transitions
+from ingest.alerts.memory import Absent
 from ingest.alerts.seat import Presence, Seat
 from ingest.alerts.when import Absence, micros
 from telemetry.presence import Device
 from telemetry.quality import Quality
 from telemetry.reading import Reading
 
-_GOOD = (Quality.GOOD, Quality.UNCERTAIN)
+_GOOD: Final = Quality.GOOD
+_UNCERTAIN: Final = Quality.UNCERTAIN
 
 UNHEARD_US = 300_000_000
 """A gateway that runs says something of itself each minute, also when a full outbox is thinned."""
-
-
-class Absent(msgspec.Struct, frozen=True, omit_defaults=True, tag="absent"):
-    """``since`` is when the absence was raised, 0 while the device is there; ``heard`` the last good reading before it."""
-
-    since: int = 0
-    heard: int = 0
 
 
 class Silence(NamedTuple):
@@ -52,7 +45,7 @@ def hear(presence: Presence, seat: Seat, reading: Reading, epoch: str, is_bulk: 
         if is_bulk:
             presence.newest = at
     news = not seat.heard and not seat.failing
-    if (reading.quality is Quality.GOOD and len(reading.values) > 1) or is_good(reading):
+    if (reading.quality is _GOOD and len(reading.values) > 1) or is_good(reading):
         if at >= seat.heard:
             news = news or seat.failing != 0
             seat.heard, seat.failing = at, 0
@@ -63,8 +56,8 @@ def hear(presence: Presence, seat: Seat, reading: Reading, epoch: str, is_bulk: 
 
 def is_good(reading: Reading) -> bool:
     """Whether a reading shows that its device is there: not when all it says is that the device is not."""
-    values = reading.values
-    if not values or reading.quality not in _GOOD:
+    values, quality = reading.values, reading.quality
+    if not values or (quality is not _GOOD and quality is not _UNCERTAIN):
         return False
     return len(values) > 1 or values.get("online") is not False
 

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ingest.alerts import absence
-from ingest.alerts.absence import UNHEARD_US, Absent
+from ingest.alerts.absence import UNHEARD_US
 from ingest.alerts.episode import Episode, Key
 from ingest.alerts.ledger import Moved
 from ingest.alerts.machine import Change, Transition
+from ingest.alerts.memory import Absent
 from ingest.alerts.review import Heard, Places
 from ingest.alerts.rules import Watcher
 from ingest.alerts.seat import Presence

@@ -1,12 +1,12 @@
 """The cheapest tests of a reading's values, and many of them made into one: nearly every reading passes through it."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from telemetry.metric import Value
 
-Values = Mapping[str, Value]
+Values = dict[str, Value]
 Calm = Callable[[Values], bool]
 
 

@@ -1,14 +1,13 @@
 """One machine's state for one subject, as it stands: whoever asks for it has it as it is, however it is kept meanwhile."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
-from ingest.alerts.absence import Absent
 from ingest.alerts.episode import Key
-from ingest.alerts.fold import Fold, fold_of
+from ingest.alerts.fold import fold_of
+from ingest.alerts.in_place import Fold, Values
 from ingest.alerts.machine import Machine
-from ingest.alerts.memory import Judged
-from telemetry.metric import Value
+from ingest.alerts.memory import Absent, Judged
+from telemetry.identity import Stream
 
 FOLD_EVERY = 4
 """So many samples are judged before a fold is looked for again."""
@@ -34,16 +33,20 @@ class Entry:
     ``is_noted``: it has changed since it was written, and ``States`` knows.
     """
 
-    __slots__ = ("_asked", "_fold", "_state", "due", "is_noted", "key", "origin")
+    __slots__ = ("_asked", "_at", "_device", "_fold", "_gateway", "_lag", "_lane", "_state", "due", "is_noted", "key")
 
     def __init__(self, key: Key, state: State, origin: Origin, due: int | None) -> None:
         self.key = key
-        self.origin = origin
         self.due = due
         self.is_noted = False
+        self._gateway, self._lane, self._device, self._at, self._lag = origin
         self._state: State | None = state
         self._fold: Fold | None = None
         self._asked = 0
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self._gateway, self._lane, self._device, self._at, self._lag)
 
     @property
     def state(self) -> State:
@@ -54,10 +57,11 @@ class Entry:
 
     def follow(self, state: State, origin: Origin, due: int | None) -> None:
         """It was judged."""
-        self._state, self._fold, self.origin, self.due = state, None, origin, due
+        self._state, self._fold, self.due = state, None, due
+        self._gateway, self._lane, self._device, self._at, self._lag = origin
 
-    def takes(self, machine: Machine[Any], at: int, device: str, values: Mapping[str, Value]) -> bool:
-        """Takes a sample that changes nothing but a window; ``origin`` is then to be set."""
+    def takes(self, machine: Machine[Any], stream: Stream, at: int, lag: int, device: str, values: Values) -> bool:
+        """Takes a sample that changes nothing but a window."""
         fold = self._fold
         if fold is None:
             fold = self._folded(machine)
@@ -65,8 +69,9 @@ class Entry:
                 return False
         if not fold.fits(at, device, values):
             return False
-        self._state, self._asked = None, 0
         fold.take(at, device, values)
+        self._state, self._asked = None, 0
+        self._gateway, self._lane, self._device, self._at, self._lag = stream.gateway, stream.lane, device, at, lag
         return True
 
     def _folded(self, machine: Machine[Any]) -> Fold | None:

@@ -9,8 +9,8 @@ A fold is made of a state and takes its place until something comes that does no
 ``ingest.alerts.window_folds``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeGuard
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeGuard
 
 from msgspec.structs import replace
 
@@ -19,6 +19,7 @@ from ingest.alerts.change import Change
 from ingest.alerts.flatline import Flatline
 from ingest.alerts.forecast import TheilSen
 from ingest.alerts.hold import Hold, is_raised
+from ingest.alerts.in_place import Fold, HoldFold, Values
 from ingest.alerts.joined import Guarded, Join
 from ingest.alerts.level import EACH, Level, Met
 from ingest.alerts.machine import Machine, Sample
@@ -26,36 +27,14 @@ from ingest.alerts.mean import Mean
 from ingest.alerts.memory import Averaged, Fitted, Graded, Held, Joined, Phase, Siblings, Stillness, Trace, Verdict
 from ingest.alerts.sense import Sense
 from ingest.alerts.staged import Staged
-from ingest.alerts.window_folds import ChangeFold, FlatlineFold, HoldFold, LevelFold, LineFold, MeanFold, MetFold, PeersFold
-from telemetry.metric import Value
-
-Values = Mapping[str, Value]
+from ingest.alerts.window_folds import ChangeFold, FlatlineFold, LevelFold, LineFold, MeanFold, MetFold, PeersFold
 
 
-class Fold(Protocol):
-    """``at`` is event time, UTC microseconds; samples of unknown age are not to be offered."""
-
-    def fits(self, at: int, device: str, values: Values) -> bool: ...
-
-    def take(self, at: int, device: str, values: Values) -> None:
-        """What fits."""
-        ...
-
-    def state(self) -> Any: ...
-
-
-class Part(Fold, Protocol):
-    """A fold that belongs to another: it is not offered what carries none of its ``metrics``."""
-
-    @property
-    def metrics(self) -> frozenset[str]: ...
-
-
-class Fixed:
+class Fixed(Fold):
     """A part that nothing may come to."""
 
     def __init__(self, metrics: frozenset[str], state: Any) -> None:
-        self.metrics = metrics
+        super().__init__(metrics)
         self._state = state
 
     def fits(self, at: int, device: str, values: Values) -> bool:
@@ -68,11 +47,11 @@ class Fixed:
         return self._state
 
 
-class Stepped:
+class Stepped(Fold):
     """A part whose word makes no difference, as another says no: it judges as ever."""
 
     def __init__(self, hold: Hold, state: Held) -> None:
-        self.metrics = hold.metrics
+        super().__init__(hold.metrics)
         self._hold = hold
         self._state = state
 
@@ -86,26 +65,25 @@ class Stepped:
         return self._state
 
 
-class StagedFold:
+class StagedFold(Fold):
     """A machine with its stages, of which each takes what is its own."""
 
-    def __init__(self, state: Graded, inner: Part, stages: tuple[Part, ...]) -> None:
-        self.metrics = inner.metrics.union(*(stage.metrics for stage in stages))
+    def __init__(self, state: Graded, inner: Fold, stages: Sequence[Fold]) -> None:
+        super().__init__(inner.metrics.union(*(stage.metrics for stage in stages)))
         self._state = state
-        self._inner = inner
-        self._stages = stages
+        self._parts = (inner, *stages)
         self._judged = state.judged
 
     def fits(self, at: int, device: str, values: Values) -> bool:
-        return at > self._judged and _all_fit((self._inner, *self._stages), at, device, values)
+        return at > self._judged and _all_fit(self._parts, at, device, values)
 
     def take(self, at: int, device: str, values: Values) -> None:
-        _all_take((self._inner, *self._stages), at, device, values)
+        _all_take(self._parts, at, device, values)
         self._judged = at
 
     def state(self) -> Graded:
-        stages = tuple(stage.state() for stage in self._stages)
-        return replace(self._state, inner=self._inner.state(), judged=self._judged, stages=stages)
+        inner, *stages = [part.state() for part in self._parts]
+        return replace(self._state, inner=inner, judged=self._judged, stages=tuple(stages))
 
 
 class JoinFold(HoldFold):
@@ -113,7 +91,7 @@ class JoinFold(HoldFold):
 
     __slots__ = ("_excused", "_parts", "_unless")
 
-    def __init__(self, join: Join, state: Held, memory: Joined, parts: tuple[Part, ...]) -> None:
+    def __init__(self, join: Join, state: Held, memory: Joined, parts: tuple[Fold, ...]) -> None:
         super().__init__(join.metrics, state)
         self._excused = memory.excused
         self._unless = join.unless.metrics
@@ -159,7 +137,7 @@ def fold_of(machine: Machine[Any], state: object) -> Fold | None:
             return None
 
 
-def _part(hold: Hold, state: Held) -> Part:
+def _part(hold: Hold, state: Held) -> Fold:
     return _of_hold(hold, state) or Fixed(hold.metrics, state)
 
 
@@ -181,6 +159,7 @@ def _goes_on(sense: Sense[Any]) -> TypeGuard[Met]:
 
 
 def _of_sense(sense: Sense[Any], state: Held) -> HoldFold | None:
+    verdict = state.memory if isinstance(state.memory, Verdict) else None
     match sense, state.memory:
         case Peers(), Siblings() as memory:
             return PeersFold.of(sense, state, memory)
@@ -192,9 +171,9 @@ def _of_sense(sense: Sense[Any], state: Held) -> HoldFold | None:
             return LineFold(sense, state, memory)
         case Change(course="rise" | "fall"), Trace() as memory if memory.spans:
             return ChangeFold(sense, state, memory)
-        case Level(), Verdict() | None as verdict if sense.samples == EACH:
+        case Level(), Verdict() | None if sense.samples == EACH:
             return LevelFold(sense, state, verdict)
-        case Met(), Verdict() | None as verdict if _goes_on(sense):
+        case Met(), Verdict() | None if _goes_on(sense):
             return MetFold(sense, state, verdict)
         case Join(), Joined() as memory:
             return JoinFold(sense, state, memory, tuple(_parts(sense, memory)))
@@ -202,7 +181,7 @@ def _of_sense(sense: Sense[Any], state: Held) -> HoldFold | None:
             return None
 
 
-def _parts(join: Join, memory: Joined) -> Iterator[Part]:
+def _parts(join: Join, memory: Joined) -> Iterator[Fold]:
     says_no = join.is_decided(memory)
     for hold, one in zip(join.of, memory.of, strict=True):
         part = _part(hold, one)
@@ -210,14 +189,14 @@ def _parts(join: Join, memory: Joined) -> Iterator[Part]:
         yield Stepped(hold, one) if isinstance(part, Fixed) and says_no and not decides else part
 
 
-def _all_fit(parts: Iterable[Part], at: int, device: str, values: Values) -> bool:
+def _all_fit(parts: Iterable[Fold], at: int, device: str, values: Values) -> bool:
     for part in parts:  # noqa: SIM110 - of two or three a generator would cost more than they
         if not part.metrics.isdisjoint(values) and not part.fits(at, device, values):
             return False
     return True
 
 
-def _all_take(parts: Iterable[Part], at: int, device: str, values: Values) -> None:
+def _all_take(parts: Iterable[Fold], at: int, device: str, values: Values) -> None:
     for part in parts:
         if not part.metrics.isdisjoint(values):
             part.take(at, device, values)

@@ -308,3 +308,10 @@ class Graded(msgspec.Struct, frozen=True, omit_defaults=True, tag="graded"):
 
 Judged = Held | Occurred | Watched | Graded
 """The state of a machine that judges readings."""
+
+
+class Absent(msgspec.Struct, frozen=True, omit_defaults=True, tag="absent"):
+    """``since`` is when the absence was raised, 0 while the device is there; ``heard`` the last good reading before it."""
+
+    since: int = 0
+    heard: int = 0

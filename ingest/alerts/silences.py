@@ -7,9 +7,9 @@
 from collections.abc import Iterator
 
 from ingest.alerts import absence
-from ingest.alerts.absence import Absent
 from ingest.alerts.entry import Entry, Origin
 from ingest.alerts.episode import Key
+from ingest.alerts.memory import Absent
 from ingest.alerts.outcome import Directory, Work, moved
 from ingest.alerts.rules import Rules, Watcher
 from ingest.alerts.seat import NEVER, Presence, Seat

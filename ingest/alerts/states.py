@@ -16,12 +16,13 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
-from ingest.alerts.absence import Absent
 from ingest.alerts.entry import Entry, Origin, State
 from ingest.alerts.episode import Key
 from ingest.alerts.machine import Machine
+from ingest.alerts.memory import Absent
+from ingest.alerts.presence_record import names_of, presence_of, times_of
 from ingest.alerts.rules import Rules
-from ingest.alerts.seat import Presence, Seat, Subject, names_of, presence_of, times_of
+from ingest.alerts.seat import Presence, Seat, Subject
 from ingest.alerts.tables import rule_state
 from ingest.alerts.trail import Forgotten, Trail, drop
 from ingest.alerts.when import Absence

@@ -5,7 +5,8 @@ stands, is worked out once for each shape and shared by all devices with the sam
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from ingest.alerts.calm import calm_of, hears_many, takes_any_order
 from ingest.alerts.calm_tests import Calm, always, every, never
@@ -17,7 +18,8 @@ from telemetry.metric import Value
 MAX_SHAPES = 256
 
 
-class Ask(NamedTuple):
+@dataclass(frozen=True)
+class Ask:
     """One rule that listens: ``slot`` is its place among a subject's states, unless readings tell subjects apart by
     ``discriminator``; ``any_order``, ``forgets`` and ``folds``: ``calm.takes_any_order``, and whether what ``began`` may be
     forgotten, and windows take readings in place."""
@@ -33,7 +35,8 @@ class Ask(NamedTuple):
     folds: bool
 
 
-class Listening(NamedTuple):
+@dataclass(frozen=True)
+class Listening:
     """Who listens to a shape: ``asks`` all of them, ``wary`` those who may care while nothing stands, unless values are ``calm``.
     ``zone`` and ``community``: whether such are the subjects of any of them; ``shares``: whether one is."""
 
@@ -66,13 +69,17 @@ class Watch:
         asks = tuple(
             ask_of(watcher, machine, shape)
             for watcher, machine in self._machines
-            if not machine.metrics.isdisjoint(shape) and watcher.rule.discriminator in (None, *shape)
+            if not machine.metrics.isdisjoint(shape) and _says_which(watcher.rule.discriminator, shape)
         )
         subjects = {ask.subject for ask in asks}
         wary = tuple(ask for ask in asks if ask.calm is not always)
         calm = every([ask.calm for ask in wary])
         zone, community = "zone" in subjects, "community" in subjects
         return Listening(asks, wary, calm, zone, community, zone or community)
+
+
+def _says_which(discriminator: str | None, shape: frozenset[str]) -> bool:
+    return discriminator is None or discriminator in shape
 
 
 def is_orderly(watcher: Watcher, machine: Machine[Any]) -> bool:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -11,13 +10,11 @@ from ingest.alerts.change import MAX_SPANS, Change, joined
 from ingest.alerts.flatline import Flatline
 from ingest.alerts.forecast import MAX_POINTS, TheilSen
 from ingest.alerts.hold import is_raised
+from ingest.alerts.in_place import HoldFold, Values
 from ingest.alerts.level import Level, Met
 from ingest.alerts.machine import Sample
 from ingest.alerts.mean import Mean
 from ingest.alerts.memory import Averaged, Fitted, Held, Point, Siblings, Span, Stillness, Stretch, Trace, Verdict
-from telemetry.metric import Value
-
-Values = Mapping[str, Value]
 
 Room = tuple[float, float]
 
@@ -25,40 +22,28 @@ SURE = 0.999
 """Of a bound that was worked out: what rounding may take from it is less."""
 
 
-class HoldFold:
-    """A phase without an end. A sense's fold says what fits, takes it, and gives its memory."""
+class _Sibling:
+    """The newest word of one device, and between what its next may be."""
 
-    __slots__ = ("_after", "_phase", "_seen", "_since", "_turned", "metrics")
+    __slots__ = ("above", "at", "below", "value")
 
-    def __init__(self, metrics: frozenset[str], state: Held) -> None:
-        self.metrics = metrics
-        self._phase, self._since, self._seen, self._turned = state.phase, state.since, state.seen, state.turned
-        self._after = max(state.since, state.seen, state.turned)
-
-    def fits(self, at: int, device: str, values: Values) -> bool:
-        raise NotImplementedError
-
-    def take(self, at: int, device: str, values: Values) -> None:
-        raise NotImplementedError
-
-    def memory(self) -> Any:
-        raise NotImplementedError
-
-    def state(self) -> Held:
-        return Held(self._phase, self._since, self._seen, self._turned, self.memory())
+    def __init__(self, at: int, value: float, room: Room) -> None:
+        self.at = at
+        self.value = value
+        self.above, self.below = room
 
 
 class PeersFold(HoldFold):
-    """Siblings that all stay within the ``rooms`` in which nobody strays too far."""
+    """Siblings that all stay within the rooms in which nobody strays too far."""
 
-    __slots__ = ("_metric", "_newest", "_rooms", "_until")
+    __slots__ = ("_found", "_metric", "_siblings", "_until")
 
-    def __init__(self, sense: Peers, state: Held, memory: Siblings, rooms: dict[str, Room]) -> None:
+    def __init__(self, sense: Peers, state: Held, memory: Siblings, rooms: Mapping[str, Room]) -> None:
         super().__init__(sense.metrics, state)
         self._metric = sense.metric
-        self._newest = dict(memory.newest)
-        self._rooms = rooms
+        self._siblings = {name: _Sibling(point.at, point.value, rooms[name]) for name, point in memory.newest.items()}
         self._until = min(point.at for point in memory.newest.values()) + SIBLING_US
+        self._found: _Sibling | None = None
 
     @classmethod
     def of(cls, sense: Peers, state: Held, memory: Siblings) -> "PeersFold | None":
@@ -66,18 +51,21 @@ class PeersFold(HoldFold):
         return cls(sense, state, memory, rooms) if rooms else None
 
     def fits(self, at: int, device: str, values: Values) -> bool:
-        value, room = values[self._metric], self._rooms.get(device)
-        if room is None or isinstance(value, str) or not self._after < at < self._until:
+        value = values[self._metric]
+        own = self._found = self._siblings.get(device)
+        if own is None or isinstance(value, str) or not self._after < at < self._until:
             return False
-        return room[0] < value < room[1]
+        return own.above < value < own.below
 
     def take(self, at: int, device: str, values: Values) -> None:
-        self._newest[device] = Point(at, float(values[self._metric]))
+        own = self._found
+        assert own is not None
+        own.at, own.value = at, float(values[self._metric])
         self._after = self._seen = at
 
     def memory(self) -> Siblings:
-        newest = self._newest
-        return Siblings({name: newest[name] for name in sorted(newest, key=lambda name: newest[name].at)})
+        ordered = sorted(self._siblings.items(), key=lambda sibling: sibling[1].at)
+        return Siblings({name: Point(own.at, own.value) for name, own in ordered})
 
 
 def _rooms(sense: Peers, values: Mapping[str, float]) -> dict[str, Room]:
@@ -102,39 +90,60 @@ def _distance(sense: Peers, name: str, values: Mapping[str, float]) -> float:
     return max((limit * sense.floor - astray) / 2, (limit * spread - astray) / (2 + 2 * limit / NORMAL))
 
 
+class _Still:
+    """A ``Stretch`` that is changed in place."""
+
+    __slots__ = ("at", "half", "high", "high_before", "low", "low_before", "since", "value")
+
+    def __init__(self, one: Stretch) -> None:
+        self.since, self.at, self.value, self.half = one.since, one.at, one.value, one.half
+        self.low, self.high, self.low_before, self.high_before = one.low, one.high, one.low_before, one.high_before
+
+    def stretch(self) -> Stretch:
+        return Stretch(self.since, self.at, self.value, self.half, self.low, self.high, self.low_before, self.high_before)
+
+    def say(self, at: int, value: float, half: int) -> None:
+        """``half`` is the half of the window in which it is said."""
+        last = self.value
+        if half != self.half:
+            is_next = half == self.half + 1
+            self.low_before, self.high_before = (self.low, self.high) if is_next else (last, last)
+            self.half, self.low, self.high = half, value, value
+        elif value < self.low:
+            self.low = value
+        elif value > self.high:
+            self.high = value
+        if value != last:
+            self.since = at
+        self.value, self.at = value, at
+
+
 class FlatlineFold(HoldFold):
     """Devices known to the window of which nobody is stuck, nor would be by what it says."""
 
-    __slots__ = ("_devices", "_half", "_metric", "_within")
+    __slots__ = ("_devices", "_found", "_half", "_metric", "_within")
 
     def __init__(self, sense: Flatline, state: Held, memory: Stillness) -> None:
         super().__init__(sense.metrics, state)
         self._metric, self._half, self._within = sense.metric, sense.half, sense.within_us
-        self._devices: dict[str, list[Any]] = {name: list(one) for name, one in memory.devices.items()}
+        self._devices = {name: _Still(one) for name, one in memory.devices.items()}
+        self._found: _Still | None = None
 
     def fits(self, at: int, device: str, values: Values) -> bool:
-        value, own = values[self._metric], self._devices.get(device)
+        value = values[self._metric]
+        own = self._found = self._devices.get(device)
         if own is None or isinstance(value, str) or at <= self._after:
             return False
-        return bool(value != own[2] or at - own[0] < self._within)
+        return value != own.value or at - own.since < self._within
 
     def take(self, at: int, device: str, values: Values) -> None:
-        value, own = float(values[self._metric]), self._devices[device]
-        half, last = at // self._half, own[2]
-        if half != own[3]:
-            own[6], own[7] = (own[4], own[5]) if half == own[3] + 1 else (last, last)
-            own[3], own[4], own[5] = half, value, value
-        elif value < own[4]:
-            own[4] = value
-        elif value > own[5]:
-            own[5] = value
-        if value != last:
-            own[0] = at
-        own[2] = value
-        own[1] = self._after = self._seen = at
+        own = self._found
+        assert own is not None
+        own.say(at, float(values[self._metric]), at // self._half)
+        self._after = self._seen = at
 
     def memory(self) -> Stillness:
-        return Stillness({name: Stretch(*one) for name, one in self._devices.items()})
+        return Stillness({name: one.stretch() for name, one in self._devices.items()})
 
 
 class MeanFold(HoldFold):
