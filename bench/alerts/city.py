@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ingest.arrival import Arrival
+from ingest.arrival import Arrival, gist_of
 from telemetry.batch import Lane
 from telemetry.identity import GatewayRef, Stream
 from telemetry.metric import Kind, Value
@@ -131,4 +131,4 @@ class City:
     def _sealed(self, gateway: int, lane: Lane, readings: list[Reading], received_at: int) -> Arrival:
         stream = Stream(*ref_of(gateway), f"{1:016x}", lane.value)
         self._seqs[stream] = self._seqs.get(stream, 0) + 1
-        return Arrival(stream, self._seqs[stream], readings, Micros(received_at))
+        return Arrival(stream, self._seqs[stream], readings, Micros(received_at), checked=True, looked=gist_of(readings))
