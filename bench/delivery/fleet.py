@@ -5,6 +5,10 @@
 Sends ``BATCHES`` batches of each gateway, ``RATE`` batches a second in all (0: as fast as they are acknowledged), and ends when
 the centre has acknowledged the last. Prints one JSON line when it is ready, waits for a line on its standard input, and prints
 one when all is done: seconds, its own processor time, and percentiles of the time from sending to the acknowledgement.
+
+Sent as fast as they are acknowledged, readings are ``CLOSE_US`` apart. Sent at a rate they are as far apart as in life, and begin
+with the five minutes of now: so all of them fall into windows as a city's do, and after five minutes and a half the first whole
+window is summarised.
 """
 
 import asyncio
@@ -18,6 +22,7 @@ from typing import Any
 import yaml
 
 from ingest.mqtt import Address, Link, connected
+from ingest.store import Level
 from telemetry import batch, topic
 from telemetry.batch import Batch, Lane
 from telemetry.identity import GatewayRef
@@ -31,6 +36,7 @@ PUMPS = 8
 RESEND_S = 30.0
 START = time.time_ns() // 1_000
 """Readings are of now: those of months ago would be history that comes late, and thinned anew."""
+CLOSE_US = 10_007
 
 
 def refs(count: int) -> list[GatewayRef]:
@@ -42,13 +48,15 @@ def gateways_file(count: int) -> str:
     return yaml.safe_dump({"gateways": entries})
 
 
-def messages(ref: GatewayRef, batches: int, readings: int, values: int, lane: Lane) -> Iterator[bytes]:
+def messages(
+    ref: GatewayRef, batches: int, readings: int, values: int, lane: Lane, start: int = START, apart_us: int = CLOSE_US
+) -> Iterator[bytes]:
     """Meters whose values wander within what a net may do, one batch after the other."""
-    at = START
+    at = start
     for seq in range(1, batches + 1):
         content = []
         for n in range(readings):
-            at += 10_007
+            at += apart_us
             wander = (at * 2654435761) % 1_000
             said = {name: round(205 + wander / 40 + place, 1) for place, name in enumerate(FLOATS[:values])}
             content.append(Reading(device=f"meter-{n % 30}", kind=Kind.ENERGY, at=at, values=dict(said)))
@@ -157,7 +165,8 @@ async def run(port: int, fleet: Fleet) -> dict[str, float]:
 
 def main(port: int, gateways: int, batches: int, readings: int, values: int, rate: float, lane: Lane) -> None:
     first, *others = refs(gateways)
-    packed = {first: list(messages(first, batches, readings, values, lane))}
+    start, apart_us = (Level.FIVE_MINUTES.start(START), round(1e6 * gateways / rate / readings)) if rate else (START, CLOSE_US)
+    packed = {first: list(messages(first, batches, readings, values, lane, start, apart_us))}
     named = f'"{first.gateway}"'.encode()
     bodies = [batch.unpack(message) for message in packed[first]]
     for ref in others:  # the same readings of other meters: encoding each would take longer than the work
