@@ -66,6 +66,7 @@ class AlertStream(Response):
             async for piece in self._pieces(woken):
                 async with asyncio.timeout(SEND_TIMEOUT_S):
                     await send({"type": "http.response.body", "body": piece.encode(), "more_body": True})
+                await asyncio.sleep(0)  # a send need not wait: else a reader that left is noticed after the whole page
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             log.warning("alert stream let go: its reader takes nothing", token=self._grant.name)

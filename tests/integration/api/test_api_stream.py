@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -166,3 +167,23 @@ async def _flood(alert: Any, after: int, limit: int) -> Changes:
 async def _status(centre: Centre) -> int:
     async with centre.client().stream("GET", "/api/v1/alerts/stream") as answer:
         return answer.status_code
+
+
+async def test_a_reader_that_leaves_in_the_middle_of_what_it_missed_leaves_no_lines_in_the_log(
+    centre: Centre, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(stream.PAGE):
+        await centre.raise_alert(NOW + number, device=f"device-{number}")
+    whose = f"Host: x\r\nAuthorization: Bearer {centre.made['viewer']}\r\nLast-Event-ID: 0"
+
+    def leave() -> None:
+        with socket.create_connection(("127.0.0.1", centre.port), timeout=30) as reader:
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # as a program that is killed
+            reader.sendall(f"GET /api/v1/alerts/stream HTTP/1.1\r\n{whose}\r\n\r\n".encode())
+            while b"event: alert" not in reader.recv(65_536):
+                pass
+
+    for _ in range(5):
+        await asyncio.to_thread(leave)
+    assert (await centre.get("/healthz")).status_code == 200
+    assert [one.getMessage() for one in caplog.records if one.name == "asyncio"] == []
