@@ -45,6 +45,8 @@ _presence = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
 
+_forget = rule_state.delete().where(sa.and_(*(rule_state.c[name] == sa.bindparam(f"the_{name}") for name in Key._fields)))
+
 ZoneOf = Callable[[GatewayRef, str], str]
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(State)
 _encoder = msgspec.json.Encoder()
@@ -253,6 +255,4 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 def forget(connection: sa.Connection, keys: Collection[Key]) -> None:
     if keys:
-        matches = sa.and_(*(rule_state.c[name] == sa.bindparam(f"the_{name}") for name in Key._fields))
-        named = [{f"the_{name}": value for name, value in key._asdict().items()} for key in keys]
-        connection.execute(rule_state.delete().where(matches), named)
+        connection.execute(_forget, [{f"the_{name}": value for name, value in key._asdict().items()} for key in keys])

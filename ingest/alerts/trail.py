@@ -32,6 +32,9 @@ _trail = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
 
+_insert = _trail.insert()
+_drop = _trail.delete().where(_trail.c.seq <= sa.bindparam("last"))
+
 
 class Source(NamedTuple):
     """Where a reading came from, and when."""
@@ -133,7 +136,7 @@ class Trail:
         """Writes what is new."""
         if self.steps:
             body = zlib.compress(_encoder.encode(row_of(self.steps)), 1)
-            connection.execute(_trail.insert().values(seq=self.seq, known_at=known_at, body=body))
+            connection.execute(_insert, {"seq": self.seq, "known_at": known_at, "body": body})
             self._keep(_Kept(self.seq, known_at, len(body)))
 
     def expired(self, now: int) -> int:
@@ -169,4 +172,4 @@ class Trail:
 
 def drop(connection: sa.Connection, last: int) -> None:
     """Takes away the rows up to ``last``."""
-    connection.execute(_trail.delete().where(_trail.c.seq <= last))
+    connection.execute(_drop, {"last": last})
