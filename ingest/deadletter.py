@@ -11,13 +11,13 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
 import structlog
 
-from ingest.database import Database, metadata
+from ingest.database import Database, insert, metadata
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef
 from telemetry.reading import Micros
@@ -27,6 +27,7 @@ MAX_ROWS = 10_000
 MAX_OF_GATEWAY = 1_000
 MAX_WAITING = 1_000
 MAX_REASON = 1_000
+ASKED_AT_ONCE = 500
 NO_ROOM = "more letters than are kept: these were counted alone"
 RETRY_S = 5.0
 
@@ -112,34 +113,46 @@ def forget(connection: sa.Connection, cut: int, most: int) -> int:
 
 
 def _keep_all(connection: sa.Connection, letters: Sequence[DeadLetter], at: Micros) -> None:
-    room = _Room(connection)
-    beyond: Counter[DeadLetter] = Counter()
-    for letter, times in _told_apart(letters):
-        if not _came_again(connection, letter, times, at):
-            if room.take(letter.ref):
-                connection.execute(table.insert(), _row(letter, times, at))
-            else:
-                beyond[DeadLetter(letter.ref, "", NO_ROOM, b"")] += times
-    for letter, times in beyond.items():
-        if not _came_again(connection, letter, times, at):
-            connection.execute(table.insert(), _row(letter, times, at))
+    """In few statements, whatever their number: a gateway that sends poison alone sends it by the thousand."""
+    came = _told_apart(letters)
+    known, room = _known(connection, list(came)), _Room(connection)
+    rows: list[dict[str, object]] = []
+    beyond: Counter[GatewayRef] = Counter()
+    for digest, (letter, times) in came.items():
+        if digest in known or room.take(letter.ref):
+            rows.append(_row(letter, times, at))
+        else:
+            beyond[letter.ref] += times
+    rows += [_row(DeadLetter(ref, "", NO_ROOM, b""), times, at) for ref, times in beyond.items()]
+    if rows:
+        connection.execute(_counting(connection), rows)
 
 
-def _told_apart(letters: Sequence[DeadLetter]) -> Iterable[tuple[DeadLetter, int]]:
-    """Each letter once, as it came first, and how often it came."""
+def _told_apart(letters: Sequence[DeadLetter]) -> dict[str, tuple[DeadLetter, int]]:
+    """By digest each letter as it came first, and how often it came."""
     times: Counter[str] = Counter()
     firsts: dict[str, DeadLetter] = {}
     for letter in letters:
         digest = _digest(letter)
         times[digest] += 1
         firsts.setdefault(digest, letter)
-    return [(letter, times[digest]) for digest, letter in firsts.items()]
+    return {digest: (letter, times[digest]) for digest, letter in firsts.items()}
 
 
-def _came_again(connection: sa.Connection, letter: DeadLetter, times: int, at: Micros) -> bool:
-    """Counts a letter that is kept already; whether it is."""
-    again = table.update().where(table.c.digest == _digest(letter)).values(times=table.c.times + times, last_at=at)
-    return connection.execute(again).rowcount > 0
+def _known(connection: sa.Connection, digests: Sequence[str]) -> set[str]:
+    """Those of ``digests`` that have a row."""
+    found: set[str] = set()
+    for first in range(0, len(digests), ASKED_AT_ONCE):
+        some = table.c.digest.in_(digests[first : first + ASKED_AT_ONCE])
+        found.update(connection.execute(sa.select(table.c.digest).where(some)).scalars())
+    return found
+
+
+def _counting(connection: sa.Connection) -> sa.Executable:
+    """Inserts letters, or counts those that have a row once more."""
+    statement = insert(connection, table)
+    again = {"times": table.c.times + statement.excluded.times, "last_at": statement.excluded.last_at}
+    return statement.on_conflict_do_update(index_elements=["digest"], set_=again)
 
 
 class _Room:
