@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 NAME ?=
 
-.PHONY: run install test bench clean
+.PHONY: run install test bench compiled clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/linli up $(ARGS)
@@ -24,6 +24,10 @@ test: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@test -n "$(NAME)" || { echo "say which: make bench NAME=$$(ls -d bench/*/ | xargs -n1 basename | paste -sd'|')"; exit 2; }
 	@PATH="$(abspath $(BIN)):$$PATH:/usr/sbin" $(BIN)/python -m bench.$(NAME)
+
+# A wheel for machines like this one, whose judging of readings is compiled (docs/decisions/0016).
+compiled: $(VENV)/.dev
+	@HATCH_BUILD_HOOKS_ENABLE=true $(BIN)/python -m build --wheel --outdir dist
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
