@@ -96,6 +96,13 @@ class OutboxModel(RuleBasedStateMachine):
     def date(self) -> None:
         self.outbox.date(Stamp("boot", 0, known=True), self.now)
 
+    @rule()
+    def stop_before_the_time_is_known(self) -> None:
+        self.hold(3)
+        self.kill()
+        self.date()
+        self.append(Lane.BULK, 1, 0)
+
     @rule(batches=st.integers(2, 12))
     def fill(self, batches: int) -> None:
         """Several small batches, as of a quiet community."""
