@@ -1,6 +1,6 @@
 """Combinations and guards: all or any of several conditions, and a condition that counts at certain times alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ingest.alerts.condition import Condition
@@ -21,6 +21,9 @@ class Join:
     of: tuple[Hold, ...]
     every: bool
     unless: Condition = NOTHING
+    _far: list[tuple[Joined, int, Joined]] = field(default_factory=list, init=False, compare=False, repr=False)
+    """What was asked last, until when, and what it came to: a clock that goes on over a long silence asks for each of its turns,
+    and each would run through all those before it."""
 
     many = True
 
@@ -67,7 +70,12 @@ class Join:
         return next((shown for shown in found if shown.value is not None), found[0])
 
     def _at(self, memory: Joined, at: int) -> Joined:
-        return Joined(tuple(hold.fire(state, at)[0] for hold, state in zip(self.of, memory.of, strict=True)), memory.excused)
+        begin = memory
+        for known, until, then in self._far:
+            begin = then if known is memory and until <= at else memory
+        moved = Joined(tuple(hold.fire(state, at)[0] for hold, state in zip(self.of, begin.of, strict=True)), memory.excused)
+        self._far[:] = [(memory, at, moved)]
+        return moved
 
 
 @dataclass(frozen=True)
