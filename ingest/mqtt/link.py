@@ -1,8 +1,8 @@
 """One connection to a broker that hands each message over as it is read, without a queue between.
 
 1. A QoS 1 message is acknowledged to the broker when ``receive`` returned; those of one read together.
-   What is written in one turn of the loop goes out together, and when little comes it is read together: to be woken for one
-   message costs as much as to decode it.
+   What is written in one turn of the loop goes out together, and when little comes it is read together, the broker's own
+   acknowledgements too: to be woken for one message costs as much as to decode it.
 2. While ``crowded`` says so nothing is read, unless an answer of the broker is waited for: the messages wait in the socket
    and at the broker.
 3. Every wait has a limit; a broker that says nothing for one and a half keepalives is gone.
@@ -130,10 +130,10 @@ class Link(asyncio.Protocol):
             return
         if owed:
             self._write(b"".join(owed))
-        if came and not self._paused and not self._answers:
-            if self._crowded():
+        if not self._paused and not self._answers:
+            if came and self._crowded():
                 self._rest(_LOOK_S)
-            elif self._rest_s and self._pace.is_slow(came, len(data), self._heard_at):
+            elif self._may_rest and self._pace.is_slow(came, len(data), self._heard_at):
                 self._rest(self._rest_s)
 
     def pause_writing(self) -> None:
@@ -206,6 +206,11 @@ class Link(asyncio.Protocol):
                 await self._writable.wait()
         except TimeoutError as error:
             raise BrokerUnavailable(f"the broker took nothing for {TAKEN_S:g} s") from error
+
+    @property
+    def _may_rest(self) -> bool:
+        """Nobody waits for the broker to acknowledge what is on its way."""
+        return bool(self._rest_s) and not self._window.locked()
 
     def _rest(self, seconds: float) -> None:
         """Reads nothing for a while."""

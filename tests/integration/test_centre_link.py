@@ -7,7 +7,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from ingest.mqtt import Address, connected
+from ingest.mqtt import Address, Link, connected
 from telemetry.errors import BrokerUnavailable
 from tests.delivery import eventually
 from tests.servers import Server, free_port, mosquitto
@@ -92,6 +92,34 @@ async def test_messages_that_come_one_by_one_are_acknowledged_together() -> None
             await eventually(lambda: sum(map(len, acknowledged)) == 40)
     assert b"".join(acknowledged) == b"".join(bytes([0x40, 2, 0, mid]) for mid in range(1, 11))
     assert len(acknowledged) < 9
+
+
+async def test_the_brokers_own_acknowledgements_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[bytes] = []
+    received = Link.data_received
+
+    def counted(link: Link, data: bytes) -> None:
+        reads.append(data)
+        received(link, data)
+
+    monkeypatch.setattr(Link, "data_received", counted)
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1_000)
+        writer.write(b"\x20\x02\0\0")
+        await reader.read(1_000)
+        for mid in range(1, 11):
+            writer.write(bytes([0x40, 2, 0, mid]))
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+    async with await asyncio.start_server(broker, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connected(address(port), lambda topic, payload, _: None, lambda: False) as link:
+            for _ in range(10):
+                await link.publish("a", b"x", retain=False)
+            await eventually(lambda: sum(map(len, reads)) == 4 + 40)
+    assert len(reads) < 9
 
 
 @pytest.mark.slow
