@@ -284,6 +284,7 @@ def _telling(arrival: Arrival) -> Iterable[Reading]:
 def _by_id(inventory: Inventory) -> dict[str, Device]:
     """The texts and metrics that devices have in common are kept once: a city's are a third less for it."""
     texts: dict[str, str] = {}
+    intervals: dict[float | None, float | None] = {}
     metrics: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
     return {
         one.id: replace(
@@ -291,6 +292,7 @@ def _by_id(inventory: Inventory) -> dict[str, Device]:
             profile=texts.setdefault(one.profile, one.profile),
             zone=texts.setdefault(one.zone, one.zone),
             metrics=metrics.setdefault(tuple(one.metrics.items()), one.metrics),
+            interval_s=intervals.setdefault(one.interval_s, one.interval_s),
         )
         for one in inventory.devices
     }

@@ -42,15 +42,18 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hello: Annotated[list[Span], msgspec.Meta(max_length=MAX_SPANS)] = []
 
 
-class Words(msgspec.Struct, frozen=True, omit_defaults=True):
+class Words(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One text in both languages."""
 
     zh: Annotated[str, msgspec.Meta(max_length=128)] = ""
     en: Annotated[str, msgspec.Meta(max_length=128)] = ""
 
 
-class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One place of the inventory, the hardware now there and what it can say (metric to unit)."""
+class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One place of the inventory, the hardware now there and what it can say (metric to unit).
+
+    ``gc=False``: it holds no cycle, and a city has half a million.
+    """
 
     id: Name
     kind: Kind

@@ -42,7 +42,7 @@ async def judged(folder: Path, gateways: int, rounds: int) -> dict[str, float]:
     registry = Registry(database)
     for number in range(gateways):
         registry.take_inventory(ref_of(number), decode_inventory(encode(inventory(number))))
-    await registry.write()
+        await registry.write()
     empty_mb = resident_mb()
     changes = 0
 

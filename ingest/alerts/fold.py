@@ -19,7 +19,7 @@ from ingest.alerts.change import Change
 from ingest.alerts.flatline import Flatline
 from ingest.alerts.forecast import TheilSen
 from ingest.alerts.hold import Hold, is_raised
-from ingest.alerts.in_place import Fold, HoldFold, Values
+from ingest.alerts.in_place import Fold, HoldFold, Values, same
 from ingest.alerts.joined import Guarded, Join
 from ingest.alerts.level import EACH, Level, Met
 from ingest.alerts.machine import Machine, Sample
@@ -94,7 +94,7 @@ class JoinFold(HoldFold):
     def __init__(self, join: Join, state: Held, memory: Joined, parts: tuple[Fold, ...]) -> None:
         super().__init__(join.metrics, state)
         self._excused = memory.excused
-        self._unless = join.unless.metrics
+        self._unless = same(join.unless.metrics)
         self._parts = parts
 
     def fits(self, at: int, device: str, values: Values) -> bool:

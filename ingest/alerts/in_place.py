@@ -1,11 +1,18 @@
 """What takes readings in place: a state that is kept as what changes, and worked out when somebody asks for it."""
 
+from functools import lru_cache
 from typing import Any
 
 from ingest.alerts.memory import Held
 from telemetry.metric import Value
 
 Values = dict[str, Value]
+
+
+@lru_cache(1_024)
+def same(metrics: frozenset[str]) -> frozenset[str]:
+    """The same object for equal ones: a city has hundreds of thousands of folds."""
+    return metrics
 
 
 class Fold:
@@ -17,7 +24,7 @@ class Fold:
     __slots__ = ("metrics",)
 
     def __init__(self, metrics: frozenset[str]) -> None:
-        self.metrics = metrics
+        self.metrics = same(metrics)
 
     def fits(self, at: int, device: str, values: Values) -> bool:
         raise NotImplementedError

@@ -172,8 +172,9 @@ class Judge:
 
     def _seated(self, presence: Presence, name: str, kind: Kind) -> Seat:
         """The device's seat, with the rules for its readings of ``kind`` by the inventory of now."""
-        seat, ref = presence.seat(name), presence.ref
+        ref = presence.ref
         device, zone = self._directory.find(ref, name), self._directory.zone_of(ref, name)
+        seat = presence.seat(name if device is None else device.id)  # one text for both: a city's names are 30 MB
         watchers = self._rules.watching(kind, ref.community, name, device, zone)
         whose = ref.community if any(one.is_local for one in watchers) else ""
         group: tuple[str | int, ...] = (whose, *map(id, watchers))
@@ -263,8 +264,7 @@ class Judge:
             return False
         origin = Origin(stream.gateway, stream.lane, seat.name, reading.at, source.lag(reading.at))
         if entry is None:
-            name = f"{origin.gateway}/{seat.name}" if subject is seat else subject.name
-            entry = Entry(Key(slot[0], stream.community, name, slot[1]), state, origin, due)
+            entry = Entry(Key(slot[0], stream.community, _name(subject, seat, stream.gateway), slot[1]), state, origin, due)
         else:
             entry.follow(state, origin, due)
         self._keep(subject, entry, machine, ask.forgets, on_trail=not transitions)
@@ -288,6 +288,14 @@ class Judge:
         if rule not in self._told:
             self._told.add(rule)
             log.error("rule failed", rule=rule, error=repr(error))
+
+
+def _name(subject: Subject, seat: Seat, gateway: str) -> str:
+    """The key's; the same text for all states of a subject."""
+    if subject is not seat:
+        return subject.name
+    other: Entry | None = next(iter(subject.entries.values()), None) if subject.entries else None
+    return other.key.subject if other is not None else f"{gateway}/{seat.name}"
 
 
 def _subject(ask: Ask, seat: Seat) -> Subject:

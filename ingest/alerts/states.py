@@ -8,6 +8,7 @@
 
 import struct
 from collections.abc import Callable, Collection, Iterator
+from functools import lru_cache
 from heapq import heappop, heappush
 from itertools import takewhile
 from typing import Any
@@ -202,7 +203,7 @@ class States:
     def _place(self, subject: Subject, entry: Entry) -> None:
         if subject.entries is None:
             subject.entries = {}
-        subject.entries[entry.key.rule, entry.key.discriminator] = entry
+        subject.entries[_slot(entry.key.rule, entry.key.discriminator)] = entry
         if entry.due is not None:
             self._ring(entry.key, entry.due + entry.origin.lag)
 
@@ -222,6 +223,12 @@ class States:
                 self.presences[ref] = presence_of(ref, bodies[NAMES], bodies[TIMES])
             except (msgspec.DecodeError, KeyError, ValueError, struct.error) as error:
                 log.error("what was known of a gateway's devices cannot be read", gateway=str(ref), error=repr(error))
+
+
+@lru_cache(4_096)
+def _slot(rule: str, discriminator: str) -> tuple[str, str]:
+    """One object for all subjects of a rule."""
+    return rule, discriminator
 
 
 def _discriminated(subject: Subject) -> Iterator[Entry]:
