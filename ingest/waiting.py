@@ -20,11 +20,13 @@ from telemetry.batch import Lane
 
 CAPACITY = 24 << 20
 """Bytes of JSON; decoded readings take about five times as much."""
+LAWFUL = 4 << 20
+"""What a gateway has on its way at most that keeps to its window: 64 batches of up to 64 KB."""
 OVERHEAD = 512
 """What a batch or a gap costs beside its readings."""
 BRIEF, BRIEFLY = 5_000, 8
 """Readings of a bulk group after something urgent, and how many such groups."""
-POISON = 50
+POISON = 10
 """To set one piece aside takes as long as to store so many readings."""
 
 Item = Arrival | Gap
@@ -64,7 +66,10 @@ class Waiting:
 
     @property
     def is_crowded(self) -> bool:
-        return self.load > CAPACITY // 2
+        """What one gateway holds beyond its window counts for nothing: the others are not to wait for it."""
+        if self.load <= CAPACITY // 2:
+            return False
+        return self.load - max(0, max(self._load.values()) - LAWFUL) > CAPACITY // 2
 
     def put(self, arrival: Arrival) -> list[Arrival]:
         """Takes it at the end of its stream; what lost its place for it, or itself when there is no room for it."""
@@ -130,9 +135,10 @@ class Waiting:
                 head = lane[ref][0]
                 if isinstance(head, Gap):
                     continue
-                size += _readings(head)
-                if group and size > most:
-                    return group
+                takes = _readings(head)
+                if group and size + takes > most:
+                    continue  # it keeps its place, and what is small of others still fits
+                size += takes
                 group.append(self._take(lane, ref))
                 if ref in lane:
                     turns.append(ref)

@@ -61,6 +61,17 @@ def test_poison_takes_more_of_a_group_than_a_reading() -> None:
     assert [given(waiting) for _ in range(3)] == [[("gw-bad", 1)], [("gw-good", 1)], [("gw-bad", 2)]]
 
 
+def test_what_is_small_goes_past_a_batch_that_does_not_fit_which_is_first_the_next_time() -> None:
+    waiting = Waiting(group_readings=10)
+    waiting.put(arrival("gw-a", 1))
+    waiting.put(arrival("gw-bad", 1)._replace(poison=(Poison(b"{}", "no device"),)))
+    for seq in (1, 2):
+        waiting.put(arrival("gw-b", seq))
+    assert given(waiting) == [("gw-a", 1), ("gw-b", 1), ("gw-b", 2)]
+    waiting.put(arrival("gw-a", 2))
+    assert [given(waiting) for _ in range(2)] == [[("gw-bad", 1)], [("gw-a", 2)]]
+
+
 def test_urgent_goes_before_bulk_of_all_gateways() -> None:
     waiting = Waiting(group_readings=4)
     for seq in (1, 2):
@@ -167,6 +178,18 @@ def test_room_is_bytes_whatever_the_number_of_readings() -> None:
     assert waiting.is_crowded
     assert waiting.put(arrival("gw-a", 2, size=1_001)) != []
     assert waiting.put(arrival("gw-a", 2)) == []
+
+
+@pytest.mark.usefixtures("room_for_six")
+def test_what_a_gateway_holds_beyond_its_window_keeps_nobody_from_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LAWFUL", 2 * COST)
+    waiting = Waiting(group_readings=100)
+    for seq in range(1, 6):
+        waiting.put(arrival("gw-flood", seq))
+    waiting.put(arrival("gw-quiet", 1))
+    assert not waiting.is_crowded
+    waiting.put(arrival("gw-quiet", 2))  # and the flood gives up one of its own
+    assert waiting.is_crowded
 
 
 @pytest.mark.usefixtures("room_for_six")
