@@ -69,16 +69,13 @@ def load_rules(
         frozenset(times.calendars) | said["calendars"],
     )
     for file, content in files:
-        for number, rule in enumerate(content.rules):
-            problems += _at(file, f"rules[{number}].", rule_faults(rule, known))
+        problems += _rule_problems(file, dict(enumerate(content.rules)), dict(enumerate(content.overrides)), known, site)
     for file, sound in broken.items():
-        for number, rule in sound.rules.items():
-            problems += _at(file, f"rules[{number}].", rule_faults(rule, known))
+        problems += _rule_problems(file, sound.rules, sound.overrides, known, site)
         for number, spec in sound.schedules.items():
             problems += _at(file, f"schedules[{number}].", _schedule_faults(spec, known.calendars))
         for number, override in sound.overrides.items():
             problems += _override_problems(file, number, override, rules, said["rules"])
-    problems += _strangers(files, site) if site else ()
     if problems:
         raise ConfigInvalid(problems)
     watchers = (
@@ -205,13 +202,15 @@ def _unfit(file: Path, here: str, rule: Rule, override: Override) -> list[Proble
     return [Problem(str(file), f"{here}set{path.removeprefix('when')}", reason, cure) for path, reason, cure in after]
 
 
-def _strangers(files: Iterable[_File], site: Site) -> Iterator[Problem]:
-    """What rules and overrides name that is nowhere."""
-    for file, content in files:
-        for number, rule in enumerate(content.rules):
-            yield from _at(file, f"rules[{number}].", site.rule_faults(rule.applies_to))
-        for number, override in enumerate(content.overrides):
-            yield from _at(file, f"overrides[{number}].", site.override_faults(override))
+def _rule_problems(
+    file: Path, rules: Mapping[int, Rule], overrides: Mapping[int, Override], known: Known, site: Site | None
+) -> Iterator[Problem]:
+    """What is wrong with the rules of a file, and what they and overrides name that is nowhere."""
+    for number, rule in rules.items():
+        yield from _at(file, f"rules[{number}].", rule_faults(rule, known))
+        yield from _at(file, f"rules[{number}].", site.rule_faults(rule.applies_to) if site else ())
+    for number, override in overrides.items():
+        yield from _at(file, f"overrides[{number}].", site.override_faults(override) if site else ())
 
 
 def _strange_inhibitions(files: Iterable[_File], said: Collection[str]) -> Iterator[Problem]:

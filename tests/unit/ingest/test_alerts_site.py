@@ -70,3 +70,13 @@ def test_overrides_and_rules_are_looked_at_together(tmp_path: Path) -> None:
         "overrides[0].zones[1]",
         "overrides[0].devices[1]",
     ]
+
+
+def test_a_file_of_a_wrong_shape_is_looked_at_too(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        check(
+            tmp_path,
+            to="zones: [attic]",
+            where="zones: [cellar], set: {raise_at: 2}}\n  - {rool: a_rule, devices: [b3-pump-level]",
+        )
+    assert {"rules[0].applies_to.zones[0]", "overrides[0].zones[0]"} <= {problem.path for problem in caught.value.problems}
