@@ -1,5 +1,6 @@
 """The application: its routes, what stands before them, and how it describes itself."""
 
+import threading
 from typing import Any
 
 from fastapi import FastAPI
@@ -37,10 +38,18 @@ An unknown parameter is refused, never ignored."""
 
 
 class _Api(FastAPI):
+    """Its description takes most of a second to make: it is made once, and by whoever asks beside the loop."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self._one_maker = threading.Lock()
+        self._described: dict[str, Any] | None = None
+
     def openapi(self) -> dict[str, Any]:
-        if not self.openapi_schema:
-            self.openapi_schema = with_examples(super().openapi())
-        return self.openapi_schema
+        with self._one_maker:
+            if self._described is None:
+                self._described = with_examples(super().openapi())
+            return self._described
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -49,6 +58,7 @@ def create_app(parts: Parts) -> FastAPI:
         title="Linli 邻里",
         description=DESCRIPTION,
         version=__version__,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

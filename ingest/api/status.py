@@ -1,5 +1,6 @@
-"""``/healthz``, ``/metrics`` and ``/docs``: how the centre itself does, for programs and people who run it."""
+"""``/healthz``, ``/metrics``, ``/docs`` and ``/openapi.json``: how the centre itself does, for programs and people who run it."""
 
+import asyncio
 import re
 
 from fastapi import APIRouter, Request
@@ -50,6 +51,11 @@ async def prometheus(request: Request, parts: Wired, presented: Presented) -> Pl
     return PlainTextResponse(metrics.render((*families, *told)), media_type=metrics.CONTENT_TYPE)
 
 
+@router.get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request) -> JSONResponse:
+    return JSONResponse(await asyncio.to_thread(request.app.openapi))
+
+
 @router.get("/asyncapi.json", include_in_schema=False)
 async def asyncapi() -> JSONResponse:
     return JSONResponse(described())
@@ -57,7 +63,7 @@ async def asyncapi() -> JSONResponse:
 
 @router.get("/docs", include_in_schema=False)
 async def documentation(request: Request) -> HTMLResponse:
-    return HTMLResponse(docs.page(request.app.openapi()))
+    return HTMLResponse(docs.page(await asyncio.to_thread(request.app.openapi)))
 
 
 def _asked_on_loopback(request: Request) -> bool:

@@ -1,6 +1,8 @@
 """What the API says of itself is whole, and what comes unasked is as its document says."""
 
+import asyncio
 import json
+import threading
 from typing import Any
 
 import jsonschema
@@ -8,6 +10,7 @@ import pytest
 from api_centre import HERE, NOW, Centre
 from test_api_stream import following, following_one
 
+from ingest.api import app
 from ingest.notify.envelope import cloud_event
 from telemetry import ack, batch, command, presence
 from telemetry.identity import GatewayRef
@@ -34,6 +37,22 @@ async def test_every_operation_is_summed_up_and_has_answers_with_examples(centre
             for kind, content in ((kind, one) for each in contents for kind, one in each.get("content", {}).items()):
                 streams = kind in ("text/event-stream", "text/csv") or "schema" not in content
                 assert streams or "example" in content or "examples" in content, f"{where}: {kind}"
+
+
+async def test_the_description_is_made_once_and_beside_the_loop(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    makers: list[int] = []
+    made = app.with_examples
+
+    def noted(openapi: dict[str, Any]) -> dict[str, Any]:
+        makers.append(threading.get_ident())
+        return made(openapi)
+
+    monkeypatch.setattr(app, "with_examples", noted)
+    answers = await asyncio.gather(*(centre.get(path, None) for path in ("/openapi.json", "/docs", "/openapi.json")))
+    assert {answer.status_code for answer in answers} == {200}
+    assert answers[0].json() == answers[2].json()
+    assert len(makers) == 1
+    assert makers[0] != threading.get_ident()
 
 
 async def test_every_example_is_what_its_schema_says(centre: Centre) -> None:
