@@ -6,6 +6,7 @@
 3. No epoch holds readings of two runs: what an earlier one held, and this one only now can date, stands in epochs of its own.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 from edge.outbox.chunk import chunk_of, text_of
@@ -14,12 +15,13 @@ from edge.outbox.loss import THINNED, Lost, Place, certificate
 from edge.outbox.room import Room
 from edge.outbox.schema import Damaged
 from edge.outbox.streams import Streams
-from edge.outbox.tail import BATCH_READINGS, EMPTY
+from edge.outbox.tail import BATCH_BYTES, BATCH_READINGS, EMPTY
 from edge.outbox.thin import Tally
 from telemetry.batch import Lane
 from telemetry.reading import Micros, Reading
 
 NOTHING: Mapping[str, Tally | None] = {}
+EPOCH_DIGITS = 16
 
 
 class Lanes:
@@ -41,12 +43,23 @@ class Lanes:
         self._roll = roll
         self._earlier: int | None = None
 
-    def adopt(self, now: Micros) -> bool:
-        """Seals chunks that an earlier run committed and did not seal, in batches of the usual size; whether there were any.
+    def name_of_left(self) -> str:
+        """The id of the epoch in which ``adopt`` is to seal, made from what it will seal; empty when nothing is left.
+
+        A card that was copied, or that forgot that it was sealed, gives the same readings the same key again, and the centre
+        takes them once; others never have it.
+        """
+        chunks = [(lane, n, chunk) for lane in Lane for n, chunk in self._file.chunks(lane, self._file.last_sealed(lane) + 1)]
+        digest = hashlib.sha256(f"{self._streams.newest()} {BATCH_READINGS} {BATCH_BYTES}".encode())
+        for lane, n, chunk in chunks:
+            digest.update(f" {lane} {n} {len(chunk.body)} ".encode() + chunk.body)
+        return digest.hexdigest()[:EPOCH_DIGITS] if chunks else ""
+
+    def adopt(self, now: Micros) -> None:
+        """Seals chunks that an earlier run committed and did not seal, in batches of the usual size.
 
         Not in that run's epoch: after a power cut the file may have forgotten batches of it that were sent.
         """
-        adopted = False
         for lane in Lane:
             chunks = self._file.chunks(lane, self._file.last_sealed(lane) + 1)
             for place, (n, chunk) in enumerate(chunks, chunks[0][0] if chunks else 0):
@@ -57,8 +70,6 @@ class Lanes:
                 self.tails[lane] = self.tails[lane].with_chunk(n, chunk, now)
             if self.tails[lane].readings:
                 self.seal(lane, now)
-            adopted |= bool(chunks)
-        return adopted
 
     def keep(
         self,

@@ -15,7 +15,7 @@ from edge.outbox import ballast
 from edge.outbox.budget import Budget
 from edge.outbox.chunk import readings_of
 from edge.outbox.file import BatchRow, OutboxFailing, OutboxFile, OutboxUnusable, is_damage
-from edge.outbox.lanes import Lanes
+from edge.outbox.lanes import EPOCH_DIGITS, Lanes
 from edge.outbox.loss import DAMAGED, EVERY_DEVICE, Lost, certificate
 from edge.outbox.room import Room
 from edge.outbox.salvage import emptied, resume, salvage
@@ -167,7 +167,10 @@ class Outbox:
 
     def roll(self) -> str:
         """Opens a new epoch, which names the one before it and its last seqs. Batches sealed so far keep theirs."""
-        epoch = self._streams.next_epoch(secrets.token_hex(8))
+        return self._open_epoch(secrets.token_hex(EPOCH_DIGITS // 2))
+
+    def _open_epoch(self, id: str) -> str:
+        epoch = self._streams.next_epoch(id)
         with self._file.transaction():
             self._file.add_epoch(epoch)
         self._streams.begin(epoch)
@@ -278,9 +281,10 @@ class Outbox:
         self._room = Room(file, self._streams, self.gateway)
         self._lanes = Lanes(file, self._streams, self._room, self.gateway, self.roll)
         self._budget.take_up(file, self._room)
-        self.roll()
-        if self._lanes.adopt(now):
-            self.roll()  # what is read from now on follows a time without a gateway, which the epoch tells
+        if left := self._lanes.name_of_left():
+            self._open_epoch(left)
+            self._lanes.adopt(now)
+        self.roll()  # what is read from now on follows a time without a gateway, which the epoch tells
         for _ in self.recent():  # who opens the outbox reads this next: damage to it is to be found now
             pass
 

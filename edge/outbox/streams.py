@@ -31,6 +31,10 @@ class Streams:
             return Epoch(1, id, None, 0, 0)
         return Epoch(newest.n + 1, id, newest.id, self.last((newest.n, Lane.URGENT)), self.last((newest.n, Lane.BULK)))
 
+    def newest(self) -> str:
+        """The id of the epoch that was opened last; empty in a new file."""
+        return self.epochs[max(self.epochs)].id if self.epochs else ""
+
     def begin(self, epoch: Epoch) -> None:
         for lane in Lane:
             if self.current:

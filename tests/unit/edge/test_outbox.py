@@ -138,6 +138,35 @@ def test_a_card_that_forgot_what_was_sent_gives_no_key_to_other_readings(tmp_pat
     assert first.epoch not in {span.epoch for span in again.spans() if span.last}
 
 
+def copied(folder: Path, name: str) -> Path:
+    """A copy of a card, as it is now."""
+    (folder / name).mkdir()
+    with sqlite3.connect(folder / "outbox.db") as card, sqlite3.connect(folder / name / "outbox.db") as copy:
+        card.backup(copy)
+    return folder / name
+
+
+def test_what_was_left_unsealed_has_the_same_key_on_each_copy_of_a_card_and_what_is_read_then_has_not(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    first.append([reading(n) for n in range(300)], Lane.BULK, T0)
+    first.append([reading(n) for n in range(300, 600)], Lane.BULK, T0)
+    one, other = (opened(copied(tmp_path, name)) for name in ("one", "other"))
+    left, its = ([span for span in copy.spans() if span.lane is Lane.BULK and span.last] for copy in (one, other))
+    assert left == its and left
+    assert all(one.batches(*key)[0].parts == other.batches(*key)[0].parts for key in [(left[-1].epoch, Lane.BULK, 0, 1)])
+    assert one.epoch != other.epoch
+
+
+def test_what_was_left_unsealed_has_another_key_where_it_is_not_the_same(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    first.append([reading(1)], Lane.BULK, T0)
+    before = opened(copied(tmp_path, "before"))
+    first.append([reading(2)], Lane.BULK, T0)
+    after = opened(copied(tmp_path, "after"))
+    epochs = [{span.epoch for span in copy.spans() if span.last} for copy in (before, after)]
+    assert all(epochs) and not epochs[0] & epochs[1]
+
+
 def test_chunks_after_everything_older_was_forgotten_are_not_mistaken_for_sealed(tmp_path: Path) -> None:
     first = opened(tmp_path)
     for n in range(5):
