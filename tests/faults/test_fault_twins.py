@@ -13,9 +13,9 @@ pytestmark = pytest.mark.slow
 
 
 def twin_of(rig: Rig) -> Program:
-    """A second gateway with the same configuration and keys, and an outbox of its own."""
+    """A second gateway with the same configuration and keys, and an outbox that holds the same."""
     folder = rig.folder / "twin"
-    shutil.copytree(rig.folder / "edge", folder, ignore=shutil.ignore_patterns("data"))
+    shutil.copytree(rig.folder / "edge", folder, ignore=shutil.ignore_patterns("*.sock"))
     file = folder / "gateway.yaml"
     file.write_text(file.read_text().replace(str(rig.edge_data), str(folder / "data")))
     report = ["--report-fd", str(rig.accepted.descriptor)]
@@ -30,13 +30,16 @@ def test_two_gateways_with_one_identity_lose_nothing_that_either_accepted(tmp_pa
 
 @contextmanager
 def two_at_once(rig: Rig, script: tuple[str, ...] = LINLI) -> Iterator[None]:
-    """They drive each other off for a while; then each is alone, to send what it still has."""
+    """The card of a gateway that lost power is copied. Both drive each other off for a while; then each is alone."""
     rig.edge.script = script
     rig.start()
+    rig.until_accepted(100)
+    rig.edge.kill()
     twin = twin_of(rig)
     twin.script = script
     try:
-        twin.start()
+        for one in (twin, rig.edge):
+            one.start()
         rig.until_accepted(600)
         assert "centre's broker cannot be reached" in rig.edge.words() + twin.words()
         twin.stop()
