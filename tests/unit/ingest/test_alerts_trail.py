@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.alerts.episode import Key
@@ -28,7 +28,9 @@ heard = st.builds(
         device=st.sampled_from(("air-1", "door-2")),
         kind=st.sampled_from(Kind),
         at=st.integers(BASE, BASE + 1_000),
-        values=st.dictionaries(st.sampled_from("abc"), st.one_of(st.booleans(), st.integers(0, 9), st.floats(0, 9), st.text())),
+        values=st.dictionaries(
+            st.sampled_from("abc"), st.one_of(st.booleans(), st.integers(0, 9), st.floats(0, 9), st.text("a水", max_size=3))
+        ),
         quality=st.sampled_from(Quality),
     ),
 )
@@ -39,7 +41,8 @@ def written(steps: list[Step]) -> list[Step]:
     return list(msgspec.msgpack.decode(msgspec.msgpack.encode(row_of(steps)), type=Row).steps())
 
 
-@given(st.lists(heard | forgotten))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(heard | forgotten, max_size=12))
 def test_a_row_gives_back_its_steps_in_their_order(steps: list[Step]) -> None:
     found = written(steps)
     assert found == steps

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.alerts import Rules, load_rules
@@ -63,6 +63,7 @@ def test_the_rules_of_a_device_are_those_that_apply_to_it_with_its_numbers(tmp_p
     rules = rules_in(tmp_path)
     asked = set()
 
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(devices, st.booleans(), st.sampled_from(("411202002001", "411202002002", "411203002001", "310101001001")))
     def holds(device: Device, known: bool, community: str) -> None:
         said = device if known else None
