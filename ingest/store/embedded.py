@@ -88,7 +88,7 @@ class EmbeddedStore:
 
     async def roll_up(self, level: Level, start: int, gateways: Collection[GatewayRef]) -> None:
         found = await self._file.ask(self._file.thinning, partial(embedded_thinning.computed, level, start, gateways))
-        await self._file.write(partial(self._overwrite, level, start, found))
+        await self._file.append(partial(self._overwrite, level, start, found))
 
     async def drop_before(self, level: Level, at: int, kinds: Collection[Kind]) -> None:
         while (

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from ingest.arrival import Arrival
-from ingest.store import EmbeddedStore, Query, embedded_file
+from ingest.store import EmbeddedStore, Level, Query, embedded_file
 from ingest.store.columns import Catalogue, Points, Series
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import GatewayRef, Stream
@@ -137,6 +137,7 @@ async def test_what_was_written_does_not_stay_in_memory_and_a_question_has_more_
     assert await file.append(at_rest) == "61.0 MiB"
     assert await file.write(at_rest) == "122.0 MiB"
     assert await file.ask(file.queries, limit) == "122.0 MiB"
+    assert await file.ask(file.thinning, limit) == "61.0 MiB"
     assert await file.append(at_rest) == "61.0 MiB"
     await file.close()
 
@@ -151,4 +152,22 @@ async def test_a_group_that_finds_too_little_memory_is_stored_when_it_is_written
         await store.write([many(seq) for seq in range(1, 4)])
     assert await store.write([many(seq) for seq in range(1, 4)]) == []
     assert await store.watermarks() == {STREAM: 3}
+    await store.close()
+
+
+async def test_a_window_that_finds_too_little_memory_is_summarised_when_it_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EmbeddedStore(tmp_path / "telemetry.duckdb")
+    await store.write([many(seq) for seq in range(1, 4)])
+    await store.close()
+    monkeypatch.setattr(embedded_file, "AT_REST", "1MB")
+    store = EmbeddedStore(tmp_path / "telemetry.duckdb")
+    await store.open()
+    window = Level.FIVE_MINUTES.start(START)
+    with pytest.raises(StoreUnavailable, match="Out of Memory"):
+        await store.roll_up(Level.FIVE_MINUTES, window, [REF])
+    await store.roll_up(Level.FIVE_MINUTES, window, [REF])
+    found = await store.summaries(Level.FIVE_MINUTES, Query(("41",)))
+    assert {(summary.metric, summary.samples) for summary in found} == {("frequency", 30_000), ("voltage", 30_000)}
     await store.close()
