@@ -98,8 +98,11 @@ class Waiting:
         return first if isinstance(first, Gap) else _arrivals(self._given)
 
     def foresee(self) -> list[Arrival]:
-        """The whole group that comes after the one that is given out, told once; none while less than a group waits."""
+        """The whole group that comes after the one that is given out, told once; none while less than a group waits, or a gap's
+        turn is next."""
         if not self._given or self._foreseen or self._urgent or self._brief_groups or self._readings < self._group_readings:
+            return []
+        if self._gaps and not self._gap_was_last and any(isinstance(queue[0], Gap) for queue in self._bulk.values()):
             return []
         self._foreseen = self._next_group()
         return _arrivals(self._foreseen)

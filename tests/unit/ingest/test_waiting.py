@@ -160,6 +160,24 @@ def test_what_is_urgent_comes_before_what_was_foreseen_and_no_order_is_lost(monk
     assert [given(waiting) for _ in range(5)] == [[("gw-a", seq)] for seq in (3, 4, 5, 6, 8)]
 
 
+def test_a_gap_has_its_turn_however_long_whole_groups_wait() -> None:
+    waiting = Waiting(group_readings=4)
+    for seq in range(1, 30):
+        waiting.put(arrival("gw-flood", seq))
+    waiting.next()
+    waiting.foresee()
+    for last in (8, 9):
+        waiting.put_gap(gap("gw-a", last))
+    told = []
+    for _ in range(6):
+        (first, *_rest) = waiting.done()
+        told.append((first.stream.gateway, first.last if isinstance(first, Gap) else first.seq))
+        waiting.next()
+        waiting.foresee()
+    flood = "gw-flood"
+    assert told == [(flood, 1), (flood, 3), ("gw-a", 8), (flood, 5), ("gw-a", 9), (flood, 7)]
+
+
 @pytest.mark.usefixtures("room_for_six")
 def test_a_gateway_that_holds_its_share_is_refused_and_another_finds_room() -> None:
     waiting = Waiting(group_readings=100)
