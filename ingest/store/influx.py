@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -35,6 +35,8 @@ from telemetry.identity import GatewayRef, Scope, Stream
 from telemetry.metric import Kind
 
 log = structlog.get_logger()
+
+_T = TypeVar("_T")
 
 GROUP = 30_000
 """Readings. Between two groups a server waits for the watermark and for the centre to find time."""
@@ -165,7 +167,14 @@ class InfluxStore:
 
     async def _encoded(self, arrivals: Sequence[Arrival]) -> Encoded:
         numbers_only = self._profile is Profile.VICTORIA
-        return await asyncio.to_thread(encoded, arrivals, numbers_only, self._writer.max_bytes, self._server.pack)
+        return await self._beside(lambda: encoded(arrivals, numbers_only, self._writer.max_bytes, self._server.pack))
+
+    async def _beside(self, work: Callable[[], _T]) -> _T:
+        """In a thread; that none is to be had now is no fault of ours that should end the centre."""
+        try:
+            return await asyncio.to_thread(work)
+        except OSError as error:
+            raise StoreUnavailable(f"{self._address}: {error}") from error
 
     async def _stored(self, encoding: Awaitable[Encoded]) -> list[Refusal]:
         blocks, refusals = await encoding
@@ -177,7 +186,7 @@ class InfluxStore:
             log.warning("summaries refused", store=repr(self._address), count=len(refused), reason=refused[0].reason)
 
     async def _post(self, lines: Sequence[Line]) -> Verdict:
-        body = lines.body if isinstance(lines, Block) else await asyncio.to_thread(body_of_lines, lines, self._server.pack)
+        body = lines.body if isinstance(lines, Block) else await self._beside(lambda: body_of_lines(lines, self._server.pack))
         found = await self._server.post(body)
         if found.meaning not in (Meaning.STORED, Meaning.BAD, Meaning.LARGE):
             self._ready = False  # it may come back as another server, or without its database

@@ -1,6 +1,7 @@
 """The store on a real InfluxDB when things go wrong: foreign schemas, lost databases, kills, wrong credentials."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from ingest.arrival import Arrival
 from ingest.database import Database
 from ingest.store import Address, InfluxStore, Query
+from linli.blocking import Blocking
 from telemetry.errors import StoreUnavailable
 from telemetry.identity import Stream
 from telemetry.metric import Kind
@@ -52,6 +54,21 @@ def batch(seq: int, size: int = 1, device: str = "garage-climate") -> Arrival:
 async def ask(server: Server, statement: str) -> str:
     async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
         return (await client.post("/query", params={"db": "linli", "q": statement})).text
+
+
+async def test_where_no_thread_is_to_be_had_a_write_is_repeated_later(store: InfluxStore) -> None:
+    await store.write([batch(1)])
+    asyncio.get_running_loop().set_default_executor(blocking := Blocking(1))
+    never = threading.Event()
+    hanging = blocking.submit(never.wait)
+    with pytest.raises(StoreUnavailable, match="1 calls hang"):
+        await store.write([batch(2)])
+    assert await store.watermarks() == {STREAM: 1}
+    never.set()
+    hanging.result(30)
+    blocking.shutdown()
+    await store.write([batch(2)])
+    assert await store.watermarks() == {STREAM: 2}
 
 
 async def test_lines_the_server_will_never_take_are_found_and_refused_and_the_rest_is_stored(
