@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from alerts_world import rules_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.alerts import Alert, Colour, Family
@@ -64,6 +64,7 @@ def test_each_alert_is_the_one_that_was_raised_for_the_same_or_none() -> None:
     assert (page.missed, page.more, page.after) == ([fired[1][1].alert.id], 0, None)
 
 
+@settings(deadline=None)
 @given(
     would=st.lists(st.tuples(st.integers(0, 5), st.sampled_from("abc")), unique=True),
     fired=st.lists(st.tuples(st.integers(0, 5), st.sampled_from("bcd")), unique=True),
@@ -126,6 +127,7 @@ def test_a_review_of_what_forgets_slowly_begins_twenty_windows_before(tmp_path: 
     assert lookback_us(rule) == (2 * 1_500 + FADED * 900) * 1_000_000 + MARGIN_US
 
 
+@settings(deadline=None)
 @given(
     began=st.tuples(st.floats(-100, 100), st.floats(-1, 1)),
     elapsed=st.lists(st.sampled_from((1, 7, 30, 60, 200, 400)), min_size=1, max_size=40),
