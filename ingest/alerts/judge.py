@@ -120,7 +120,7 @@ class Judge:
         sources: dict[int, _Source] = {}
         for step in row.steps():
             if isinstance(step, Heard):
-                said, reading = step
+                said, reading, passed = step
                 source = sources.get(id(said))
                 if source is None:
                     source = sources[id(said)] = self._source(Arrival(said.stream, 0, (), Micros(said.received_at)))
@@ -128,7 +128,8 @@ class Judge:
                 if seat is None or seat.watch is None or seat.kind is not reading.kind:
                     seat = self._seated(source.presence, reading.device, reading.kind)
                 assert seat.watch is not None
-                self._judge(work, seat.watch.listening(reading.values).asks, seat, reading, source)
+                asks = [ask for ask in seat.watch.listening(reading.values).asks if ask.watcher.rule.id not in passed]
+                self._judge(work, asks, seat, reading, source)
             elif (entry := self.states.entry(step.key)) is not None and entry.origin.at <= step.at:
                 self.states.drop(self.states.subject(step.key), step.key)
         self.states.trail.pass_over()
@@ -207,8 +208,10 @@ class Judge:
         if asks is not listening.wary or not listening.calm(reading.values):
             self._judge(work, asks, seat, reading, source)
 
-    def _judge(self, work: Work, asks: Sequence[Ask], seat: Seat, reading: Reading, source: _Source) -> None:
-        """Lets rules have a reading, and puts it on the trail if any state changed by it."""
+    def _judge(
+        self, work: Work, asks: Sequence[Ask], seat: Seat, reading: Reading, source: _Source, passed: tuple[str, ...] = ()
+    ) -> None:
+        """Lets rules have a reading, and puts it on the trail if any state changed by it; it is too late for ``passed``."""
         values, at, place = reading.values, reading.at, len(self.states.trail.steps)
         may_fold = reading.quality is not _STALE
         changed = False
@@ -228,21 +231,23 @@ class Judge:
                 continue
             changed |= self._advance(work, ask, slot, subject, seat, reading, source)
         if changed:
-            self.states.trail.hear(place, source.said, reading)
+            self.states.trail.hear(place, source.said, reading, passed)
 
     def _overtaken(self, work: Work, seat: Seat, reading: Reading, source: _Source, listening: Listening) -> None:
         """A reading older than what was judged: where something stands, its machine says what it makes of it; where nothing
         does, it is judged if its order says nothing, and else is late."""
         waited = source.known_at - reading.at > late.LIVE_US
-        asks = []
+        asks: list[Ask] = []
+        passed: tuple[str, ...] = ()
         for ask in listening.asks:
             subject, slot = _subject(ask, seat), _slot(ask, reading)
             is_late = reading.at < seat.newest or (subject is not seat and waited and reading.at < subject.newest)
             if slot is None or ask.any_order or not is_late or (subject.entries and slot in subject.entries):
                 asks.append(ask)
             else:
+                passed += (ask.watcher.rule.id,)
                 self._note_late(work, reading, source)
-        self._judge(work, asks, seat, reading, source)
+        self._judge(work, asks, seat, reading, source, passed)
 
     def _advance(
         self, work: Work, ask: Ask, slot: tuple[str, str], subject: Subject, seat: Seat, reading: Reading, source: _Source

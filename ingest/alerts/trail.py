@@ -44,8 +44,11 @@ class Source(NamedTuple):
 
 
 class Heard(NamedTuple):
+    """``passed``: the rules that it was too late for, while others took it."""
+
     source: Source
     reading: Reading
+    passed: tuple[str, ...] = ()
 
 
 class Forgotten(NamedTuple):
@@ -60,7 +63,8 @@ Step = Heard | Forgotten
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
     """What was heard, a column for each thing that is said of it, so that it is written at once; ``source_of`` by its place in
-    ``sources``. ``qualities`` are those that are not good, by place; ``forgotten``: before which place, and what."""
+    ``sources``. ``qualities`` are those that are not good, by place; ``forgotten``: before which place, and what; ``passed``: the
+    rules that did not take it, by place."""
 
     sources: list[Source]
     source_of: list[int]
@@ -70,6 +74,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     values: list[dict[str, Value]]
     qualities: dict[int, Quality]
     forgotten: list[tuple[int, Forgotten]]
+    passed: dict[int, tuple[str, ...]] = {}
 
     def steps(self) -> Iterator[Step]:
         """In the order in which they were."""
@@ -79,25 +84,27 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
             while forgotten and forgotten[0][0] <= place:
                 yield forgotten.popleft()[1]
             quality = self.qualities.get(place, Quality.GOOD)
-            yield Heard(self.sources[source], Reading(device=device, kind=kind, at=at, values=values, quality=quality))
+            reading = Reading(device=device, kind=kind, at=at, values=values, quality=quality)
+            yield Heard(self.sources[source], reading, self.passed.get(place, ()))
         yield from (one for _, one in forgotten)
 
 
 def row_of(steps: Sequence[Step]) -> Row:
     """Of a reading nothing is kept that no rule looks at."""
     heard = [step for step in steps if isinstance(step, Heard)]
-    sources = {id(source): source for source, _ in heard}
+    sources = {id(source): source for source, *_ in heard}
     place_of = {one: place for place, one in enumerate(sources)}
-    readings, good = [reading for _, reading in heard], Quality.GOOD
+    readings, good = [reading for _, reading, _ in heard], Quality.GOOD
     return Row(
         sources=list(sources.values()),
-        source_of=[place_of[id(source)] for source, _ in heard],
+        source_of=[place_of[id(source)] for source, *_ in heard],
         devices=[reading.device for reading in readings],
         kinds=[reading.kind for reading in readings],
         instants=[reading.at for reading in readings],
         values=[reading.values for reading in readings],
         qualities={place: reading.quality for place, reading in enumerate(readings) if reading.quality is not good},
         forgotten=_forgotten(steps) if len(heard) < len(steps) else [],
+        passed={place: passed for place, (_, _, passed) in enumerate(heard) if passed},
     )
 
 
@@ -128,9 +135,9 @@ class Trail:
         self._rows: deque[_Kept] = deque()
         self._bytes = 0
 
-    def hear(self, place: int, source: Source, reading: Reading) -> None:
+    def hear(self, place: int, source: Source, reading: Reading, passed: tuple[str, ...]) -> None:
         """Puts a reading before what it led to: the steps from ``place`` on."""
-        self.steps.insert(place, Heard(source, reading))
+        self.steps.insert(place, Heard(source, reading, passed))
 
     def save(self, connection: sa.Connection, known_at: int) -> None:
         """Writes what is new."""

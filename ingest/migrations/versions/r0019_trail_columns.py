@@ -47,7 +47,7 @@ def _columns(sources: list[Any], steps: list[list[Any]]) -> list[Any]:
 
 
 def _steps(sources: list[Any], source_of: list[int], *rest: Any) -> list[Any]:
-    devices, kinds, instants, values, qualities, forgotten = rest
+    devices, kinds, instants, values, qualities, forgotten, *_ = rest
     steps: list[list[Any]] = []
     for place, (source, *said) in enumerate(zip(source_of, devices, kinds, instants, values, strict=True)):
         steps += (["forgotten", *one] for before, one in forgotten if before == place)

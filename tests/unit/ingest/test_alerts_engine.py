@@ -346,6 +346,31 @@ async def test_a_state_is_written_once_in_a_while_and_follows_what_was_heard_aft
     assert seconds((await only(centre)).opened_at) == 10.0
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_was_too_late_for_a_rule_is_so_after_a_restart_though_another_took_it(tmp_path: Path, restarted: bool) -> None:
+    leak = """
+    kind: water_leak
+    family: environment
+    colour: yellow
+    title: {zh: 水浸, en: Leak}
+    text: {zh: "{place}", en: "{place}"}
+    applies_to: {kinds: [safety]}
+"""
+    lasting = f"  - id: lasting{leak}    when: {{type: duration, where: {{water_leak: true}}, for_s: 60}}\n"
+    again = f"  - id: again{leak}    when: {{type: count, where: {{water_leak: true}}, count: 3, within_s: 600}}\n"
+    centre, feed = Centre(tmp_path, rules_of(tmp_path, f"rules:\n{lasting}{again}"), [device("leak", Kind.SAFETY)]), Feed()
+    await centre.engine.open()
+    await centre.take(feed.batch(wet(10, False)))
+    await centre.take(feed.batch(wet(5)))
+    if restarted:
+        await centre.restart()
+    await centre.tick(69)
+    await centre.take(feed.batch(wet(70, False)))
+    await centre.tick(80)
+    assert await centre.all() == []
+    centre.close()
+
+
 async def test_a_state_that_is_as_it_began_is_not_kept(centre: Centre) -> None:
     feed = Feed()
     await centre.take(feed.batch(opened(0, False), wet(0, False)))

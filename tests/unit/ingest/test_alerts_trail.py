@@ -33,6 +33,7 @@ heard = st.builds(
         ),
         quality=st.sampled_from(Quality),
     ),
+    st.sampled_from([(), ("leak",), ("leak", "smoke")]),
 )
 forgotten = st.builds(Forgotten, st.builds(Key, *map(st.just, ("leak", "411202002001", "gw-1/air-1", ""))), st.integers(0, 9))
 
