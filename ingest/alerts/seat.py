@@ -65,9 +65,9 @@ class Stray(Seat):
 class Presence:
     """One gateway. ``newest``: how far its bulk data came; ``epoch_at``: when its epoch began; both event time.
 
-    ``edition`` is of the inventory by which its seats were found. ``silences`` are the instants at which devices will be absent,
-    earliest first, if nothing more is heard of them; each may turn out to be too early, none is too late. ``next_silence`` is the
-    first; 0 when they are not worked out.
+    ``edition`` is of the inventory by which its seats were found, ``named`` how many of them have their names written.
+    ``silences`` are the instants at which devices will be absent, earliest first, if nothing more is heard of them; each may turn
+    out to be too early, none is too late. ``next_silence`` is the first; 0 when they are not worked out.
     """
 
     __slots__ = ("edition", "epoch", "epoch_at", "named", "newest", "next_silence", "ref", "seats", "silences")

@@ -129,6 +129,8 @@ class States:
             if entry is not None:
                 entry.is_noted = False
         self.changed = {}
+        for presence in self.touched:
+            presence.named = len(presence.seats)
         self.touched = set()
         self.trail.begin()
 

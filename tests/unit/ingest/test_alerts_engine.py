@@ -13,7 +13,7 @@ from alerts_world import REF, Centre, Feed, device, instant, reading, rules_of, 
 from ingest.alerts import Alert, AlertState, Rules
 from ingest.alerts.machine import Sample
 from ingest.alerts.tables import journal, rule_state
-from ingest.database import Database
+from ingest.database import Database, metadata
 from telemetry.identity import Scope
 from telemetry.metric import Kind
 from telemetry.quality import Quality
@@ -344,6 +344,21 @@ async def test_a_state_is_written_once_in_a_while_and_follows_what_was_heard_aft
     await centre.restart()
     await centre.take(feed.batch(opened(10)))
     assert seconds((await only(centre)).opened_at) == 10.0
+
+
+async def test_the_names_of_a_gateways_devices_are_written_when_there_is_a_new_one(centre: Centre) -> None:
+    feed, table = Feed(), metadata.tables["alert_presence"]
+    at = iter(range(100))
+
+    async def written(*devices: str) -> bool:
+        """Whether their readings made somebody write down names."""
+        names = table.c.part == "names"
+        await centre.database.write(lambda connection: connection.execute(table.delete().where(names)))
+        await centre.take(feed.batch(*(reading(next(at), name, Kind.SAFETY, {"water_leak": False}) for name in devices)))
+        count = sa.select(sa.func.count()).select_from(table).where(names)
+        return bool(await centre.database.read(lambda connection: connection.scalar(count)))
+
+    assert [await written(*devices) for devices in (["leak"], ["leak"], ["leak", "door"], ["door"])] == [True, False, True, False]
 
 
 @pytest.mark.parametrize("restarted", [False, True])
