@@ -17,6 +17,7 @@ from tests.faults.test_fault_campaign import SEED
 from tests.faults.test_fault_files import fill_up
 from tests.faults.test_fault_network import noticed_after, through
 from tests.faults.test_fault_twins import two_at_once
+from tests.servers import influxdb
 
 pytestmark = pytest.mark.slow
 
@@ -93,13 +94,14 @@ def test_what_is_called_accepted_before_the_commit_is_lost_when_the_gateway_is_k
 
 
 def test_what_is_acknowledged_before_it_is_durable_is_lost_when_the_centre_is_killed(tmp_path: Path) -> None:
-    with Rig(tmp_path) as rig:
+    with influxdb(tmp_path) as database, Rig(tmp_path, store=f"influx:{database.url}/linli") as rig:
         rig.centre.script = broken("hasty_centre")
         rig.start()
-        for _ in range(3):
-            rig.until_accepted(100)
-            rig.centre.kill()
-            rig.centre.start()
+        rig.until_accepted(100)
+        database.kill()
+        rig.until_accepted(300)
+        rig.centre.kill()
+        database.start()
         assert lost(rig)
 
 
