@@ -1,7 +1,7 @@
 """The trail gives back what was heard and forgotten, in its order, also from rows that an older Linli wrote."""
 
 import zlib
-from pathlib import Path
+from copy import deepcopy
 from typing import Any
 
 import msgspec
@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ingest import migrations
 from ingest.alerts.episode import Key
 from ingest.alerts.trail import Forgotten, Heard, Row, Source, Step, Trail, row_of
-from ingest.database import Database, metadata, take_back
+from ingest.database import Database, Place, metadata
 from telemetry.identity import Stream
 from telemetry.metric import Kind
 from telemetry.quality import Quality
@@ -70,24 +71,24 @@ OLD = [
 ]
 
 
-async def test_rows_of_an_older_linli_are_followed_and_can_be_taken_back(tmp_path: Path) -> None:
-    place, table = tmp_path / "centre.db", metadata.tables["alert_trail"]
+async def test_rows_of_an_older_linli_are_followed_and_can_be_taken_back(place: Place) -> None:
+    table = metadata.tables["alert_trail"]
+    body = zlib.compress(msgspec.msgpack.encode(OLD))
+
+    def taken_back(connection: sa.Connection) -> None:
+        migrations.downgrade(connection, "0018")
+        connection.execute(table.insert(), [{"seq": seq, "known_at": BASE, "body": body} for seq in (1, 2)])
 
     def bodies(connection: sa.Connection) -> list[Any]:
+        migrations.downgrade(connection, "0018")
         rows = connection.execute(sa.select(table.c.body).order_by(table.c.seq)).scalars()
         return [msgspec.msgpack.decode(zlib.decompress(row)) for row in rows]
 
-    Database(place).close()
-    take_back(place, "0018")
-    engine = sa.create_engine(f"sqlite:///{place}")
-    with engine.begin() as connection:
-        body = zlib.compress(msgspec.msgpack.encode(OLD))
-        connection.execute(
-            table.insert(), [{"seq": 1, "known_at": BASE, "body": body}, {"seq": 2, "known_at": BASE, "body": body}]
-        )
+    database = Database(place)
+    await database.write(taken_back)
+    database.close()
     database = Database(place)
     rows = await database.read(lambda connection: list(Trail().load(connection)))
-    database.close()
     key = Key("leak", "411202002001", "gw-1/air-1", "")
     for row in rows:
         first, second, third, fourth = row.steps()
@@ -98,9 +99,8 @@ async def test_rows_of_an_older_linli_are_followed_and_can_be_taken_back(tmp_pat
         assert (third.reading.kind, third.reading.quality) == (Kind.ACCESS, Quality.STALE)
         assert (second, fourth) == (Forgotten(key, 7), Forgotten(key, 8))
     assert len(rows) == 2
-    take_back(place, "0018")
-    with engine.begin() as connection:
-        first_again, second_again = bodies(connection)
-    engine.dispose()
-    OLD[1][0][2]["quality"] = "good"
-    assert first_again == second_again == OLD
+    first_again, second_again = await database.write(bodies)
+    database.close()
+    said = deepcopy(OLD)
+    said[1][0][2]["quality"] = "good"
+    assert first_again == second_again == said
