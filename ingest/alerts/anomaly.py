@@ -203,6 +203,11 @@ class Seasonal:
         return f"{'w' if self.calendar.is_workday(local.date()) else 'r'}{local.hour:02}"
 
 
+def _forgotten(memory: Siblings) -> int:
+    """Up to when a word may be one that was heard, and was let go as too old."""
+    return max((point.at for point in memory.newest.values()), default=SIBLING_US) - SIBLING_US
+
+
 @dataclass(frozen=True)
 class Peers:
     """A device of a zone more than ``limit`` usual spreads from the median of its siblings; it needs three of them."""
@@ -221,7 +226,7 @@ class Peers:
 
     def hear(self, memory: Siblings, sample: Sample, raised: bool) -> Siblings:
         value, old = sample.values.get(self.metric), memory.newest.get(sample.device)
-        if value is None or isinstance(value, str) or (old is not None and sample.at <= old.at):
+        if value is None or isinstance(value, str) or sample.at <= (old.at if old is not None else _forgotten(memory)):
             return memory
         newest = {name: point for name, point in memory.newest.items() if point.at > sample.at - SIBLING_US}
         newest[sample.device] = Point(sample.at, float(value))

@@ -39,6 +39,8 @@ class Flatline:
             return memory
         own = self._stretched(old, sample.at, float(value))
         devices = {**memory.devices, sample.device: own} if old is not None else _joined(memory.devices, sample.device, own)
+        if sample.device not in devices:
+            return memory  # heard before, and let go since: where there is no room it is not the newest
         stuck = self._stuck(memory.stuck, devices, own) if memory.stuck else memory.stuck
         if own.at - own.since >= self.within_us and self._moving(devices, sample.device) >= self.peers:
             stuck = {**stuck, sample.device: own.since}
@@ -90,5 +92,6 @@ class Flatline:
 
 def _joined(devices: dict[str, Stretch], name: str, own: Stretch) -> dict[str, Stretch]:
     """With one more; where there are too many, without the one that has been silent for longest."""
-    kept = sorted(devices, key=lambda one: (devices[one].at, one))[-(MAX_SIBLINGS - 1) :]
-    return {**{one: devices[one] for one in kept}, name: own}
+    all_of_them = {**devices, name: own}
+    kept = sorted(all_of_them, key=lambda one: (all_of_them[one].at, one))[-MAX_SIBLINGS:]
+    return {one: all_of_them[one] for one in kept}
