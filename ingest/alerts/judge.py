@@ -261,7 +261,7 @@ class Judge:
             self._note_late(work, reading, source)
         try:
             state, transitions = machine.advance(old, sample)
-            if state is old:
+            if state is old or (not transitions and state == old):
                 return False
             due = machine.due(state)
         except Exception as error:

@@ -386,6 +386,37 @@ async def test_what_was_too_late_for_a_rule_is_so_after_a_restart_though_another
     centre.close()
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_after_a_restart_no_timer_waits_for_what_came_late_and_changed_nothing(tmp_path: Path, restarted: bool) -> None:
+    rule = """
+rules:
+  - id: forced
+    kind: door_forced
+    family: access
+    colour: red
+    title: {zh: 强开, en: Forced}
+    text: {zh: "{place}", en: "{place}"}
+    applies_to: {kinds: [access]}
+    subject: zone
+    when: {type: sequence, happens: {door_open: true}, without: [{event: granted}], before_s: 10, settle_s: 3}
+"""
+    doors = [device(name, Kind.ACCESS, "lobby") for name in ("door", "other")]
+    centre, feed = Centre(tmp_path, rules_of(tmp_path, rule), doors), Feed()
+    await centre.engine.open()
+    other = [reading(at_s, "other", Kind.ACCESS, {"door_open": is_open}) for at_s, is_open in ((-1, False), (102, True))]
+    await centre.take(feed.batch(opened(-1, False), other[0]))
+    await centre.take(feed.batch(reading(0, "door", Kind.ACCESS, {"event": "granted"}), delay_us=60_000_000))
+    await centre.take(feed.batch(opened(100)), feed.batch(other[1]))
+    await centre.tick(104.2)
+    await centre.take(feed.batch(opened(104.3, False)))
+    if restarted:
+        await centre.restart()
+    await centre.take(feed.batch(reading(105.5, "stranger", Kind.ACCESS, {"door_open": False})))
+    await centre.tick(106)
+    assert [(seconds(one.opened_at), seconds(one.cleared_at)) for one in await centre.all()] == [(100, None)]
+    centre.close()
+
+
 async def test_a_state_that_is_as_it_began_is_not_kept(centre: Centre) -> None:
     feed = Feed()
     await centre.take(feed.batch(opened(0, False), wet(0, False)))
