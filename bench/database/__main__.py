@@ -21,7 +21,16 @@ GROUPS = 10
 STATES = 2_000
 MARK = {"community": "411202002001", "gateway": "gw-1", "epoch": "0" * 16, "lane": "bulk"}
 WORDS = dict.fromkeys(("rule", "subject", "gateway", "lane", "device"), "b3-pump-room-level")
-STATE = {"community": "411202002001", "discriminator": "", "version": 1, "at": 0, "lag": 0, "body": b"x" * 120, **WORDS}
+STATE = {
+    "community": "411202002001",
+    "discriminator": "",
+    "version": 1,
+    "at": 0,
+    "lag": 0,
+    "trail": 0,
+    "body": b"x" * 120,
+    **WORDS,
+}
 
 
 def sqlite(folder: Path) -> Iterator[Row]:

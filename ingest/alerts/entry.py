@@ -30,15 +30,17 @@ class Entry:
     """One machine's state for one subject, and when a timer of it is ``due``. It is changed in place, and by a ``fold`` without
     being worked out: whoever asks for the state has it as it is.
 
-    ``is_noted``: it has changed since it was written, and ``States`` knows.
+    ``is_noted``: it has changed since it was written, and ``States`` knows. ``followed`` is the last row of the trail that it had
+    followed when it was read back.
     """
 
-    __slots__ = ("_asked", "_at", "_device", "_fold", "_gateway", "_lag", "_lane", "_state", "due", "is_noted", "key")
+    __slots__ = ("_asked", "_at", "_device", "_fold", "_gateway", "_lag", "_lane", "_state", "due", "followed", "is_noted", "key")
 
     def __init__(self, key: Key, state: State, origin: Origin, due: int | None) -> None:
         self.key = key
         self.due = due
         self.is_noted = False
+        self.followed = 0
         self._gateway, self._lane, self._device, self._at, self._lag = origin
         self._state: State | None = state
         self._fold: Fold | None = None

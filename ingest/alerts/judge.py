@@ -128,11 +128,21 @@ class Judge:
                 if seat is None or seat.watch is None or seat.kind is not reading.kind:
                     seat = self._seated(source.presence, reading.device, reading.kind)
                 assert seat.watch is not None
-                asks = [ask for ask in seat.watch.listening(reading.values).asks if ask.watcher.rule.id not in passed]
+                heard = seat.watch.listening(reading.values).asks
+                asks = [ask for ask in heard if ask.watcher.rule.id not in passed and not self._followed(ask, seat, reading)]
                 self._judge(work, asks, seat, reading, source)
-            elif (entry := self.states.entry(step.key)) is not None and entry.origin.at <= step.at:
+            elif (entry := self.states.entry(step.key)) is None or entry.followed >= self.states.trail.seq:
+                continue
+            elif entry.origin.at <= step.at:
                 self.states.drop(self.states.subject(step.key), step.key)
         self.states.trail.pass_over()
+
+    def _followed(self, ask: Ask, seat: Seat, reading: Reading) -> bool:
+        """Whether the state was written with this row of the trail or after it: it may have judged what is older since, and would
+        come to what nobody was told of."""
+        entries, slot = _subject(ask, seat).entries, _slot(ask, reading)
+        entry: Entry | None = entries.get(slot) if entries and slot is not None else None
+        return entry is not None and entry.followed >= self.states.trail.seq
 
     def fire(self, entry: Entry, now: int, work: Work) -> None:
         """Lets a timer that is due do what it does."""

@@ -173,6 +173,8 @@ class States:
                 continue
             due = None if isinstance(state, Absent) else _machine(rules, key, place).due(state)
             entry = Entry(key, state, Origin(row["gateway"], row["lane"], row["device"], row["at"], row["lag"]), due)
+            entry.followed = row["trail"]
+            self.trail.seq = max(self.trail.seq, entry.followed + 1)
             subject = self.subject(key)
             if isinstance(subject, Seat):
                 subject.is_absent |= isinstance(state, Absent)
@@ -186,7 +188,8 @@ class States:
         if last := self.trail.expired(now):
             self._catch_up(last)
             drop(connection, last)
-        upsert(connection, rule_state, [_row(entry) for entry in self.changed.values() if entry is not None])
+        followed = self.trail.seq if self.trail.steps else self.trail.seq - 1
+        upsert(connection, rule_state, [_row(entry, followed) for entry in self.changed.values() if entry is not None])
         forget(connection, [key for key, entry in self.changed.items() if entry is None])
         rows = []
         for presence in self.touched:
@@ -258,8 +261,9 @@ def _is_kept(rules: Rules, key: Key, state: State, place: tuple[str, str]) -> bo
     return type(state) is type(_machine(rules, key, place).initial)
 
 
-def _row(entry: Entry) -> dict[str, Any]:
-    return {**entry.key._asdict(), "version": VERSION, **entry.origin._asdict(), "body": _encoder.encode(entry.state)}
+def _row(entry: Entry, followed: int) -> dict[str, Any]:
+    own = {"version": VERSION, "trail": followed, "body": _encoder.encode(entry.state)}
+    return {**entry.key._asdict(), **entry.origin._asdict(), **own}
 
 
 def forget(connection: sa.Connection, keys: Collection[Key]) -> None:

@@ -128,8 +128,10 @@ rule_state = sa.Table(
     sa.Column("device", sa.String(64), nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Column("lag", sa.BigInteger, nullable=False),
+    sa.Column("trail", sa.BigInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
+"""``trail`` is the last row of the trail that a state has followed."""
 
 watermark = sa.Table(
     "alert_watermark",

@@ -2,7 +2,7 @@
 
 1. Each commit that changes states without a word to anybody adds one row of what changed them, in the order in which it did.
    States as written and the trail after them are the states of the last commit, whatever was killed when.
-2. What a state has seen already changes it no more, so that the trail may begin before it was written.
+2. A state knows which row it had followed when it was written, and follows those after it: the trail may begin before.
 3. Bounded in time and bytes (``KEEP_US``, ``KEEP_BYTES``): what is older is written, then goes.
 """
 

@@ -417,6 +417,30 @@ rules:
     centre.close()
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_came_late_raised_is_over_in_its_time_after_a_restart(tmp_path: Path, restarted: bool) -> None:
+    words = """
+    kind: denied
+    family: access
+    colour: yellow
+    title: {zh: 拒绝, en: Denied}
+    text: {zh: "{place}", en: "{place}"}
+    applies_to: {kinds: [access]}
+"""
+    denied = f"  - id: denied{words}    when: {{type: count, where: {{event: denied}}, count: 3, within_s: 60}}\n"
+    granted = f"  - id: granted{words}    when: {{type: count, where: {{event: granted}}, count: 9, within_s: 60}}\n"
+    centre, feed = Centre(tmp_path, rules_of(tmp_path, f"rules:\n{denied}{granted}"), [device("door", Kind.ACCESS)]), Feed()
+    await centre.engine.open()
+    for at_s, event, delay_s in ((0, "denied", 0), (20, "denied", 0), (120, "granted", 0), (30, "denied", 100)):
+        await centre.take(feed.batch(reading(at_s, "door", Kind.ACCESS, {"event": event}), delay_us=delay_s * 1_000_000 + 1))
+    assert (await only(centre)).cleared_at is None
+    if restarted:
+        await centre.restart()
+    await centre.take(feed.batch(reading(200, "door", Kind.ACCESS, {"event": "granted"})))
+    assert seconds((await only(centre)).cleared_at) == 90
+    centre.close()
+
+
 async def test_a_state_that_is_as_it_began_is_not_kept(centre: Centre) -> None:
     feed = Feed()
     await centre.take(feed.batch(opened(0, False), wet(0, False)))
