@@ -34,7 +34,7 @@ class Hold:
         return self.sense.metrics
 
     def advance(self, state: Held, sample: Sample) -> tuple[Held, Transitions]:
-        if sample.at <= state.seen and not (self.sense.many and sample.fresh):
+        if sample.at <= state.seen and not self.sense.many:
             return state, ()
         at = max(sample.at, state.seen)
         state, before = self.fire(state, at)

@@ -130,17 +130,6 @@ def test_ticks_restarts_and_duplicates_change_nothing_that_is_said(
     assert run(machine, found, set(), repeat=True) == plain
 
 
-@pytest.mark.parametrize("machine", MACHINES, ids=NAMES)
-@given(found=series, since=st.integers(0, 25))
-@settings(max_examples=60, deadline=None)
-def test_a_state_that_hears_again_what_it_has_seen_is_the_same(machine: Machine[Any], found: list[Sample], since: int) -> None:
-    """As one that was written, and follows the trail: it begins before that."""
-    states = [machine.initial]
-    for sample in (*found, *found[since:]):
-        states.append(machine.advance(states[-1], sample)[0])
-    assert states[-1] == states[len(found)]
-
-
 def test_what_siblings_have_let_go_is_not_heard_again() -> None:
     peers, still = Hold(Peers("level", 2, 0.5, "either"), 0, 0), Hold(Flatline("level", SIBLING_US, 3, 1), 0, 0)
     silent = Sample(1, "silent", {"level": 9})
