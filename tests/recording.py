@@ -38,7 +38,7 @@ class Recording:
             if device in (None, reading.device)
         ]
 
-    async def until(self, count: int, device: str | None = None, within_s: float = 5.0) -> list[Reading]:
+    async def until(self, count: int, device: str | None = None, within_s: float = 30.0) -> list[Reading]:
         """The readings once there are at least ``count``."""
         async with asyncio.timeout(within_s):
             while len(found := await self.readings(device)) < count:

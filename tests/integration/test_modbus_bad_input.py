@@ -370,8 +370,17 @@ async def test_a_line_that_is_cut_and_mended(tmp_path: Path, monkeypatch: pytest
                     assert (await kept.until(2, device))[1].faults == {"*": "bus unavailable"}
             async with _units_on(lines.enter_context(serial_line(tmp_path)).units):
                 for device in VALUES:
-                    assert (await kept.until(3, device))[2].values == pytest.approx(VALUES[device])
+                    assert (await _back(kept, device, 3)).values == pytest.approx(VALUES[device])
             await Row(kept, tally, []).never_wrong()
+
+
+async def _back(kept: Recording, device: str, number: int) -> Reading:
+    """Its first reading from ``number`` on that is good: on a busy machine the line may be there before who answers on it."""
+    for count in range(number, number + 20):
+        reading = (await kept.until(count, device))[count - 1]
+        if not reading.faults:
+            break
+    return reading
 
 
 @asynccontextmanager
