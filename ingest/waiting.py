@@ -126,33 +126,34 @@ class Waiting:
     def _next_group(self) -> list[Item]:
         self._gap_was_last = False
         group: list[Item] = []
-        size = 0
+        room = self._group_readings
         alone, self._urgent_was_alone = not self._urgent_was_alone, False
         for lane in (self._urgent, self._bulk):
             if lane is self._bulk and group and alone:
                 self._urgent_was_alone = True
                 break
-            turns, most = deque(lane), self._most_of(lane)
+            turns, most, size = deque(lane), min(room, self._most_of(lane, alone=alone)), 0
             while turns and size < most:
                 ref = turns.popleft()
                 head = lane[ref][0]
                 if isinstance(head, Gap):
                     continue
                 takes = _readings(head)
-                if group and size + takes > most:
+                if size and size + takes > most:
                     continue  # it keeps its place, and what is small of others still fits
                 size += takes
                 group.append(self._take(lane, ref))
                 if ref in lane:
                     turns.append(ref)
+            room = max(room - size, self._group_readings // 2)
         return group
 
-    def _most_of(self, lane: _Lane) -> int:
-        """How many readings a group takes of a lane now."""
+    def _most_of(self, lane: _Lane, *, alone: bool) -> int:
+        """How many readings a group takes of a lane now; what is urgent leaves half of a group that is not its own."""
         if lane is self._urgent:
             if lane:
                 self._brief_groups = BRIEFLY
-            return self._group_readings
+            return self._group_readings if alone else self._group_readings // 2
         if not self._brief_groups:
             return self._group_readings
         self._brief_groups -= 1

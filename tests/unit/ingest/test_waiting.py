@@ -94,6 +94,15 @@ def test_what_is_urgent_goes_alone_and_then_lets_bulk_go_with_it() -> None:
     assert found == [[("gw-b", 1)], [("gw-b", 2), ("gw-a", 1), ("gw-a", 2)], [("gw-b", 3)], [("gw-b", 4), ("gw-a", 3)]]
 
 
+def test_a_flood_of_what_is_urgent_leaves_bulk_half_of_every_second_group() -> None:
+    waiting = Waiting(group_readings=8)
+    for seq in range(1, 40):
+        waiting.put(arrival("gw-mad", seq, Lane.URGENT))
+        waiting.put(arrival("gw-a", seq))
+    groups = [[gateway for gateway, _ in given(waiting)] for _ in range(4)]
+    assert groups == [["gw-mad"] * 4, ["gw-mad"] * 2 + ["gw-a"] * 2] * 2
+
+
 def test_while_something_urgent_comes_now_and_then_bulk_is_written_in_brief_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BRIEF", 4)
     monkeypatch.setattr(module, "BRIEFLY", 2)
