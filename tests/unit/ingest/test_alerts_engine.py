@@ -361,18 +361,23 @@ async def test_the_names_of_a_gateways_devices_are_written_when_there_is_a_new_o
     assert [await written(*devices) for devices in (["leak"], ["leak"], ["leak", "door"], ["door"])] == [True, False, True, False]
 
 
-@pytest.mark.parametrize("restarted", [False, True])
-async def test_what_was_too_late_for_a_rule_is_so_after_a_restart_though_another_took_it(tmp_path: Path, restarted: bool) -> None:
-    leak = """
-    kind: water_leak
+def rule(name: str, kind: str, when: str, subject: str = "device") -> str:
+    return f"""  - id: {name}
+    kind: test
     family: environment
     colour: yellow
-    title: {zh: 水浸, en: Leak}
-    text: {zh: "{place}", en: "{place}"}
-    applies_to: {kinds: [safety]}
+    title: {{zh: 试, en: Test}}
+    text: {{zh: "{{place}}", en: "{{place}}"}}
+    applies_to: {{kinds: [{kind}]}}
+    subject: {subject}
+    when: {when}
 """
-    lasting = f"  - id: lasting{leak}    when: {{type: duration, where: {{water_leak: true}}, for_s: 60}}\n"
-    again = f"  - id: again{leak}    when: {{type: count, where: {{water_leak: true}}, count: 3, within_s: 600}}\n"
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_was_too_late_for_a_rule_is_so_after_a_restart_though_another_took_it(tmp_path: Path, restarted: bool) -> None:
+    lasting = rule("lasting", "safety", "{type: duration, where: {water_leak: true}, for_s: 60}")
+    again = rule("again", "safety", "{type: count, where: {water_leak: true}, count: 3, within_s: 600}")
     centre, feed = Centre(tmp_path, rules_of(tmp_path, f"rules:\n{lasting}{again}"), [device("leak", Kind.SAFETY)]), Feed()
     await centre.engine.open()
     await centre.take(feed.batch(wet(10, False)))
@@ -388,20 +393,10 @@ async def test_what_was_too_late_for_a_rule_is_so_after_a_restart_though_another
 
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_after_a_restart_no_timer_waits_for_what_came_late_and_changed_nothing(tmp_path: Path, restarted: bool) -> None:
-    rule = """
-rules:
-  - id: forced
-    kind: door_forced
-    family: access
-    colour: red
-    title: {zh: 强开, en: Forced}
-    text: {zh: "{place}", en: "{place}"}
-    applies_to: {kinds: [access]}
-    subject: zone
-    when: {type: sequence, happens: {door_open: true}, without: [{event: granted}], before_s: 10, settle_s: 3}
-"""
+    sequence = "{type: sequence, happens: {door_open: true}, without: [{event: granted}], before_s: 10, settle_s: 3}"
+    forced = rule("forced", "access", sequence, subject="zone")
     doors = [device(name, Kind.ACCESS, "lobby") for name in ("door", "other")]
-    centre, feed = Centre(tmp_path, rules_of(tmp_path, rule), doors), Feed()
+    centre, feed = Centre(tmp_path, rules_of(tmp_path, f"rules:\n{forced}"), doors), Feed()
     await centre.engine.open()
     other = [reading(at_s, "other", Kind.ACCESS, {"door_open": is_open}) for at_s, is_open in ((-1, False), (102, True))]
     await centre.take(feed.batch(opened(-1, False), other[0]))
@@ -419,16 +414,8 @@ rules:
 
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_what_came_late_raised_is_over_in_its_time_after_a_restart(tmp_path: Path, restarted: bool) -> None:
-    words = """
-    kind: denied
-    family: access
-    colour: yellow
-    title: {zh: 拒绝, en: Denied}
-    text: {zh: "{place}", en: "{place}"}
-    applies_to: {kinds: [access]}
-"""
-    denied = f"  - id: denied{words}    when: {{type: count, where: {{event: denied}}, count: 3, within_s: 60}}\n"
-    granted = f"  - id: granted{words}    when: {{type: count, where: {{event: granted}}, count: 9, within_s: 60}}\n"
+    denied = rule("denied", "access", "{type: count, where: {event: denied}, count: 3, within_s: 60}")
+    granted = rule("granted", "access", "{type: count, where: {event: granted}, count: 9, within_s: 60}")
     centre, feed = Centre(tmp_path, rules_of(tmp_path, f"rules:\n{denied}{granted}"), [device("door", Kind.ACCESS)]), Feed()
     await centre.engine.open()
     for at_s, event, delay_s in ((0, "denied", 0), (20, "denied", 0), (120, "granted", 0), (30, "denied", 100)):
